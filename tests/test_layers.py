@@ -27,14 +27,14 @@ def _exists(module: str) -> bool:
 
 
 def _contract(contract: dict):
-    """A contract as a test case, expected to fail for as long as it names a module yet unwritten."""
+    """A contract as a test case, expected to fail while it names a module yet unwritten."""
     named = contract.get("source_modules", []) + contract.get("forbidden_modules", [])
     missing = [module for module in named if not _exists(module)]
     unwritten = pytest.mark.xfail(bool(missing), reason=f"unwritten: {missing}")
     return pytest.param(contract, id=contract["id"], marks=unwritten)
 
 
-@pytest.mark.parametrize("contract", map(_contract, CONTRACTS))
+@pytest.mark.parametrize("contract", [_contract(contract) for contract in CONTRACTS])
 def test_import_contract(contract):
     lint = Path(sysconfig.get_path("scripts")) / "lint-imports"
     done = subprocess.run(
