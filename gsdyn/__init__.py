@@ -1,0 +1,62 @@
+"""gsdyn: which features of the data a neural network learns, how fast, and which features starve which.
+
+Names are loaded when they are first used, so that `import gsdyn` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gsdyn import closed_forms as closed_forms
+    from gsdyn import data as data
+    from gsdyn import kernels as kernels
+    from gsdyn import networks as networks
+    from gsdyn import special as special
+    from gsdyn.features import FeatureBasis as FeatureBasis
+    from gsdyn.fixed_points import FixedPoint as FixedPoint
+    from gsdyn.fixed_points import fixed_point as fixed_point
+    from gsdyn.flows import DualFlow as DualFlow
+    from gsdyn.flows import PrimalFlow as PrimalFlow
+    from gsdyn.integration import Trajectory as Trajectory
+    from gsdyn.integration import integrate as integrate
+    from gsdyn.losses import CrossEntropy as CrossEntropy
+    from gsdyn.losses import FirstOrderCrossEntropy as FirstOrderCrossEntropy
+    from gsdyn.losses import Hinge as Hinge
+    from gsdyn.losses import Softmax as Softmax
+    from gsdyn.losses import SquaredError as SquaredError
+    from gsdyn.penalties import Mixed as Mixed
+    from gsdyn.penalties import SpectralDecoupling as SpectralDecoupling
+    from gsdyn.penalties import WeightDecay as WeightDecay
+    from gsdyn.starvation import sign_law as sign_law
+    from gsdyn.starvation import starvation_matrix as starvation_matrix
+    from gsdyn.starvation import starves as starves
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "features": ("FeatureBasis",),
+    "losses": ("CrossEntropy", "FirstOrderCrossEntropy", "Hinge", "Softmax", "SquaredError"),
+    "penalties": ("Mixed", "SpectralDecoupling", "WeightDecay"),
+    "flows": ("DualFlow", "PrimalFlow"),
+    "integration": ("Trajectory", "integrate"),
+    "fixed_points": ("FixedPoint", "fixed_point"),
+    "starvation": ("sign_law", "starvation_matrix", "starves"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+_MODULES = ("closed_forms", "data", "kernels", "networks", "special")
+
+__all__ = [*sorted(_HOME), *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"gsdyn.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"gsdyn.{name}")
+    raise AttributeError(f"module 'gsdyn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

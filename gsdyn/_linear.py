@@ -1,0 +1,121 @@
+"""The one linear system of the library: `(I + B^T W B) x = b` with `W = R^T R`, symmetric and >= I.
+
+`B = U sqrt(c)` holds all of basis and penalty, `W` the curvature of the loss. Newton steps, implicit derivatives
+and starvation matrices all solve it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+QR_LIMIT = 64
+DENSE_LIMIT = 512
+
+
+def weighted(root: Array, B: Float[Array, "n k"]) -> Float[Array, "p q"]:
+    """`R B` as one matrix, so that `B^T W B` is its Gram matrix; with C classes of shape (n C, k C)."""
+    if root.ndim == 1:
+        return root[:, None] * B
+    n, classes, _ = root.shape
+    k = B.shape[1]
+    return jnp.einsum("iab,ij->iajb", root, B).reshape(n * classes, k * classes)
+
+
+def dense_solver(root: Array, B: Float[Array, "n k"]) -> Callable[[Array], Array]:
+    """A function that solves `(I + B^T W B) X = b` for a matrix `b` of right-hand sides, shape (p, m).
+
+    By the closed form for two features in two examples, by QR of the stacked `[I; R B]` where that is cheap
+    (its accuracy does not suffer from the square of the condition number), else by Cholesky.
+    """
+    g = weighted(root, B)
+    unknowns = g.shape[1]
+    if g.shape == (2, 2):
+        return _cramer(g)
+    eye = jnp.eye(unknowns, dtype=g.dtype)
+    if unknowns <= QR_LIMIT:
+        factor = jnp.linalg.qr(jnp.concatenate([eye, g]), mode="r")
+        return lambda b: jax.scipy.linalg.cho_solve((factor, False), b)
+    factor = jnp.linalg.cholesky(eye + g.T @ g)
+    return lambda b: jax.scipy.linalg.cho_solve((factor, True), b)
+
+
+def dense_response_solver(root: Array, B: Float[Array, "n k"]) -> Callable[[Array], Array]:
+    """`dense_solver` for one `b` shaped like a response, (k,) or (k, C)."""
+    solve = dense_solver(root, B)
+    return lambda b: solve(b.reshape(-1, 1)).reshape(b.shape)
+
+
+def solver(
+    root: Array, B: Float[Array, "n k"], rtol: Float[Array, ""] | float = 0.0
+) -> Callable[[Array], Array]:
+    """A function that solves `(I + B^T W B) x = b` for one `b` shaped like a response, (k,) or (k, C).
+
+    By `dense_solver` up to `DENSE_LIMIT` unknowns, beyond by preconditioned conjugate gradients to the relative
+    residual `rtol` (0: what rounding allows).
+    """
+    unknowns = B.shape[1] * (root.shape[1] if root.ndim == 3 else 1)
+    if unknowns > DENSE_LIMIT:
+        return lambda b: _conjugate_gradient(root, B, b, rtol)
+    return dense_response_solver(root, B)
+
+
+def _cramer(g: Float[Array, "2 2"]) -> Callable[[Array], Array]:
+    # det(I + G^T G) = 1 + |G|^2 + det(G)^2: a sum of positive terms
+    s11 = 1 + g[0, 0] ** 2 + g[1, 0] ** 2
+    s22 = 1 + g[0, 1] ** 2 + g[1, 1] ** 2
+    s12 = g[0, 0] * g[0, 1] + g[1, 0] * g[1, 1]
+    det = s11 + (s22 - 1) + (g[0, 0] * g[1, 1] - g[0, 1] * g[1, 0]) ** 2
+    return lambda b: (
+        jnp.stack([(s22 / det) * b[0] - (s12 / det) * b[1], (s11 / det) * b[1] - (s12 / det) * b[0]])
+    )
+
+
+def curvature_product(root: Array, v: Array) -> Array:
+    """`W v` for `W = R^T R`, one example at a time."""
+    if root.ndim == 1:
+        return (root * root).reshape((-1,) + (1,) * (v.ndim - 1)) * v
+    return jnp.einsum("iba,ibc,ic->ia", root, root, v)
+
+
+def _conjugate_gradient(
+    root: Array, B: Float[Array, "n k"], b: Array, rtol: Float[Array, ""] | float
+) -> Array:
+    rows = root.shape[0] * (root.shape[1] if root.ndim == 3 else 1)
+    diagonal = 1 + jnp.sum(root * root) / rows * jnp.sum(B * B, axis=0)
+    diagonal = diagonal.reshape((-1,) + (1,) * (b.ndim - 1))
+
+    def matvec(x: Array) -> Array:
+        return x + B.T @ curvature_product(root, B @ x)
+
+    def solve(matvec: Callable[[Array], Array], b: Array) -> Array:
+        return _pcg(matvec, b, diagonal, rtol)
+
+    return jax.lax.custom_linear_solve(matvec, b, solve, symmetric=True)
+
+
+def _pcg(
+    matvec: Callable[[Array], Array], b: Array, diagonal: Array, rtol: Float[Array, ""] | float
+) -> Array:
+    limit = 4 * b.size
+    stop = jnp.maximum(rtol, 4 * jnp.finfo(b.dtype).eps) ** 2 * jnp.sum(b * b)
+
+    def go(state: tuple[Array, ...]) -> Array:
+        _, r, _, _, i = state
+        return (jnp.sum(r * r) > stop) & (i < limit)
+
+    def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
+        x, r, p, rz, i = state
+        q = matvec(p)
+        t = rz / jnp.sum(p * q)
+        x, r = x + t * p, r - t * q
+        s = r / diagonal
+        new = jnp.sum(r * s)
+        return x, r, s + (new / rz) * p, new, i + 1
+
+    s = b / diagonal
+    state = (jnp.zeros_like(b), b, s, jnp.sum(b * s), jnp.zeros((), jnp.int32))
+    return jax.lax.while_loop(go, step, state)[0]

@@ -1,0 +1,25 @@
+"""What basis, loss and penalty make together: the filter and the tilt of one problem."""
+
+from __future__ import annotations
+
+from jaxtyping import Array, Float
+
+from gsdyn.features import FeatureBasis
+from gsdyn.losses import Loss, Softmax
+from gsdyn.penalties import Penalty, Tilt
+
+
+def problem(
+    basis: FeatureBasis, loss: Loss, penalty: Penalty
+) -> tuple[Float[Array, " k"], Tilt | None]:
+    """The filter `c` and the tilt of a problem, after checking that its three parts fit."""
+    if isinstance(loss, Softmax) and loss.labels.shape[0] != basis.examples:
+        raise ValueError(
+            f"labels must have one entry per example ({basis.examples}), got {loss.labels.shape[0]}"
+        )
+    tilt = penalty.tilt(basis.examples)
+    if tilt is not None:
+        if isinstance(loss, Softmax):
+            raise ValueError("penalty must be the same for all examples under Softmax, got a tilt")
+        tilt = Tilt(tilt.curvature.astype(basis.U.dtype), tilt.pull.astype(basis.U.dtype))
+    return penalty.filter(basis.s * basis.s).astype(basis.U.dtype), tilt

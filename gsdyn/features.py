@@ -1,0 +1,164 @@
+"""Features of a data set and network (P21 section 3.1): the basis that every equation is written in."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Bool, Float
+
+from gsdyn import _checks
+
+
+class FeatureBasis(eqx.Module):
+    """Features, their strengths and their weight in every example (P21-Def1).
+
+    The label-signed matrix is `Y Phi = U S V^T`; feature `j` has strength `s_j` and weight
+    `U[:, j]` in the examples. For an infinitely wide network only `K = Y Theta Y = U S^2 U^T`
+    exists, and its eigendecomposition gives `U` and `s`.
+
+    - `U`: shape (n, k), orthonormal columns, `k <= n`.
+    - `s`: shape (k,), strengths, finite and >= 0.
+
+    Raises `ValueError` for shapes that do not fit, values that are not finite, negative strengths,
+    and columns that are not orthonormal. Reference: Pezeshki et al. 2021, section 3.1.
+    """
+
+    U: Float[Array, "n k"]
+    s: Float[Array, " k"]
+
+    def __init__(self, U: ArrayLike, s: ArrayLike):  # noqa: N803 - the paper's symbol
+        self.U = _checks.finite("U", U, ndim=2)
+        self.s = _checks.nonnegative("s", s, ndim=1)
+        if self.U.shape[1] != self.s.shape[0] or self.U.shape[1] > self.U.shape[0]:
+            raise ValueError(
+                f"U and s must have shapes (n, k) and (k,) with k <= n, "
+                f"got {self.U.shape} and {self.s.shape}"
+            )
+        if _checks.is_concrete(self.U):
+            _require_orthonormal(self.U)
+
+    @classmethod
+    def rotation(cls, s1: ArrayLike, s2: ArrayLike, delta: ArrayLike) -> FeatureBasis:
+        """Two features that overlap by `delta` (P21-Eq15): `U = [[c, -delta], [delta, c]]`.
+
+        `c = sqrt(1 - delta^2)`; `s1`, `s2` are the strengths (>= 0), `delta` lies in [0, 1).
+        """
+        s1, s2 = _checks.nonnegative("s1", s1, ndim=0), _checks.nonnegative("s2", s2, ndim=0)
+        delta = _checks.require("delta", delta, "in [0, 1)", lambda v: (v >= 0) & (v < 1), ndim=0)
+        c = jnp.sqrt((1 - delta) * (1 + delta))
+        u = jnp.stack([jnp.stack([c, -delta]), jnp.stack([delta, c])])
+        return cls(u, jnp.stack([s1, s2]))
+
+    @classmethod
+    def from_kernel(
+        cls, theta: ArrayLike, y: ArrayLike | None = None, rank: int | None = None
+    ) -> FeatureBasis:
+        """The features of a kernel: eigenvectors of `K = Y Theta Y` (P21-Def1), strongest first.
+
+        - `theta`: shape (n, n), symmetric and positive semi-definite, for example an NTK.
+        - `y`: labels -1 or +1, shape (n,); None leaves the kernel unsigned (multi-class, Eqs 29-30).
+        - `rank`: keep this many of the strongest features (default all n).
+
+        Eigenvalues below `n eps max(s^2)`, which rounding cannot tell from zero, are set to zero. Each column
+        of `U` sums to a non-negative number.
+        """
+        theta = _checks.finite("theta", theta, ndim=2)
+        n = theta.shape[0]
+        if theta.shape != (n, n):
+            raise ValueError(f"theta must be square, got shape {theta.shape}")
+        eps = float(jnp.finfo(theta.dtype).eps)
+        if _checks.is_concrete(theta):
+            _require_symmetric(np.asarray(theta), eps)
+        kernel = (theta + theta.T) / 2
+        if y is not None:
+            y = _checks.labels("y", y).astype(theta.dtype)
+            _checks.same_length("y", y, "theta", theta)
+            kernel = y[:, None] * kernel * y[None, :]
+        s2, u = jnp.linalg.eigh(kernel)
+        s2, u = s2[::-1], u[:, ::-1]
+        floor = n * eps * jnp.max(jnp.abs(s2))
+        if _checks.is_concrete(s2):
+            if float(s2[-1]) < -8 * float(floor):
+                raise ValueError(
+                    f"theta must be positive semi-definite, got an eigenvalue {float(s2[-1]):.3g} "
+                    f"beside a largest one of {float(s2[0]):.3g}"
+                )
+        else:
+            s2 = eqx.error_if(s2, s2[-1] < -8 * floor, "theta must be positive semi-definite")
+        return cls._decomposition(u, jnp.where(s2 > floor, s2, 0.0), rank)
+
+    @classmethod
+    def from_ntrf(
+        cls, phi: ArrayLike, y: ArrayLike | None = None, rank: int | None = None
+    ) -> FeatureBasis:
+        """The features of an NTRF matrix `Phi` (P21-Eq2): the singular vectors of `Y Phi` (P21-Def1).
+
+        - `phi`: shape (n, m), the Jacobian of the outputs with respect to the parameters.
+        - `y`: labels -1 or +1, shape (n,); None leaves it unsigned.
+        - `rank`: keep this many of the strongest features (default all min(n, m)).
+
+        Singular values below `max(n, m) eps max(s)` are set to zero.
+        """
+        phi = _checks.finite("phi", phi, ndim=2)
+        if y is not None:
+            y = _checks.labels("y", y).astype(phi.dtype)
+            _checks.same_length("y", y, "phi", phi)
+            phi = y[:, None] * phi
+        u, s, _ = jnp.linalg.svd(phi, full_matrices=False)
+        floor = max(phi.shape) * jnp.finfo(phi.dtype).eps * jnp.max(s)
+        return cls._decomposition(u, jnp.where(s > floor, s * s, 0.0), rank)
+
+    @classmethod
+    def _decomposition(cls, u: Array, s2: Array, rank: int | None) -> FeatureBasis:
+        if rank is not None:
+            if not 1 <= rank <= s2.shape[0]:
+                raise ValueError(f"rank must be in 1..{s2.shape[0]}, got {rank}")
+            u, s2 = u[:, :rank], s2[:rank]
+        sign = jnp.where(jnp.sum(u, axis=0) < 0, -1.0, 1.0).astype(u.dtype)
+        positive = s2 > 0
+        s = jnp.where(positive, jnp.sqrt(jnp.where(positive, s2, 1.0)), 0.0)
+        return cls(u * sign[None, :], s)
+
+    @property
+    def examples(self) -> int:
+        """Number of examples n."""
+        return self.U.shape[0]
+
+    @property
+    def features(self) -> int:
+        """Number of features k."""
+        return self.U.shape[1]
+
+    def kernel(self) -> Float[Array, "n n"]:
+        """The label-signed kernel `K = U S^2 U^T` (P21-Def1)."""
+        return (self.U * (self.s * self.s)[None, :]) @ self.U.T
+
+    def margins(self, z: Float[Array, " k"]) -> Float[Array, " n"]:
+        """Margins of given responses, `f = U z` (P21-Eq4)."""
+        return self.U @ z
+
+    def responses(self, margins: Float[Array, " n"]) -> Float[Array, " k"]:
+        """Responses of given margins, `z = U^T f` (P21-Eq4)."""
+        return self.U.T @ margins
+
+    def repeated(self) -> Bool[Array, " k"]:
+        """Which features share their strength with another to rounding, so that only the space they span,
+        not the single vectors, is determined by the data (after P21-Def1)."""
+        s2 = self.s * self.s
+        near = jnp.abs(s2[:, None] - s2[None, :]) <= 8 * len(s2) * jnp.finfo(s2.dtype).eps * jnp.max(s2)
+        return jnp.sum(near, axis=1) > 1
+
+
+def _require_symmetric(theta: np.ndarray, eps: float) -> None:
+    worst = float(np.max(np.abs(theta - theta.T), initial=0.0))
+    if worst > 64 * np.sqrt(len(theta)) * eps * float(np.max(np.abs(theta), initial=0.0)):
+        raise ValueError(f"theta must be symmetric, got entries that differ by {worst:.3g}")
+
+
+def _require_orthonormal(u: Array) -> None:
+    """`U^T U p = p` for one dense probe `p`: O(nk), and false with probability one otherwise."""
+    probe = jnp.cos(1.0 + jnp.arange(u.shape[1], dtype=u.dtype))
+    error = float(jnp.max(jnp.abs(u.T @ (u @ probe) - probe), initial=0.0))
+    if error > float(jnp.finfo(u.dtype).eps) ** 0.5:
+        raise ValueError(f"U must have orthonormal columns, got a deviation of {error:.3g}")

@@ -1,0 +1,132 @@
+"""Fixed points of primal and dual, with certificates (P21-Eqs 5-11, 17; Table 4; Eqs 29-30)."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from gsdyn import _box, _newton
+from gsdyn._problem import problem
+from gsdyn.features import FeatureBasis
+from gsdyn.losses import Hinge, Loss
+from gsdyn.penalties import Penalty, Tilt
+
+MAX_ITERATIONS = 200
+
+
+class FixedPoint(eqx.Module):
+    """The optimum of one problem, and how far from it the numbers can be.
+
+    - `alpha`: dual variables, shape (n,); softmax probabilities, shape (n, C), for `Softmax`.
+    - `z`: responses `z* = c U^T alpha*` (P21-Eq11), shape (k,) or (k, C).
+    - `margins`: `f* = U z*`, shape (n,), or logits, shape (n, C).
+    - `gap`: an upper bound, rounding included, of primal minus dual (P21-Eqs 7-8).
+    - `error_bound`: a rigorous bound of `|alpha - alpha*|_2`, rounding included.
+    - `objective`: the primal value `sum_i l(f_i) + sum_j z_j^2 / (2 c_j)`, with the tilt of class-wise penalties
+      up to a constant.
+    - `iterations`: Newton steps. `converged`: whether the last was within rounding.
+    - `loss`, `penalty`: the problem.
+    """
+
+    alpha: Array
+    z: Array
+    margins: Array
+    gap: Float[Array, ""]
+    error_bound: Float[Array, ""]
+    objective: Float[Array, ""]
+    iterations: Int[Array, ""]
+    converged: Bool[Array, ""]
+    loss: Loss
+    penalty: Penalty
+
+
+def fixed_point(
+    basis: FeatureBasis, loss: Loss, penalty: Penalty, *, max_iterations: int = MAX_ITERATIONS
+) -> FixedPoint:
+    """The fixed point `z = c U^T alpha`, `alpha = a(U z)` of flow and dual flow (P21-Eqs 9-11, 18).
+
+    - `basis`: features in n examples. `loss`, `penalty`: any pair; a penalty with a value for each example needs a
+      loss with one margin for each.
+    - `max_iterations`: where to give up, with `converged` False.
+
+    The gap comes without cancellation: at `f = U z` and `a = a(f)`, primal minus dual is exactly
+    `|y - B^T a|^2 / 2` with `B = U sqrt(c)`, `z = sqrt(c) y`. Derivatives are implicit (of every order, forward and
+    reverse) and belong to `alpha`, `z`, `margins` and `objective`. Raises `ValueError` for shapes that do not fit.
+    Reference: Pezeshki et al. 2021, section 3.2.
+    """
+    if max_iterations < 1:
+        raise ValueError(f"max_iterations must be at least 1, got {max_iterations}")
+    c, tilt = problem(basis, loss, penalty)
+    if isinstance(loss, Hinge):
+        solution = _box.solve(basis.U, c, tilt, max_iterations)
+        return _certify_box(basis, loss, penalty, c, tilt, solution)
+    solution = _newton.solve(basis.U, c, loss, tilt, max_iterations)
+    return _certify(basis, loss, penalty, c, tilt, solution)
+
+
+def _objective(loss: Loss, tilt: Tilt | None, f: Array, z: Array, p: Array) -> Array:
+    # z p / 2 = z^2 / (2 c) at the optimum, also where c = 0
+    value = loss.value(f) + jnp.sum(z * p) / 2
+    return value if tilt is None else value + jnp.sum(tilt.curvature * f * f / 2 - tilt.pull * f)
+
+
+def _certify(
+    basis: FeatureBasis, loss: Loss, penalty: Penalty, c: Array, tilt: Tilt | None, solution: _newton.Solution
+) -> FixedPoint:
+    z = solution.z
+    f = basis.U @ z
+    alpha = loss.dual(f)
+    objective = _objective(loss, tilt, f, z, basis.U.T @ _newton.pull(loss, tilt, f))
+    stopped = jax.lax.stop_gradient((basis.U, c, loss, tilt, z, alpha))
+    gap, bound = _smooth_bounds(*stopped)
+    return FixedPoint(
+        alpha, z, f, gap, bound, objective, solution.iterations, solution.converged, loss, penalty
+    )
+
+
+def _smooth_bounds(
+    U: Array, c: Array, loss: Loss, tilt: Tilt | None, z: Array, alpha: Array
+) -> tuple[Array, Array]:
+    """Gap and error bound at the margins `U z`, with everything that rounding can have done."""
+    eps = jnp.finfo(U.dtype).eps
+    unit = (U.shape[0] + U.shape[1] + 16) * eps
+    column = (-1,) + (1,) * (z.ndim - 1)
+    rc = jnp.sqrt(c).reshape(column)
+    y = jnp.where(rc > 0, z / jnp.where(rc > 0, rc, 1.0), 0.0)
+    f = U @ z
+    a = _newton.pull(loss, tilt, f)
+    df = unit * (jnp.abs(U) @ jnp.abs(z))
+    if f.ndim == 1:
+        moved = loss.root_curvature(f) ** 2 * df
+    else:
+        moved = 2 * alpha * jnp.max(df, axis=1, keepdims=True)
+    stored = moved + 8 * eps * jnp.abs(alpha)
+    da = stored + 8 * eps * jnp.abs(a)
+    if tilt is not None:
+        da = da + tilt.curvature * df + 8 * eps * (jnp.abs(tilt.curvature * f) + jnp.abs(tilt.pull))
+    g = jnp.abs(y - rc * (U.T @ a)) + unit * jnp.abs(y)
+    g = g + rc * (jnp.abs(U).T @ (unit * jnp.abs(a) + da))
+    gap = jnp.sum(g * g) / 2
+    return gap, loss.dual_error(alpha, gap) + jnp.sqrt(jnp.sum(stored * stored))
+
+
+def _certify_box(
+    basis: FeatureBasis, loss: Loss, penalty: Penalty, c: Array, tilt: Tilt | None, solution: _box.BoxSolution
+) -> FixedPoint:
+    alpha, z = solution.alpha, solution.z
+    f = basis.U @ z
+    p = basis.U.T @ (alpha if tilt is None else alpha - tilt.curvature * f + tilt.pull)
+    objective = _objective(loss, tilt, f, z, p)
+    U, f0, z0, a0 = jax.lax.stop_gradient((basis.U, f, z, alpha))
+    unit = (sum(U.shape) + 16) * jnp.finfo(U.dtype).eps
+    df = unit * (jnp.abs(U) @ (jnp.abs(z0) + c * (jnp.abs(U).T @ jnp.abs(a0))))
+    gap = jnp.sum(jax.nn.relu(1 - f0) - a0 * (1 - f0) + 2 * df)
+    curved = jnp.sqrt(2 * gap / jnp.where(solution.floor > 0, solution.floor, 1.0))
+    bound = loss.dual_error(a0, gap)
+    bound = jnp.where(solution.floor > 0, jnp.minimum(bound, curved), bound)
+    gap, bound = jax.lax.stop_gradient((gap, bound))
+    return FixedPoint(
+        alpha, z, f, gap, bound, objective, solution.iterations, solution.converged, loss, penalty
+    )

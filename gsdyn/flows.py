@@ -1,0 +1,159 @@
+"""Gradient flows as vector fields (P21 sections 3.2 and 3.4): primal in the responses, dual in alpha.
+
+Time is `eta` times the number of small gradient steps. Nothing here integrates; `integrate` does.
+"""
+
+from __future__ import annotations
+
+import abc
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float
+
+from gsdyn import _checks
+from gsdyn._problem import problem
+from gsdyn.features import FeatureBasis
+from gsdyn.losses import Loss, Softmax
+from gsdyn.penalties import Penalty
+
+
+class Flow(eqx.Module):
+    """An autonomous flow of one problem: basis, loss, penalty and the rate `eta`."""
+
+    basis: eqx.AbstractVar[FeatureBasis]
+    loss: eqx.AbstractVar[Loss]
+    penalty: eqx.AbstractVar[Penalty]
+    eta: eqx.AbstractVar[Array]
+
+    @abc.abstractmethod
+    def velocity(self, state: Array) -> Array:
+        """The time derivative of the state."""
+
+
+class PrimalFlow(Flow):
+    """Gradient flow of the parameters, seen in the responses (P21 section 3.2; *mixed* beyond).
+
+        z' = eta ( S^2 U^T (a(U z) - lam_2 (U z - gamma)) - lam_1 z )
+
+    with `lam_1` the weight decay and `lam_2`, `gamma` the spectral decoupling.
+
+    - `eta`: rate, finite and > 0.
+    - `z0`: responses at time 0, shape (k,) or (k, C); default zero, which is initialisation.
+
+    Raises `ValueError` for a loss that is not smooth (hinge: its flow slides along kinks).
+    """
+
+    basis: FeatureBasis
+    loss: Loss
+    penalty: Penalty
+    eta: Float[Array, ""]
+    z0: Array
+
+    def __init__(
+        self,
+        basis: FeatureBasis,
+        loss: Loss,
+        penalty: Penalty,
+        eta: ArrayLike = 1.0,
+        z0: ArrayLike | None = None,
+    ):
+        _require_smooth(loss)
+        problem(basis, loss, penalty)
+        self.basis, self.loss, self.penalty = basis, loss, penalty
+        self.eta = _checks.positive("eta", eta, ndim=0)
+        shape = _state_shape(basis.features, loss)
+        self.z0 = jnp.zeros(shape, basis.s.dtype) if z0 is None else _checks.finite("z0", z0)
+        if self.z0.shape != shape:
+            raise ValueError(f"z0 must have shape {shape}, got {self.z0.shape}")
+
+    def velocity(self, state: Array) -> Array:
+        lam1, _ = self.penalty.decay()
+        s2 = (self.basis.s**2).reshape((-1,) + (1,) * (state.ndim - 1))
+        force = self.basis.U.T @ self.output_force(self.basis.U @ state)
+        return self.eta * (s2 * force - lam1 * state)
+
+    def output_force(self, f: Array) -> Array:
+        """`a(f) - lam_2 (f - gamma)`: what pulls on the margins, before the kernel."""
+        _, lam2 = self.penalty.decay()
+        force = self.loss.weight(f) - lam2 * f
+        tilt = self.penalty.tilt(self.basis.examples)
+        return force if tilt is None else force - tilt.curvature * f + tilt.pull
+
+
+class DualFlow(Flow):
+    """Gradient flow of the dual variables (P21-Eq9; Eq10 with `FirstOrderCrossEntropy`; Eq18 with SD).
+
+        alpha' = eta ( h'(alpha) - f(alpha) ),    f = U c U^T alpha
+
+    For `Softmax` the flow runs on the simplex of each row, `alpha' = eta Pi (h'(alpha) - F(alpha))` with
+    `F = U c U^T (E - alpha)` in place of `-U c U^T alpha`. For class-wise spectral decoupling
+    `f = (I + A T)^-1 A (alpha + b)` with `A = U c U^T`, `T` and `b` the tilt: the margins at which theta is optimal.
+
+    - `eta`: rate, finite and > 0.
+    - `alpha0`: dual variables at time 0, inside the loss's domain; default 1/2 (uniform for `Softmax`).
+    """
+
+    basis: FeatureBasis
+    loss: Loss
+    penalty: Penalty
+    eta: Float[Array, ""]
+    alpha0: Array
+
+    def __init__(
+        self,
+        basis: FeatureBasis,
+        loss: Loss,
+        penalty: Penalty,
+        eta: ArrayLike = 1.0,
+        alpha0: ArrayLike | None = None,
+    ):
+        _require_smooth(loss)
+        problem(basis, loss, penalty)
+        self.basis, self.loss, self.penalty = basis, loss, penalty
+        self.eta = _checks.positive("eta", eta, ndim=0)
+        shape = _state_shape(basis.examples, loss)
+        if alpha0 is None:
+            alpha0 = jnp.full(shape, 1 / shape[1] if len(shape) == 2 else 0.5, basis.s.dtype)
+        start = jnp.asarray(alpha0, basis.s.dtype)
+        if start.ndim == 0:
+            start = jnp.broadcast_to(start, shape)
+        if start.shape != shape:
+            raise ValueError(f"alpha0 must have shape {shape}, got {start.shape}")
+        self.alpha0 = loss.check_dual("alpha0", start)
+
+    def margins(self, alpha: Array) -> Array:
+        """The margins of the parameters that are optimal for `alpha`, shape (n,) or (n, C)."""
+        U, c, tilt = self.basis.U, *problem(self.basis, self.loss, self.penalty)
+        if tilt is None:
+            return U @ (c.reshape((-1,) + (1,) * (alpha.ndim - 1)) * (U.T @ self._pull(alpha)))
+        A = (U * c[None, :]) @ U.T  # noqa: N806
+        eye = jnp.eye(len(A), dtype=A.dtype)
+        return jnp.linalg.solve(eye + A * tilt.curvature[None, :], A @ (alpha + tilt.pull))
+
+    def velocity(self, state: Array) -> Array:
+        push = self.loss.slope(state) - self.margins(state)
+        # the pull of Softmax is E - alpha, so its alpha moves against it
+        return -self.eta * push if isinstance(self.loss, Softmax) else self.eta * push
+
+    def responses(self, alpha: Array) -> Array:
+        """Responses that go with `alpha`, `z = U^T f` (P21-Eq11)."""
+        return self.basis.U.T @ self.margins(alpha)
+
+    def _pull(self, alpha: Array) -> Array:
+        if isinstance(self.loss, Softmax):
+            return self.loss.one_hot(alpha.dtype) - alpha
+        return alpha
+
+
+def _state_shape(rows: int, loss: Loss) -> tuple[int, ...]:
+    return (rows, loss.classes) if isinstance(loss, Softmax) else (rows,)
+
+
+def _require_smooth(loss: Loss) -> None:
+    if not loss.smooth:
+        raise ValueError(
+            f"loss must be smooth for a flow, got {type(loss).__name__}: use fixed_point, or modes for C18"
+        )
+
+

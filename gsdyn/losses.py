@@ -1,0 +1,272 @@
+"""Losses and their conjugates (P21-Eq6, Table 4, Eqs 29-30).
+
+Every loss is a sum over examples of a convex `l(f)` of the margin `f`, or of the logits of one example, and
+every equation needs the same few things of it: the dual weight `a(f) = -l'(f)`, its rate `w(f) = -a'(f)`, and
+on the dual side the concave `h` with `l(f) = max_a h(a) - a f`.
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float, Int
+
+from gsdyn import _checks, special
+
+
+class Loss(eqx.Module):
+    """A convex loss in the margins, shape (n,), or in the logits, shape (n, C)."""
+
+    smooth: ClassVar[bool] = True
+
+    @abc.abstractmethod
+    def value(self, f: Array) -> Float[Array, ""]:
+        """`sum_i l(f_i)`."""
+
+    @abc.abstractmethod
+    def weight(self, f: Array) -> Array:
+        """The pull of every example, `a(f) = -l'(f)`; at a fixed point the dual variable."""
+
+    @abc.abstractmethod
+    def root_curvature(self, f: Array) -> Array:
+        """`R(f)` with `l''(f) = R^T R`: shape (n,), or (n, C, C) for logits."""
+
+    @abc.abstractmethod
+    def conjugate(self, alpha: Array) -> Float[Array, ""]:
+        """`sum_i h(alpha_i)`, -inf outside the domain of the dual."""
+
+    @abc.abstractmethod
+    def slope(self, alpha: Array) -> Array:
+        """`h'(alpha)`: the margins at which `alpha` is the weight."""
+
+    @abc.abstractmethod
+    def dual_error(self, alpha: Array, gap: Float[Array, ""]) -> Float[Array, ""]:
+        """The largest `|alpha - alpha*|_2` that a duality gap of at most `gap` leaves possible."""
+
+    def dual(self, f: Array) -> Array:
+        """The paper's dual variable at margins `f`: the weight, or the softmax of logits."""
+        return self.weight(f)
+
+    def check_dual(self, name: str, alpha: Array) -> Array:
+        """`alpha`, after checking that it lies inside the domain of the dual: (0, 1) by default."""
+        return _checks.require(name, alpha, "inside (0, 1)", lambda v: (v > 0) & (v < 1))
+
+    def start(self, diagonal: Float[Array, " n"]) -> Array:
+        """Margins to start Newton from, given the diagonal of `U c U^T`."""
+        return jnp.log1p(diagonal)
+
+    def spread(self, step: Array) -> Float[Array, ""]:
+        """The largest change `m` that a step makes, in the measure for which `|l'''| <= m l''`."""
+        return jnp.max(jnp.abs(step), initial=0.0)
+
+
+class CrossEntropy(Loss):
+    """Cross-entropy `l(f) = log(1 + e^-f)` (P21-Eq5), `h(a) = -a log a - (1-a) log(1-a)` (P21-Eq6).
+
+    `a(f) = sigma(-f)` on (0, 1); `h'(a) = log((1-a)/a)`.
+    """
+
+    def value(self, f: Array) -> Float[Array, ""]:
+        return jnp.sum(jax.nn.softplus(-f))
+
+    def weight(self, f: Array) -> Array:
+        return jax.nn.sigmoid(-f)
+
+    def root_curvature(self, f: Array) -> Array:
+        # sqrt(sigma(f) sigma(-f)) without the cancellation of 1 - sigma, even in its derivatives
+        e = jnp.exp(-jnp.abs(f) / 2)
+        return e / (1 + e * e)
+
+    def conjugate(self, alpha: Array) -> Float[Array, ""]:
+        return jnp.sum(jax.scipy.special.entr(alpha) + jax.scipy.special.entr(1 - alpha))
+
+    def slope(self, alpha: Array) -> Array:
+        return jnp.log1p(-alpha) - jnp.log(alpha)
+
+    def dual_error(self, alpha: Array, gap: Float[Array, ""]) -> Float[Array, ""]:
+        # The gap bounds sum_i KL(alpha_i, alpha_i*), which exceeds 2 (a - a*)^2 (Pinsker) and
+        # (sqrt a - sqrt a*)^2 + (sqrt(1-a) - sqrt(1-a*))^2 (Hellinger).
+        pinsker = jnp.sqrt(gap / 2)
+        return jnp.minimum(pinsker, _hellinger(jnp.minimum(alpha, 1 - alpha), gap))
+
+
+class FirstOrderCrossEntropy(Loss):
+    """Cross-entropy with `log(1 - a) ~ -a` (P21-Eq10): `h(a) = a - a log a - a^2/2` on a > 0.
+
+    `h'(a) = -log a - a`, so `a(f) = omega(-f)`, the Wright omega function `W(e^-f)`.
+    """
+
+    def value(self, f: Array) -> Float[Array, ""]:
+        a = self.weight(f)
+        return jnp.sum(a + a * a / 2)
+
+    def weight(self, f: Array) -> Array:
+        return special.wright_omega(-f)
+
+    def root_curvature(self, f: Array) -> Array:
+        a = self.weight(f)
+        return jnp.sqrt(a / (1 + a))
+
+    def conjugate(self, alpha: Array) -> Float[Array, ""]:
+        return jnp.sum(alpha + jax.scipy.special.entr(alpha) - alpha * alpha / 2)
+
+    def slope(self, alpha: Array) -> Array:
+        return -jnp.log(alpha) - alpha
+
+    def dual_error(self, alpha: Array, gap: Float[Array, ""]) -> Float[Array, ""]:
+        return jnp.minimum(jnp.sqrt(2 * gap), _hellinger(alpha, gap))
+
+    def check_dual(self, name: str, alpha: Array) -> Array:
+        return _checks.positive(name, alpha)
+
+
+class SquaredError(Loss):
+    """Squared error `l(f) = (1 - f)^2 / 2` (P21 Table 4), `h(a) = a - a^2/2`: the dual is linear."""
+
+    def value(self, f: Array) -> Float[Array, ""]:
+        return jnp.sum((1 - f) ** 2) / 2
+
+    def weight(self, f: Array) -> Array:
+        return 1 - f
+
+    def root_curvature(self, f: Array) -> Array:
+        return jnp.ones_like(f)
+
+    def conjugate(self, alpha: Array) -> Float[Array, ""]:
+        return jnp.sum(alpha - alpha * alpha / 2)
+
+    def slope(self, alpha: Array) -> Array:
+        return 1 - alpha
+
+    def dual_error(self, alpha: Array, gap: Float[Array, ""]) -> Float[Array, ""]:
+        return jnp.sqrt(2 * gap)
+
+    def start(self, diagonal: Float[Array, " n"]) -> Array:
+        return jnp.zeros_like(diagonal)
+
+    def spread(self, step: Array) -> Float[Array, ""]:
+        # l''' = 0: every Newton step is exact, whatever its length
+        return jnp.zeros((), step.dtype)
+
+    def check_dual(self, name: str, alpha: Array) -> Array:
+        return _checks.finite(name, alpha)
+
+
+class Hinge(Loss):
+    """Hinge loss `l(f) = max(0, 1 - f)` (P21 Table 4), `h(a) = a` on [0, 1]: the dual is a box QP.
+
+    The weight at the kink `f = 1` is any value of [0, 1]; `weight` gives 1/2 there.
+    """
+
+    smooth: ClassVar[bool] = False
+
+    def value(self, f: Array) -> Float[Array, ""]:
+        return jnp.sum(jax.nn.relu(1 - f))
+
+    def weight(self, f: Array) -> Array:
+        return jnp.heaviside(1 - f, jnp.asarray(0.5, f.dtype))
+
+    def root_curvature(self, f: Array) -> Array:
+        return jnp.zeros_like(f)
+
+    def conjugate(self, alpha: Array) -> Float[Array, ""]:
+        inside = jnp.all((alpha >= 0) & (alpha <= 1))
+        return jnp.where(inside, jnp.sum(alpha), -jnp.inf)
+
+    def slope(self, alpha: Array) -> Array:
+        return jnp.ones_like(alpha)
+
+    def dual_error(self, alpha: Array, gap: Float[Array, ""]) -> Float[Array, ""]:
+        # h has no curvature; fixed_points adds the bound from the kernel's smallest eigenvalue
+        return jnp.sqrt(jnp.asarray(alpha.size, alpha.dtype))
+
+
+class Softmax(Loss):
+    """Multi-class cross-entropy (P21-Eqs 29-30): `l(F) = logsumexp(F) - F_label`, one row per example.
+
+    - `labels`: the class of every example, integers 0..classes-1, shape (n,).
+    - `classes`: the number of classes C >= 2.
+
+    The pull is `E - alpha` with `E` the one-hot labels and `alpha = softmax(F)`; the kernel is unsigned.
+    """
+
+    labels: Int[Array, " n"]
+    classes: int = eqx.field(static=True)
+
+    def __init__(self, labels: ArrayLike, classes: int):
+        self.labels = jnp.asarray(labels)
+        self.classes = int(classes)
+        if self.classes < 2:
+            raise ValueError(f"classes must be at least 2, got {classes}")
+        if self.labels.ndim != 1 or not jnp.issubdtype(self.labels.dtype, jnp.integer):
+            raise ValueError(
+                f"labels must be a vector of integers, got shape {self.labels.shape} "
+                f"and dtype {self.labels.dtype}"
+            )
+        if _checks.is_concrete(self.labels) and self.labels.size:
+            low, high = int(self.labels.min()), int(self.labels.max())
+            if low < 0 or high >= self.classes:
+                raise ValueError(f"labels must be in 0..{classes - 1}, got {low}..{high}")
+
+    def one_hot(self, dtype: jnp.dtype) -> Float[Array, "n C"]:
+        """The one-hot labels `E`."""
+        return jax.nn.one_hot(self.labels, self.classes, dtype=dtype)
+
+    def value(self, f: Array) -> Float[Array, ""]:
+        own = jnp.take_along_axis(f, self.labels[:, None], axis=1)
+        return jnp.sum(jax.nn.logsumexp(f - own, axis=1))
+
+    def weight(self, f: Array) -> Array:
+        # 1 - alpha of the own class is the sum of the others: no cancellation when it is learnt
+        one_hot = self.one_hot(f.dtype)
+        others = (1 - one_hot) * jax.nn.softmax(f, axis=1)
+        return one_hot * jnp.sum(others, axis=1, keepdims=True) - others
+
+    def root_curvature(self, f: Array) -> Array:
+        # R = diag(sqrt p) - sqrt p p^T gives R^T R = diag(p) - p p^T
+        p = jax.nn.softmax(f, axis=1)
+        root = jnp.exp(jax.nn.log_softmax(f, axis=1) / 2)
+        away = jnp.abs(self.weight(f))
+        off = root[:, :, None] * p[:, None, :]
+        eye = jnp.eye(self.classes, dtype=f.dtype)
+        own = self.one_hot(f.dtype)
+        rest = jnp.where(own > 0, away, 1 - p)
+        return eye[None] * (root * rest)[:, :, None] - (1 - eye)[None] * off
+
+    def conjugate(self, alpha: Array) -> Float[Array, ""]:
+        return jnp.sum(jax.scipy.special.entr(alpha))
+
+    def slope(self, alpha: Array) -> Array:
+        log = jnp.log(alpha)
+        return log - jnp.mean(log, axis=1, keepdims=True)
+
+    def dual_error(self, alpha: Array, gap: Float[Array, ""]) -> Float[Array, ""]:
+        # KL >= |alpha - alpha*|_1^2 / 2 in every row, and the rows of the difference sum to zero
+        return jnp.sqrt(gap)
+
+    def dual(self, f: Array) -> Array:
+        return jax.nn.softmax(f, axis=1)
+
+    def start(self, diagonal: Float[Array, " n"]) -> Array:
+        centred = self.one_hot(diagonal.dtype) - 1 / self.classes
+        return jnp.log1p(diagonal)[:, None] * centred
+
+    def spread(self, step: Array) -> Float[Array, ""]:
+        return jnp.max(jnp.max(step, axis=1) - jnp.min(step, axis=1), initial=0.0)
+
+    def check_dual(self, name: str, alpha: Array) -> Array:
+        alpha = _checks.require(name, alpha, "inside (0, 1)", lambda v: (v > 0) & (v < 1))
+        near = 64 * float(jnp.finfo(alpha.dtype).eps)
+        return _checks.require(
+            name, alpha, "of rows that sum to 1", lambda v: abs(v.sum(axis=1) - 1) < near
+        )
+
+
+def _hellinger(alpha: Array, gap: Float[Array, ""]) -> Float[Array, ""]:
+    """From `sum_i (sqrt(a_i) - sqrt(a_i*))^2 <= gap`: tight where `alpha` is small."""
+    root = jnp.sqrt(gap)
+    return root * (2 * jnp.sqrt(jnp.max(alpha, initial=0.0)) + root)

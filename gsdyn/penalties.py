@@ -1,0 +1,147 @@
+"""Penalties as spectral filters (THEORY sections 2 and 4): weight decay, spectral decoupling, both mixed.
+
+A penalty enters the fixed point `z = c U^T alpha` only through a filter `c_j = c(s_j^2)`. Spectral decoupling
+with its own strength or target in every example also bends the loss, which is its `tilt`.
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float
+
+from gsdyn import _checks
+
+
+class Tilt(NamedTuple):
+    """A quadratic in the margins that adds to the loss, `sum_i curvature_i f_i^2 / 2 - pull_i f_i`."""
+
+    curvature: Float[Array, " n"]
+    pull: Float[Array, " n"]
+
+
+class Penalty(eqx.Module):
+    """What holds the parameters back: a spectral filter, and for class-wise targets a tilt."""
+
+    @abc.abstractmethod
+    def filter(self, s2: Float[Array, " k"]) -> Float[Array, " k"]:
+        """The filter `c(s^2)`; zero for a feature of zero strength, whose response is always zero."""
+
+    @abc.abstractmethod
+    def filter_slope(self, s2: Float[Array, " k"]) -> Float[Array, " k"]:
+        """`c'(s^2) = dc/d(s^2)`."""
+
+    @abc.abstractmethod
+    def decay(self) -> tuple[Array, Array]:
+        """`(lam_1, lam_2)`: the pull on the parameters and the common pull on the outputs."""
+
+    def tilt(self, examples: int) -> Tilt | None:
+        """The part that differs between examples, or None."""
+        del examples
+        return None
+
+
+class WeightDecay(Penalty):
+    """Weight decay `(lam/2) |theta|^2` (P21-Eq5): `c = s^2/lam`.
+
+    `lam`: finite and > 0, a scalar. Parameters are centred at initialisation.
+    """
+
+    lam: Float[Array, ""]
+
+    def __init__(self, lam: ArrayLike):
+        self.lam = _checks.positive("lam", lam, ndim=0)
+
+    def filter(self, s2: Float[Array, " k"]) -> Float[Array, " k"]:
+        return s2 / self.lam
+
+    def filter_slope(self, s2: Float[Array, " k"]) -> Float[Array, " k"]:
+        return jnp.broadcast_to(1 / self.lam, s2.shape)
+
+    def decay(self) -> tuple[Array, Array]:
+        return self.lam, jnp.zeros_like(self.lam)
+
+
+class SpectralDecoupling(Penalty):
+    """Spectral decoupling `(lam/2) |yhat - gamma|^2` (P21-Eq17, variant of section 4.4): `c = 1/lam`.
+
+    - `lam`: finite and > 0, a scalar or one per example, shape (n,).
+    - `gamma`: the target of the margins `f = y yhat` (None: zero), a scalar or shape (n,).
+
+    Stationarity in the margins is `sigma(-f) = lam (f - gamma)`.
+    """
+
+    lam: Float[Array, " *n"]
+    gamma: Float[Array, " *n"] | None
+
+    def __init__(self, lam: ArrayLike, gamma: ArrayLike | None = None):
+        self.lam = _checks.positive("lam", lam)
+        self.gamma = None if gamma is None else _checks.finite("gamma", gamma)
+        for name, value in (("lam", self.lam), ("gamma", self.gamma)):
+            if value is not None and value.ndim > 1:
+                raise ValueError(
+                    f"{name} must be a scalar or one per example, got shape {value.shape}"
+                )
+
+    @classmethod
+    def by_class(
+        cls, y: ArrayLike, lam: tuple[float, float], gamma: tuple[float, float]
+    ) -> SpectralDecoupling:
+        """One `(lam, gamma)` for each class: the first of each pair for `y = -1`, the second for `y = +1`.
+
+        `gamma` is a margin, `y` times the logit aimed at: a target logit of -2.5 for class -1 is 2.5.
+        """
+        y = _checks.labels("y", y)
+        return cls(jnp.where(y > 0, lam[1], lam[0]), jnp.where(y > 0, gamma[1], gamma[0]))
+
+    def filter(self, s2: Float[Array, " k"]) -> Float[Array, " k"]:
+        return jnp.where(s2 > 0, 1 / jnp.min(self.lam), 0.0)
+
+    def filter_slope(self, s2: Float[Array, " k"]) -> Float[Array, " k"]:
+        return jnp.zeros_like(s2)
+
+    def decay(self) -> tuple[Array, Array]:
+        lam = jnp.min(self.lam)
+        return jnp.zeros_like(lam), lam
+
+    def tilt(self, examples: int) -> Tilt | None:
+        if self.lam.ndim == 0 and self.gamma is None:
+            return None
+        for name, value in (("lam", self.lam), ("gamma", self.gamma)):
+            if value is not None and value.ndim == 1 and len(value) != examples:
+                raise ValueError(
+                    f"{name} must have one entry per example ({examples}), got {len(value)}"
+                )
+        lam = jnp.broadcast_to(self.lam, (examples,))
+        gamma = jnp.zeros_like(lam) if self.gamma is None else self.gamma
+        return Tilt(lam - jnp.min(self.lam), lam * gamma)
+
+
+class Mixed(Penalty):
+    """Weight decay `lam1` with spectral decoupling `lam2`: `c = s^2/(lam1 + lam2 s^2)` (*beyond* P21).
+
+    `lam1`, `lam2`: finite and >= 0, scalars, not both zero. `K (sigma(-f) - lam2 f) = lam1 f` at the optimum:
+    one family from P21-Eq5 (`lam2 = 0`) to P21-Eq17 (`lam1 = 0`).
+    """
+
+    lam1: Float[Array, ""]
+    lam2: Float[Array, ""]
+
+    def __init__(self, lam1: ArrayLike, lam2: ArrayLike):
+        lam1 = _checks.nonnegative("lam1", lam1, ndim=0)
+        self.lam2 = _checks.nonnegative("lam2", lam2, ndim=0)
+        total = _checks.require("lam1 + lam2", lam1 + self.lam2, "> 0", lambda v: v > 0)
+        self.lam1 = jnp.where(total > 0, lam1, jnp.nan)
+
+    def filter(self, s2: Float[Array, " k"]) -> Float[Array, " k"]:
+        return s2 / jnp.where(s2 > 0, self.lam1 + self.lam2 * s2, 1.0)
+
+    def filter_slope(self, s2: Float[Array, " k"]) -> Float[Array, " k"]:
+        total = self.lam1 + self.lam2 * s2
+        return jnp.where(total > 0, self.lam1 / jnp.where(total > 0, total, 1.0) ** 2, 0.0)
+
+    def decay(self) -> tuple[Array, Array]:
+        return self.lam1, self.lam2

@@ -1,0 +1,60 @@
+"""Which features starve which (P21-Def2, Thm2): the starvation matrix, exact for any data."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Bool, Float
+
+from gsdyn import _box, _linear, _newton
+from gsdyn._problem import problem
+from gsdyn.features import FeatureBasis
+from gsdyn.fixed_points import FixedPoint
+from gsdyn.losses import Hinge
+
+
+def starvation_matrix(basis: FeatureBasis, fp: FixedPoint) -> Float[Array, "k *C k"]:
+    """How every response at the optimum answers to every strength, `G[j, i] = d z_j* / d(s_i^2)`.
+
+        G = M (M + c)^-1 diag(c' U^T alpha),    M = U^T D U,   D = -h''(alpha)       (P21-Def2, beyond)
+
+    computed as the equal `(I + c U^T W U)^-1 diag(c' U^T alpha)` with `W = 1/D`, which stays finite for saturated
+    examples. Feature i starves feature j where `G[j, i] < 0`, `i != j`. For `Softmax` the answer of class a's
+    response is `G[j, a, i]`, with `W_n = diag(p_n) - p_n p_n^T` and `E - alpha` in place of `alpha`. For
+    `Hinge` it is the derivative on the active set, one-sided where an example is about to change sides.
+
+    - `basis`, `fp`: a problem and its `fixed_point`.
+    """
+    c, tilt = problem(basis, fp.loss, fp.penalty)
+    s2 = basis.s * basis.s
+    slope = fp.penalty.filter_slope(s2).astype(c.dtype)
+    if isinstance(fp.loss, Hinge):
+        jacobian = jax.jacfwd(lambda c: _box.solve(basis.U, c, tilt, _box.LIMIT).z)(c)
+        return jacobian * slope
+    root = _newton.root_curvature(fp.loss, tilt, fp.margins)
+    live = _newton.columns(c > 0, fp.z)
+    safe = jnp.where(live, _newton.columns(c, fp.z), 1.0)
+    pull = basis.U.T @ _newton.pull(fp.loss, tilt, fp.margins)
+    source = _newton.columns(slope, fp.z) * jnp.where(live, fp.z / safe, pull)
+
+    def column(unit: Array) -> Array:
+        return _newton.respond(basis.U, c, root, _newton.columns(unit, fp.z) * source, dense=True)
+
+    return jax.vmap(column, out_axes=-1)(jnp.eye(len(c), dtype=c.dtype))
+
+
+def starves(matrix: Float[Array, "k k"]) -> Bool[Array, "k k"]:
+    """Where feature i starves feature j: `matrix[j, i] < 0` off the diagonal (P21-Def2)."""
+    return (matrix < 0) & ~jnp.eye(matrix.shape[0], dtype=bool)
+
+
+def sign_law(s1: ArrayLike, s2: ArrayLike, delta: ArrayLike) -> Array:
+    """The sign of `d z_2*/d(s_1^2)` in the two-feature model, exact (P21-Thm2 *beyond* small delta).
+
+        sign(d z_2*/d(s_1^2)) = -sign((1 - 2 delta^2)(s_1 - s_2)),    0 < delta < 1, any lam > 0
+
+    for P21-Eq9 and P21-Eq10 alike: the weaker feature starves for every `delta < 1/sqrt(2)`. Arguments broadcast.
+    """
+    s1, s2, delta = jnp.asarray(s1), jnp.asarray(s2), jnp.asarray(delta)
+    overlap = jnp.sign(delta) * jnp.sign(1 - 2 * delta * delta)
+    return -overlap * jnp.sign(s1 - s2)
