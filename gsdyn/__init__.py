@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gsdyn import closed_forms as closed_forms
     from gsdyn import data as data
     from gsdyn import kernels as kernels
+    from gsdyn import modes as modes
     from gsdyn import networks as networks
     from gsdyn import special as special
     from gsdyn.features import FeatureBasis as FeatureBasis
@@ -45,7 +46,7 @@ _HOMES = {
     "starvation": ("sign_law", "starvation_matrix", "starves"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("closed_forms", "data", "kernels", "networks", "special")
+_MODULES = ("closed_forms", "data", "kernels", "modes", "networks", "special")
 
 __all__ = [*sorted(_HOME), *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]
 

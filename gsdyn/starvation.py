@@ -11,6 +11,7 @@ from gsdyn._problem import problem
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import FixedPoint
 from gsdyn.losses import Hinge
+from gsdyn.penalties import Tilt
 
 
 def starvation_matrix(basis: FeatureBasis, fp: FixedPoint) -> Float[Array, "k *C k"]:
@@ -40,7 +41,28 @@ def starvation_matrix(basis: FeatureBasis, fp: FixedPoint) -> Float[Array, "k *C
     def column(unit: Array) -> Array:
         return _newton.respond(basis.U, c, root, _newton.columns(unit, fp.z) * source, dense=True)
 
-    return jax.vmap(column, out_axes=-1)(jnp.eye(len(c), dtype=c.dtype))
+    matrix = jax.vmap(column, out_axes=-1)(jnp.eye(len(c), dtype=c.dtype))
+    return matrix if fp.z.ndim == 2 else _decoupled(basis, fp, c, tilt, source, matrix)
+
+
+def _decoupled(
+    basis: FeatureBasis, fp: FixedPoint, c: Array, tilt: Tilt | None, source: Array, matrix: Array
+) -> Array:
+    """`matrix`, its small entries recomputed where features hardly interact.
+
+    Features interact only through differences of curvature, `N = w_0 I + U^T (W - w_0) U`. With `P` the diagonal of
+    `I + c N` and `E` what is off it, `G = P^-1 (source - E G)` has those differences as factors and keeps their digits.
+    """
+    w0, spread = fp.loss.curvature_spread(fp.margins)
+    if tilt is not None:
+        t0 = jnp.min(tilt.curvature)
+        w0, spread = w0 + t0, spread + (tilt.curvature - t0)
+    coupling = basis.U.T @ (spread[:, None] * basis.U)
+    off = coupling * (1 - jnp.eye(len(c), dtype=c.dtype))
+    own = 1 + c * (w0 + jnp.diagonal(coupling))
+    strength = jnp.sum(off * off * (c / own)[:, None] * (c / own)[None, :])
+    refined = (jnp.diag(source) - c[:, None] * (off @ matrix)) / own[:, None]
+    return jnp.where(strength < 0.25, refined, matrix)
 
 
 def starves(matrix: Float[Array, "k k"]) -> Bool[Array, "k k"]:
