@@ -1,0 +1,50 @@
+"""Two moons that one axis separates, or just fails to (P21 section 4.1)."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from sklearn.datasets import make_moons
+
+
+class Moons(NamedTuple):
+    """The points `x` (n, 2) and their labels `y` (n,), -1 or +1."""
+
+    x: Float[Array, "n 2"]
+    y: Float[Array, " n"]
+
+
+def moons(n: int = 300, *, margin: float = 0.1, noise: float = 0.1, seed: int = 0) -> Moons:
+    """Two moons whose first coordinate has the sign opposite to the label, with a margin.
+
+    From scikit-learn's `make_moons` points `(p, q)` with labels `y`, as in the authors' code:
+
+        x_2 = p - 0.5,    q' = q - 0.3 y,    x_1 = -y (|q' - mean(q')| + margin)
+
+    so the first axis alone separates the classes by `2 margin` for `margin > 0` (the paper shows
+    +0.1), while for `margin < 0` (-0.1) they overlap along it and only a curve separates them.
+
+    - `n`: points, at least 2.
+    - `margin`: finite.
+    - `noise`: the standard deviation of the points about the moons, finite and >= 0.
+    - `seed`: an integer in [0, 2^32).
+
+    Raises `ValueError` outside these ranges.
+    """
+    if n < 2:
+        raise ValueError(f"n must be at least 2, got {n}")
+    if not math.isfinite(margin):
+        raise ValueError(f"margin must be finite, got {margin}")
+    if not 0 <= noise < math.inf:
+        raise ValueError(f"noise must be finite and >= 0, got {noise}")
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be in [0, 2^32), got {seed}")
+    points, moon = (np.asarray(a) for a in make_moons(n, noise=noise, random_state=seed))
+    y = 2.0 * moon - 1.0
+    q = points[:, 1] - 0.3 * y
+    x = np.stack([-y * (abs(q - q.mean()) + margin), points[:, 0] - 0.5], axis=1)
+    return Moons(jnp.asarray(x, float), jnp.asarray(y, float))

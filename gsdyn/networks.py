@@ -1,0 +1,202 @@
+"""Networks as init, apply and kernel: a finite net to train, and the same net infinitely wide."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import math
+import numbers
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from gsdyn import _checks
+from gsdyn.kernels import _neural_tangents, _relu
+
+
+class Layer(NamedTuple):
+    """The parameters of one dense layer."""
+
+    weight: Float[Array, "fan_in fan_out"]
+    bias: Float[Array, " fan_out"] | None
+
+
+class Activation(abc.ABC):
+    """A nonlinearity that knows the NTK of a fully connected network made with it."""
+
+    w_std: float
+    """The weight scale that keeps the mean square of a pre-activation of unit variance."""
+
+    @abc.abstractmethod
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The nonlinearity, elementwise."""
+
+    @abc.abstractmethod
+    def kernel(
+        self,
+        net: FullyConnected,
+        x1: Float[Array, "n1 d"],
+        x2: Float[Array, "n2 d"],
+        same: Bool[Array, "n1 n2"] | None,
+    ) -> Float[Array, "n1 n2"]:
+        """The infinite-width NTK of `net`; see `FullyConnected.kernel`."""
+
+    def check(self, net: FullyConnected, name: str, x: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        """`x`, whose kernel must keep at least half its digits; by default any kernel does."""
+        return x
+
+
+@dataclasses.dataclass(frozen=True)
+class Relu(Activation):
+    """`max(x, 0)`; its kernel by gsdyn's own recursion, right to rounding on the diagonal too."""
+
+    w_std = math.sqrt(2)
+
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jax.nn.relu(x)
+
+    def kernel(
+        self,
+        net: FullyConnected,
+        x1: Float[Array, "n1 d"],
+        x2: Float[Array, "n2 d"],
+        same: Bool[Array, "n1 n2"] | None,
+    ) -> Float[Array, "n1 n2"]:
+        return _relu.relu_ntk(x1, x2, same, depth=net.depth, w_std=net.weight_scale, b_std=net.bias_scale)
+
+
+@dataclasses.dataclass(frozen=True)
+class Erf(Activation):
+    """`erf(x)`; its kernel by neural-tangents, to a relative error of about `eps Sigma`.
+
+    That grows with the variance `Sigma` of a pre-activation (7e-12 for inputs near 100), and turns
+    to infinities where `Sigma` passes `1/eps`; variances above `1/sqrt(eps)` are refused.
+    """
+
+    w_std = 1 / math.sqrt(2 / math.pi * math.asin(2 / 3))
+
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jax.lax.erf(x)
+
+    def kernel(
+        self,
+        net: FullyConnected,
+        x1: Float[Array, "n1 d"],
+        x2: Float[Array, "n2 d"],
+        same: Bool[Array, "n1 n2"] | None,
+    ) -> Float[Array, "n1 n2"]:
+        stax = _neural_tangents.load().stax
+        dense = stax.Dense(1, W_std=net.weight_scale, b_std=net.bias_scale)
+        _, _, kernel = stax.serial(*[dense, stax.Erf()] * (net.depth - 1), dense)
+        return kernel(x1, x2, "ntk").astype(x1.dtype)  # it computes in the default dtype
+
+    def check(self, net: FullyConnected, name: str, x: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        w, b = net.weight_scale, net.bias_scale
+        limit = 1 / math.sqrt(jnp.finfo(jnp.result_type(float)).eps)
+        largest = w * w + b * b  # variance after a hidden layer, whose outputs are at most 1
+        if largest > limit:
+            raise ValueError(f"w_std^2 + b_std^2 must be <= {limit:.3g} for an erf kernel, got {largest:.3g}")
+        bound = math.sqrt(limit - b * b) / w
+        allowed = f"at most {bound:.3g} in size for an erf kernel"
+        return _checks.require(name, x, allowed, lambda v: abs(v) <= bound)
+
+
+@dataclasses.dataclass(frozen=True)
+class FullyConnected:
+    """A fully connected network in the NTK parameterisation (P21-Eq1), `depth` dense layers deep.
+
+        h_1 = w W_1 x/sqrt(d) + b beta_1,   h_l = w W_l phi(h_(l-1))/sqrt(width) + b beta_l
+
+    with `yhat = h_depth` and all entries of `W_l` and `beta_l` standard normal at initialisation:
+    neural-tangents' `Dense(width, W_std=w, b_std=b, parameterization="ntk")` with the activation
+    between layers. At infinite width the network at initialisation is a Gaussian process of
+    covariance `Sigma_depth`, and its NTK is `Theta_depth`:
+
+        Sigma_1 = w^2 x.x'/d + b^2                                      Theta_1 = Sigma_1
+        Sigma_l = w^2 E[phi(u) phi(u')] + b^2                           (u, u') ~ N(0, Sigma_(l-1))
+        Theta_l = Sigma_l + w^2 E[phi'(u) phi'(u')] Theta_(l-1)
+
+    - `depth`: dense layers, at least 1 (a linear model); `depth - 1` of them are hidden.
+    - `width`: neurons in each hidden layer.
+    - `activation`: `Relu()` or `Erf()`.
+    - `w_std`: the weight scale `w` > 0; by default the activation's, which keeps the norm of a unit
+      signal (the `gamma` of P21-Eq1): sqrt(2) for ReLU, 1.467 for erf.
+    - `b_std`: the bias scale `b` >= 0; with 0 there are no bias parameters.
+    - `outputs`: None for one output, shape (n,); a number of classes C for shape (n, C).
+
+    Reference: Jacot, Gabriel and Hongler, Neural tangent kernel (2018).
+    """
+
+    depth: int
+    width: int = 512
+    activation: Activation = Relu()
+    w_std: float | None = None
+    b_std: float = 0.0
+    outputs: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_count("depth", self.depth)
+        _check_count("width", self.width)
+        if self.outputs is not None:
+            _check_count("outputs", self.outputs)
+        if not isinstance(self.activation, Activation):
+            raise ValueError(f"activation must be Relu() or Erf(), got {self.activation!r}")
+        if not 0 < self.weight_scale < math.inf:
+            raise ValueError(f"w_std must be finite and > 0, got {self.w_std}")
+        if not 0 <= self.bias_scale < math.inf:
+            raise ValueError(f"b_std must be finite and >= 0, got {self.b_std}")
+
+    @property
+    def weight_scale(self) -> float:
+        """The weight scale `w`, given or by default."""
+        return float(self.activation.w_std if self.w_std is None else self.w_std)
+
+    @property
+    def bias_scale(self) -> float:
+        """The bias scale `b`."""
+        return float(self.b_std)
+
+    def init(self, key: PRNGKeyArray, features: int, dtype: DTypeLike = float) -> list[Layer]:
+        """Standard normal parameters for inputs of `features` columns."""
+        _check_count("features", features)
+        sizes = [features, *[self.width] * (self.depth - 1), self.outputs or 1]
+        layers = []
+        for layer_key, fan_in, fan_out in zip(jax.random.split(key, self.depth), sizes[:-1], sizes[1:], strict=True):
+            weight_key, bias_key = jax.random.split(layer_key)
+            weight = jax.random.normal(weight_key, (fan_in, fan_out), dtype)
+            bias = jax.random.normal(bias_key, (fan_out,), dtype) if self.bias_scale > 0 else None
+            layers.append(Layer(weight, bias))
+        return layers
+
+    def apply(self, params: list[Layer], x: Float[Array, "n d"]) -> Float[Array, " n"] | Float[Array, "n C"]:
+        """The outputs `yhat`, not centred: shape (n,), or (n, C) for `outputs=C`."""
+        for i, (weight, bias) in enumerate(params):
+            h = self.activation(x) if i > 0 else x
+            x = h @ weight * (self.weight_scale / math.sqrt(weight.shape[0]))
+            if bias is not None:
+                x = x + self.bias_scale * bias[None, :]
+        return x[:, 0] if self.outputs is None else x
+
+    def check(self, name: str, x: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        """`x`, the argument called `name`, for which `kernel` must be able to answer."""
+        return self.activation.check(self, name, x)
+
+    def kernel(
+        self,
+        x1: Float[Array, "n1 d"],
+        x2: Float[Array, "n2 d"],
+        same: Bool[Array, "n1 n2"] | None = None,
+    ) -> Float[Array, "n1 n2"]:
+        """The infinite-width NTK `Theta_depth` in one block, without checks: see `infinite_ntk`.
+
+        `same` marks the pairs known to be one example twice.
+        """
+        return self.activation.kernel(self, x1, x2, same)
+
+
+def _check_count(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")

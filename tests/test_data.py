@@ -1,0 +1,70 @@
+"""The data sets are what their docstrings say."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits, make_moons
+
+from gsdyn.data import digits, moons
+
+
+def test_digits_are_all_there():
+    x, y, digit = digits()
+    assert x.shape == (1797, 64)
+    assert x.dtype == y.dtype == jnp.float64
+    stored = load_digits()
+    np.testing.assert_array_equal(x.reshape(-1, 8, 8) * 16, stored.images)
+    assert (x.min(), x.max()) == (0, 1)
+    np.testing.assert_array_equal(digit, stored.target)
+    assert {d: set(np.asarray(y)[np.asarray(digit) == d]) for d in range(10)} == {
+        d: {1.0 if d in (0, 1, 2, 3, 4) else -1.0} for d in range(10)
+    }
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+@pytest.mark.parametrize("margin", [-0.1, 0.0, 0.1])
+def test_moons_follow_the_recipe_step_by_step(seed, margin):
+    """EXPERIMENTS.md's row, one step at a time and one point at a time."""
+    points, moon = make_moons(300, noise=0.1, random_state=seed)
+    label = np.where(moon == 1, 1.0, -1.0)
+    p = [a - 0.5 for a in points[:, 0]]  # shift x by -0.5
+    q = [b - 0.3 * s for b, s in zip(points[:, 1], label, strict=True)]  # y by -0.3*label
+    centre = sum(q) / len(q)
+    q = [b - centre for b in q]  # centre y
+    q = [b if b * s < 0 else -b for b, s in zip(q, label, strict=True)]  # opposite the label
+    q = [b - s * margin for b, s in zip(q, label, strict=True)]  # shift y by -label*margin
+    x, y = moons(margin=margin, seed=seed)
+    np.testing.assert_array_equal(y, label)
+    np.testing.assert_allclose(x, np.stack([q, p], axis=1), rtol=1e-12, atol=1e-14)  # swap the axes
+
+
+def test_margin_decides_whether_one_axis_separates():
+    for seed in range(10):
+        x, y = moons(margin=0.1, seed=seed)
+        assert jnp.max(x[:, 0] * y) <= -0.1
+        x, y = moons(margin=-0.1, seed=seed)
+        assert 0 < jnp.max(x[:, 0] * y) <= 0.1
+        assert jnp.mean(x[:, 0] * y < 0) > 0.5
+
+
+def test_seed_noise_and_size_matter():
+    x, y = moons(50, noise=0.0)
+    assert x.shape == (50, 2)
+    assert y.shape == (50,)
+    assert np.abs(x - moons(50, noise=0.3).x).max() > 0.1
+    np.testing.assert_array_equal(moons(seed=1).x, moons(seed=1).x)
+    assert np.abs(moons(seed=1).x - moons(seed=2).x).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n": 1}, "n must be at least 2, got 1"),
+        ({"margin": float("nan")}, "margin must be finite"),
+        ({"noise": -0.1}, "noise must be finite and >= 0"),
+        ({"seed": -1}, "seed must be in"),
+    ],
+)
+def test_bad_settings_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        moons(**arguments)
