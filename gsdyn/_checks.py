@@ -22,11 +22,18 @@ def is_concrete(x: Any) -> bool:
 
 
 def as_float(x: ArrayLike) -> Float[Array, "..."]:
-    """`x` as a real floating-point array: floats keep their dtype, all else takes the default one."""
-    x = jnp.asarray(x)
+    """`x` as a real floating-point array: floats keep their dtype, all else takes the default one.
+
+    A Python integer counts as the Python float of its value, so beside a float32 array it is float32.
+    """
+    x = jnp.asarray(_number(x))
     if jnp.issubdtype(x.dtype, jnp.floating):
         return x
     return x.astype(jnp.result_type(float))
+
+
+def _number(x: Any) -> Any:
+    return float(x) if type(x) is int else x
 
 
 def require(
@@ -49,7 +56,7 @@ def require(
 
 def _float_or_error(name: str, x: ArrayLike, allowed: str) -> Float[Array, "..."]:
     try:
-        array = jnp.asarray(x)
+        array = jnp.asarray(_number(x))
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be {allowed}, got {x!r}") from None
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
