@@ -1,0 +1,256 @@
+"""The clock of one mode at any depth: `int x^(a-1) (1 + e^x) dx` with `a = 2/N - 1`, and its inverse (C18-Eq4).
+
+A learning time is a difference between two logits, and every difference here is taken before anything can
+cancel: a short time has as many right digits as a long one, and depth two, `a = 0`, is no limit to approach.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
+from jaxtyping import Array, ArrayLike, Float
+
+from gsdyn.special._expansion import (
+    BEYOND_TIME,
+    asymptotic_coefficients,
+    divided_difference,
+    expansion,
+    polynomial,
+    power_coefficients,
+)
+
+
+@jax.jit
+def time_integral(u0: ArrayLike, u: ArrayLike, a: ArrayLike) -> Float[Array, "..."]:
+    """The time a mode takes from logit `u0` to logit `u`, before its rate (C18-Eq4, in closed form).
+
+    `int_u0^u x^(a-1) (1 + e^x) dx = Psi(u) - Psi(u0)`, with `a = 2/N - 1` at depth `N` and `Psi` the
+    `depth_primitive`; `a = 0` (N = 2) gives `log u + Ei(u) - log u0 - Ei(u0)`, `a = -1` is infinite depth.
+
+    **Arguments:** `u0`, `u`: positive and finite, of shapes that broadcast; `a` in [-1, 0], which may be an
+    array or traced, and which derivatives go through too.
+
+    **Returns:** the integral, negative for `u < u0`, to about 1e-15 of itself (3e-7 in float32) however close
+    `u` is to `u0`. It overflows to infinity where it exceeds the float range, at `u` about 716 (float32: 93).
+    """
+    return _time_integral(*_alike(u0, u, a))
+
+
+@jax.jit
+def inverse_time_integral(u0: ArrayLike, time: ArrayLike, a: ArrayLike) -> Float[Array, "..."]:
+    """The logit that a mode reaches from `u0` in a given time: the inverse of `time_integral` in `u`.
+
+    `du/dtime = u^(1-a) / (1 + e^u)`, and the derivatives in `u0` and `a` follow from the integral's.
+
+    **Arguments:** `u0`: positive and finite; `time`: `>= 0`, up to the largest float; `a` in [-1, 0]. Shapes
+    broadcast.
+
+    **Returns:** `u >= u0`, to one unit in the last place of `u` and three of `time`. Where `u0^a` is huge that
+    may leave `u` few digits: at `u0 = 1e-12, N = 64` the time at `u = 3` tells it to 3e-5 only.
+    """
+    return _inverse_time_integral(*_alike(u0, time, a))
+
+
+@jax.jit
+def depth_primitive(u: ArrayLike, a: ArrayLike) -> Float[Array, "..."]:
+    """`Psi(u) = (u^a / a) (1 + 1F1(a; a + 1; u))`, the primitive of `u^(a-1) (1 + e^u)` (C18-Eq4).
+
+    **Arguments:** `u`: positive; `a` in (-1, 0), where it is finite. For a time, a difference of two values,
+    `time_integral` is the accurate and the more general way.
+
+    **Returns:** `Psi(u)`, to about 1e-15 of the larger of itself and its pole term `2 u^a / a`.
+    """
+    return _depth_primitive(*_alike(u, a))
+
+
+def _alike(*arguments: ArrayLike) -> list[Array]:
+    """The arguments as float arrays of one shape and dtype."""
+    arrays = [jnp.asarray(x) for x in arguments]
+    floats = [x for x in arrays if jnp.issubdtype(x.dtype, jnp.floating)]
+    dtype = jnp.result_type(*floats) if floats else jnp.result_type(float)
+    return list(jnp.broadcast_arrays(*(x.astype(dtype) for x in arrays)))
+
+
+def _signed_time(u0: Array, u: Array, a: Array) -> Array:
+    time = _rising_time(jnp.minimum(u0, u), jnp.maximum(u0, u), a)
+    return jnp.where(u < u0, -time, time)
+
+
+_time_integral = jax.custom_jvp(_signed_time)
+
+
+@partial(_time_integral.defjvp, symbolic_zeros=True)
+def _time_integral_jvp(primals, tangents):
+    u0, u, a = primals
+    time = _time_integral(u0, u, a)
+    tangent = _times(_speed(u, a), tangents[1]) - _times(_speed(u0, a), tangents[0])
+    return time, _full(tangent + _a_tangent(primals, tangents[2]), time)
+
+
+@jax.custom_jvp
+def _inverse_time_integral(u0: Array, time: Array, a: Array) -> Array:
+    largest = jnp.finfo(time.dtype).max
+    # the time since u = 1, on which the fitted starts depend
+    total = jnp.minimum(time + _signed_time(jnp.ones_like(u0), u0, a), largest)
+    start = jnp.where(total > 0, _late_start(total, a), _early_start(total, a))
+    u = jax.lax.fori_loop(0, 3, lambda _, u: _step(u0, u, time, a), jnp.maximum(start, u0))
+    at_the_ends = jnp.where(time == 0, u0, jnp.where(time == jnp.inf, time, jnp.nan))
+    return jnp.where((time > 0) & (time < jnp.inf), u, at_the_ends)
+
+
+@partial(_inverse_time_integral.defjvp, symbolic_zeros=True)
+def _inverse_time_integral_jvp(primals, tangents):
+    u0, time, a = primals
+    u = _inverse_time_integral(u0, time, a)
+    half = jnp.exp(-u / 2)
+    pace = jnp.power(u, 1 - a) * half * (half / (1 + half * half))
+    lag = jnp.exp(u0 - u) * jnp.power(u0 / u, a - 1) * ((1 + jnp.exp(-u0)) / (1 + jnp.exp(-u)))
+    later = _times(pace, tangents[1]) + _times(lag, tangents[0])
+    return u, _full(later - pace * _a_tangent((u0, u, a), tangents[2]), u)
+
+
+@jax.custom_jvp
+def _depth_primitive(u: Array, a: Array) -> Array:
+    return _primitive(u, a)
+
+
+@partial(_depth_primitive.defjvp, symbolic_zeros=True)
+def _depth_primitive_jvp(primals, tangents):
+    u, a = primals
+    value = _depth_primitive(u, a)
+    tangent = _times(_speed(u, a), tangents[0])
+    if not isinstance(tangents[1], SymbolicZero):
+        tangent = tangent + jax.jvp(lambda a: _primitive(u, a), (a,), (tangents[1],))[1]
+    return value, _full(tangent, value)
+
+
+def _speed(u: Array, a: Array) -> Array:
+    """`u^(a-1) (1 + e^u)`, the derivative of the time in `u`, without forming `e^u`."""
+    power, half = jnp.power(u, a - 1), jnp.exp(u / 2)
+    return power + half * (half * power)
+
+
+def _times(factor: Array, tangent: Array | SymbolicZero) -> Array:
+    return jnp.zeros_like(factor) if isinstance(tangent, SymbolicZero) else factor * tangent
+
+
+def _full(tangent: Array, like: Array) -> Array:
+    return jnp.broadcast_to(tangent, like.shape)
+
+
+def _a_tangent(primals: tuple[Array, Array, Array], da: Array | SymbolicZero) -> Array:
+    """The tangent of the time in `a`: worth its price only where someone differentiates in the depth."""
+    u0, u, a = primals
+    if isinstance(da, SymbolicZero):
+        return jnp.zeros_like(u)
+    return jax.jvp(lambda a: _signed_time(u0, u, a), (a,), (da,))[1]
+
+
+def _primitive(u: Array, a: Array) -> Array:
+    switch, scale, *_ = expansion(u.dtype)
+    low, high = jnp.minimum(u, switch), jnp.maximum(u, switch)
+    v = low / scale
+    rise = low / (1 + a) + v * v * polynomial(power_coefficients(a, u.dtype), v)
+    half = jnp.exp(high / 2)
+    tail = half * (half * (polynomial(asymptotic_coefficients(a, u.dtype), 1 / high) / high)) + 1 / a
+    return jnp.power(u, a) * jnp.where(u > switch, tail, 2 / a + rise)
+
+
+def _rising_time(u0: Array, u: Array, a: Array) -> Array:
+    """`int_u0^u x^(a-1) (1 + e^x) dx` for `u0 <= u`: what `1 + e^x` has at 0, and the two sides of the switch."""
+    # without the barrier XLA compiles each coefficient of a scalar `a` as a program of its own
+    a = jax.lax.optimization_barrier(a)
+    u = jnp.minimum(u, BEYOND_TIME)
+    switch = jnp.full((), expansion(u.dtype).switch, u.dtype)
+    power0, power, power_switch = jnp.power(u0, a), jnp.power(u, a), jnp.power(switch, a)
+    early0, early = u0 < switch, u < switch
+    spread = _log_ratio(u0, u)
+    linear = 2 * power0 * spread * _exprel(a * spread)
+    rise = _rise(
+        (jnp.minimum(u0, switch), jnp.where(early0, power0, power_switch)),
+        (jnp.minimum(u, switch), jnp.where(early, power, power_switch)),
+        a,
+    )
+    tail = _tail(
+        (jnp.maximum(u0, switch), jnp.where(early0, power_switch, power0)),
+        (jnp.maximum(u, switch), jnp.where(early, power_switch, power)),
+        a,
+    )
+    return linear + rise + tail
+
+
+def _rise(start: tuple[Array, Array], end: tuple[Array, Array], a: Array) -> Array:
+    """`int x^(a-1) (e^x - 1) dx` between two ends `(u, u^a)` up to the switch."""
+    (u0, power0), (u, power) = start, end
+    scale = expansion(u.dtype).scale
+    v0, v, gap = u0 / scale, u / scale, (u - u0) / scale
+    spread = _log_ratio(u0, u)
+    first = u * power * spread * _exprel(-(1 + a) * spread)
+    # the rest is u^a v^2 p(v); its difference, one factor at a time
+    value, slope = divided_difference(power_coefficients(a, u.dtype), v0, v)
+    bend = power0 * jnp.expm1(a * spread) * (v0 * v0 * value)
+    return first + (power * gap * (v * v * slope + (v + v0) * value) + bend)
+
+
+def _tail(start: tuple[Array, Array], end: tuple[Array, Array], a: Array) -> Array:
+    """`int x^(a-1) e^x dx` between two ends `(u, u^a)` from the switch on."""
+    (u0, _), (u, power) = start, end
+    gap = u - u0
+    value, slope = divided_difference(asymptotic_coefficients(a, u.dtype), 1 / u0, 1 / u)
+    grown = -jnp.expm1(-(gap + (a - 1) * _log_ratio(u0, u)))
+    half = jnp.exp(u / 2)
+    return half * (half * (power / u * (grown * value - gap / (u * u0) * slope)))
+
+
+def _log_ratio(u0: Array, u: Array) -> Array:
+    """`log(u / u0)`, to the last digits also when the two are close."""
+    ratio = u / u0
+    apart = ratio != 1
+    safe = jnp.where(apart, ratio, 2)
+    # log(r) / (r - 1) is flat near r = 1, so the rounding of r does no harm
+    return (u - u0) / u0 * jnp.where(apart, jnp.log(safe) / (safe - 1), 1)
+
+
+def _exprel(z: Array) -> Array:
+    """`(e^z - 1) / z`, with right derivatives at 0."""
+    small = jnp.abs(z) < 0.5
+    near, far = jnp.where(small, z, 0), jnp.where(small, 1, z)
+    series = jnp.ones_like(z)
+    for k in range(16, 1, -1):
+        series = 1 + series * near * (1 / k)
+    return jnp.where(small, series, jnp.expm1(far) / far)
+
+
+def _early_start(total: Array, a: Array) -> Array:
+    """`u < 1` within 12% from the primitive that vanishes at 1, fitted between the limits `u -> 1` and `u -> 0`."""
+    time, decay = jnp.maximum(-total, 0), jnp.maximum(-a, 1e-6)
+    c = (1.62 + decay * (4.76 + 0.83 * decay)) * (1 - 0.208 * decay * jnp.log1p(time))
+    power = time * ((c + 0.859 * time) / (3.718 * c + 1.718 * time))
+    return jnp.exp(-jnp.log1p(decay * power) / decay)
+
+
+def _late_start(total: Array, a: Array) -> Array:
+    """`u > 1` within 0.08, fitted to the inverse of `e^u u^(a-1)` and what is left of it."""
+    s = jnp.log(jnp.maximum(total, 0) + jnp.exp(1.8972 - 0.088 * a))
+    w = s + (1 - a) * jnp.log1p(s)
+    bump = (1.2585 - 2.5292 * a) / (1 + jnp.square(1.2553 * (s - 1.9814)))
+    return s + (1 - a) * jnp.log(w - (1.5057 + 1.4767 * a)) - bump
+
+
+def _step(u0: Array, u: Array, time: Array, a: Array) -> Array:
+    """One step of Halley's method on `time_integral(u0, u, a) = time`."""
+    half = jnp.exp(-u / 2)
+    decay = half * half
+    # a new `a` in every step, as far as XLA knows: else it keeps all the coefficients from step to step
+    u, a = jax.lax.optimization_barrier((u, a))
+    miss = half * (_rising_time(u0, u, a) - time) * half
+    newton = u * (miss * jnp.power(u, -a)) / (1 + decay)
+    bend = (a - 1) / u + 1 / (1 + decay)
+    move = -newton / jnp.maximum(1 - newton * bend / 2, 0.5)
+    # The start is nearer than `far`. A longer step only follows the rounding of a `time` that has no digit
+    # left for `u`, as when u0^a is huge.
+    far = 0.3 * jnp.minimum(u, 1)
+    return jnp.maximum(u + jnp.clip(move, -far, far), u0)
