@@ -99,19 +99,17 @@ def test_one_layer_is_the_linear_kernel():
         np.testing.assert_allclose(infinite_ntk(net, x), 2.25 * x @ x.T / 3 + 0.25, atol=1e-14)
 
 
-@pytest.mark.parametrize("depth", [2, 4])
-@pytest.mark.parametrize("b_std", [0.0, 0.3])
-@pytest.mark.parametrize(("scale", "tolerance"), [(1e-6, 1e-14), (1.0, 1e-13), (100.0, 1e-10)])
-def test_erf_is_right(depth, b_std, scale, tolerance):
-    x = awkward_inputs(np.random.default_rng(1), 5, scale)
+@pytest.mark.parametrize(("depth", "b_std"), [(2, 0.0), (4, 0.3)])
+def test_erf_is_right(depth, b_std):
     net = FullyConnected(depth, activation=Erf(), b_std=b_std)
-    theta = infinite_ntk(net, x)
-    assert worst(theta, oracle(x, x, net)) < tolerance
-    np.testing.assert_array_equal(theta, theta.T)
+    for scale, tolerance in ((1e-6, 1e-14), (1.0, 1e-13), (100.0, 1e-10)):
+        x = awkward_inputs(np.random.default_rng(1), 5, scale)
+        theta = infinite_ntk(net, x)
+        assert worst(theta, oracle(x, x, net)) < tolerance
+        np.testing.assert_array_equal(theta, theta.T)
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3, 6])
-@pytest.mark.parametrize("b_std", [0.0, 0.5])
+@pytest.mark.parametrize(("depth", "b_std"), [(2, 0.0), (5, 0.5)])
 def test_relu_agrees_with_neural_tangents_off_the_diagonal(depth, b_std):
     stax = adapter.load().stax
     dense = stax.Dense(1, W_std=1.3, b_std=b_std, parameterization="ntk")
@@ -184,9 +182,8 @@ def test_gradient_against_finite_differences(activation):
 
 def test_relu_gradient_is_finite_at_copies_opposites_and_zeros():
     x = awkward_inputs(np.random.default_rng(8), 3, 1.0)
-    for depth in (1, 3):
-        gradient = jax.grad(lambda x, net: jnp.sum(infinite_ntk(net, x)))
-        assert jnp.all(jnp.isfinite(gradient(x, FullyConnected(depth))))
+    gradient = jax.grad(lambda x: jnp.sum(infinite_ntk(FullyConnected(3), x)))
+    assert jnp.all(jnp.isfinite(gradient(x)))
 
 
 def test_kernel_of_digits_gives_label_signed_features():
@@ -226,6 +223,11 @@ def test_erf_refuses_what_would_lose_half_the_digits():
         infinite_ntk(FullyConnected(2, activation=Erf(), w_std=1e5), [[1.0]])
     x = np.array([[5.5e3, -5.5e3], [5.5e3, 5e3], [1.0, 0.0]])
     assert worst(infinite_ntk(net, x), oracle(x, x, net)) < 3e-8
+
+
+def test_net_must_be_a_network():
+    with pytest.raises(ValueError, match=r"net must be a network such as .*, got 'relu'"):
+        infinite_ntk("relu", [[1.0]])
 
 
 def test_tile_must_be_positive():

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Bool, Float
+from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from gsdyn import _checks
 
 
+@runtime_checkable
 class InfiniteWidth(Protocol):
     """A hashable network that knows its NTK at infinite width: `gsdyn.networks.FullyConnected`."""
 
@@ -49,6 +50,8 @@ def infinite_ntk(
 
     Reference: Jacot, Gabriel and Hongler, Neural tangent kernel (2018).
     """
+    if not isinstance(net, InfiniteWidth):
+        raise ValueError(f"net must be a network such as FullyConnected(depth=3), got {net!r}")
     symmetric = x2 is None
     x1 = net.check("x1", _checks.finite("x1", x1, ndim=2))
     x2 = x1 if x2 is None else net.check("x2", _checks.finite("x2", x2, ndim=2))
@@ -92,8 +95,8 @@ def _block(
     net: InfiniteWidth,
     x1: Float[Array, "n1 d"],
     x2: Float[Array, "n2 d"],
-    i: int,
-    j: int,
+    i: Int[ArrayLike, ""],
+    j: Int[ArrayLike, ""],
     shape: tuple[int, int],
     twin: bool,
 ) -> Float[Array, "height width"]:
@@ -110,8 +113,8 @@ def _block(
 def _place(
     theta: Float[Array, "n1 n2"],
     block: Float[Array, "height width"],
-    i: int,
-    j: int,
+    i: Int[ArrayLike, ""],
+    j: Int[ArrayLike, ""],
     shape: tuple[int, int],
     mirror: bool,
 ) -> Float[Array, "n1 n2"]:
