@@ -1,0 +1,182 @@
+"""The time cross-entropy needs along a hyperbola, by quadrature, and its inverse (C18-Eq20, Eq21).
+
+With `theta' = 2 r / (1 + e^u)` the time is `1/(2 r)` times `T(a) = int_0^a (w + e^u(s)) ds`, `w = 1`; softmax over
+C classes has `w = C - 1`. The integrand is almost constant over most of the path and then grows doubly
+exponentially, so the path is cut at the logits -1, 0 and 1: between -1 and 1 the part beyond a constant,
+`e^u - 1`, is integrated over the angle, and outside over the logit, where it is `e^u / sqrt(u^2 + kappa^2)`. Of
+every part only the last 40 units before its larger end count. Four Gauss-Legendre panels of twenty nodes then
+reach rounding on each.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike
+
+from gsdyn.modes._arrays import elementwise
+from gsdyn.modes.hyperbola import angle_between, logit_at
+
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
+_PANELS = 4
+_REACH = 40.0
+_MAX_STEPS = 60
+
+
+def _scaled_time(angle: Array, u0: Array, u: Array, growing: Array, shrinking: Array, w: Array, scale: Array) -> Array:
+    """`T e^-scale` for one path from the logit `u0` to `u`, where `scale >= u`, so that nothing overflows."""
+    kappa2 = growing * shrinking
+    below, middle, above = _crossings(angle, growing, shrinking, kappa2)
+
+    def over_angle(s):
+        return jnp.exp(-scale) * jnp.expm1(logit_at(s, u0, growing, shrinking))
+
+    def over_logit(x):
+        return jnp.exp(x - scale) / jnp.sqrt(x * x + kappa2)
+
+    low, high = jnp.minimum(u, -1), jnp.maximum(u0, 1)
+    parts = (
+        (over_logit, jnp.minimum(jnp.maximum(u0, low - _REACH), low), low, True),
+        (over_angle, below, jnp.minimum(middle, below + _REACH), False),
+        (over_angle, jnp.maximum(middle, above - _REACH), above, False),
+        (over_logit, jnp.maximum(high, u - _REACH), jnp.maximum(u, high), True),
+    )
+
+    def panel(total, edge):
+        for integrand, start, stop, geometric in parts:
+            total = total + _panel(integrand, start, stop, edge, geometric)
+        return total, None
+
+    constant = (w * angle + (above - below)) * jnp.exp(-scale)
+    return jax.lax.scan(panel, constant, jnp.arange(_PANELS, dtype=angle.dtype) / _PANELS)[0]
+
+
+def _panel(integrand, start: Array, stop: Array, edge: Array, geometric: bool) -> Array:
+    """One panel of `[start, stop]`; the ends of the panels are in arithmetic or geometric progression."""
+    if geometric:
+        ratio = jnp.log(stop / start)
+        a, b = start * jnp.exp(edge * ratio), start * jnp.exp((edge + 1 / _PANELS) * ratio)
+    else:
+        a, b = start + edge * (stop - start), start + (edge + 1 / _PANELS) * (stop - start)
+    half = (b - a) / 2
+    nodes, weights = (jnp.asarray(v, start.dtype) for v in (_NODES, _WEIGHTS))
+    return half * jnp.sum(weights * jax.vmap(integrand)(a + half * (1 + nodes)))
+
+
+def _crossings(angle: Array, growing: Array, shrinking: Array, kappa2: Array):
+    """The angles at which the logit crosses -1, 0 and 1, held inside `[0, angle]`."""
+    log_one = jnp.log(1 + jnp.sqrt(1 + kappa2))
+    rises, falls = growing > 0, shrinking > 0
+    log_g = jnp.log(jnp.where(rises, growing, 1))
+    log_k = jnp.log(jnp.where(falls, shrinking, 1))
+    below = jnp.where(falls, log_k - log_one, -jnp.inf)
+    above = jnp.where(rises, log_one - log_g, jnp.inf)
+    middle = jnp.where(falls & rises, (log_k - log_g) / 2, jnp.where(rises, -jnp.inf, jnp.inf))
+    return tuple(jnp.clip(x, 0, angle) for x in (below, middle, above))
+
+
+def _time(angle, u0, u, growing, shrinking, w):
+    scale = jax.lax.stop_gradient(jnp.maximum(u, 0))
+    # e^(u/2) twice: the time may fit where e^u does not
+    half = jnp.exp(scale / 2)
+    return _scaled_time(angle, u0, u, growing, shrinking, w, scale) * half * half
+
+
+class _Search(NamedTuple):
+    low: Array
+    high: Array
+    angle: Array
+    going: Array
+    steps: Array
+
+
+def _upper_bound(time: Array, u0: Array, growing: Array, shrinking: Array, end: Array, w: Array):
+    """An angle at which `T >= time`, close enough for a few steps to finish."""
+    # the integrand exceeds w, and w + 1 from logit 0 on
+    crosses = (growing > 0) & (shrinking > 0)
+    zero = jnp.log(jnp.where(crosses, shrinking, 1) / jnp.where(crosses, growing, 1)) / 2
+    zero = jnp.where(crosses, jnp.maximum(zero, 0), jnp.where(growing > 0, 0, jnp.inf))
+    beyond = time > w * zero
+    slow = jnp.where(beyond, (time + jnp.where(beyond, zero, 0)) / (w + 1), time / w)
+    # e^u - e^u0 = int e^x sqrt(x^2 + kappa^2) ds <= time * (the largest root)
+    kappa, speed = jnp.sqrt(growing * shrinking), (growing + shrinking) / 2
+    log_time = jnp.log(time)
+    u = 2 * (jnp.maximum(u0, 0) + jnp.log1p(time) + jnp.log1p(kappa + jnp.abs(u0))) + 5
+    for _ in range(5):
+        root = jnp.maximum(speed, jnp.sqrt(u * u + kappa * kappa))
+        u = jnp.logaddexp(u0, log_time + jnp.log(root))
+    never = (growing == 0) & (u >= 0) | (growing + shrinking == 0)
+    safe = jnp.where(never, u0, u)
+    fast = jnp.where(never, jnp.inf, angle_between(u0, safe, growing, shrinking))
+    return jnp.minimum(jnp.minimum(slow, fast), end)
+
+
+def _step(time, u0, growing, shrinking, w, angle):
+    """`T - time` at an angle, up to scale, with Newton's and Halley's next angle, and `du/da`."""
+    u = jnp.maximum(logit_at(angle, u0, growing, shrinking), u0)
+    scale = jnp.maximum(u, 0)
+    excess = _scaled_time(angle, u0, u, growing, shrinking, w, scale)
+    excess = excess - jnp.exp(jnp.log(time) - scale)
+    newton = -excess / (w * jnp.exp(-scale) + jnp.exp(u - scale))
+    speed = (growing * jnp.exp(angle) + shrinking * jnp.exp(-angle)) / 2
+    bend = jnp.clip(newton * speed, -1, 1) * jax.nn.sigmoid(u - jnp.log(w)) / 2
+    return excess, angle + newton, angle + newton / (1 + bend), speed
+
+
+@jax.custom_jvp
+def _angle_after(time, u0, growing, shrinking, end, w):
+    tolerance = float(jnp.finfo(time.dtype).eps) ** 0.375
+    positive = time > 0
+    time = jnp.clip(time, jnp.finfo(time.dtype).tiny, jnp.finfo(time.dtype).max)
+    high = _upper_bound(time, u0, growing, shrinking, end, w)
+
+    def body(s: _Search) -> _Search:
+        excess, newton, halley, speed = _step(time, u0, growing, shrinking, w, s.angle)
+        low = jnp.where(excess < 0, s.angle, s.low)
+        high = jnp.where(excess < 0, s.high, s.angle)
+        middle = low + (high - low) / 2
+        new = jnp.where((newton >= low) & (newton <= high), newton, middle)
+        new = jnp.where((halley >= low) & (halley <= high), halley, new)
+        change = jnp.abs(new - s.angle)
+        near = change * jnp.maximum(jnp.maximum(1, speed), 1 / s.angle) <= tolerance
+        return _Search(low, high, new, ~near, s.steps + 1)
+
+    start = _Search(jnp.zeros_like(high), high, high, positive & (high > 0), jnp.zeros((), int))
+    found = jax.lax.while_loop(lambda s: s.going & (s.steps < _MAX_STEPS), body, start)
+    return jnp.where(positive, found.angle, 0)
+
+
+@_angle_after.defjvp
+def _angle_after_jvp(primals, tangents):
+    _, u0, growing, shrinking, end, w = primals
+    angle = _angle_after(*primals)
+    u = jnp.maximum(logit_at(angle, u0, growing, shrinking), u0)
+    scale = jax.lax.stop_gradient(jnp.maximum(u, 0))
+
+    def scaled(u0, growing, shrinking, w):
+        u = logit_at(angle, u0, growing, shrinking)
+        return _scaled_time(angle, u0, u, growing, shrinking, w, scale)
+
+    _, moved = jax.jvp(scaled, (*primals[1:4], w), (*tangents[1:4], tangents[5]))
+    slope = w * jnp.exp(-scale) + jnp.exp(u - scale)
+    change = (tangents[0] * jnp.exp(-scale) - moved) / slope
+    return angle, jnp.where(angle >= end, tangents[4], change)
+
+
+_time_along = elementwise(_time)
+_angle_along = elementwise(_angle_after)
+
+
+def time_along(angle: Array, u0: Array, u: Array, growing: Array, shrinking: Array, w: ArrayLike = 1.0) -> Array:
+    """`T = int_0^a (w + e^u(s)) ds` for an angle `a` and the logits `u0`, `u` at its ends; arrays of one shape."""
+    w = jnp.broadcast_to(jnp.asarray(w, angle.dtype), angle.shape)
+    return _time_along(angle, u0, u, growing, shrinking, w)
+
+
+def angle_after(time: Array, u0: Array, growing: Array, shrinking: Array, end: Array, w: ArrayLike = 1.0) -> Array:
+    """The angle at which `T` is `time`, or `end` if the path ends before; arrays of one shape."""
+    w = jnp.broadcast_to(jnp.asarray(w, time.dtype), time.shape)
+    return _angle_along(time, u0, growing, shrinking, end, w)

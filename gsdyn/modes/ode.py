@@ -1,0 +1,201 @@
+"""The same dynamics integrated: the oracle beside the closed forms, and the way where there is none.
+
+The fields are the differential equations as the paper writes them, before any invariant is used. Only
+`integrate` calls diffrax.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optimistix
+from jaxtyping import Array, ArrayLike, Bool, Float
+
+from gsdyn import _checks
+from gsdyn.losses import CrossEntropy, Hinge, Loss
+
+State = tuple[Array, ...]
+_MAX_STEPS = 100_000
+
+
+class Path(eqx.Module):
+    """An integrated path.
+
+    - `ts`: the times asked for, shape (T,).
+    - `states`: the state at each of them, every array with a leading axis T; after the stop it stays as it was.
+    - `stop_time`: the time at which a stop was met; infinite if none was.
+    - `stop_state`: the state then, or at the last time.
+    - `stopped_by`: for every stop whether it was the one, shape (S,).
+    """
+
+    ts: Float[Array, " T"]
+    states: State
+    stop_time: Float[Array, ""]
+    stop_state: State
+    stopped_by: Bool[Array, " S"]
+
+
+def integrate(
+    field: Callable[[State], State],
+    state: State,
+    ts: ArrayLike,
+    *,
+    stops: Sequence[Callable[[State], Array]] = (),
+    horizon: ArrayLike | None = None,
+    start: ArrayLike = 0.0,
+) -> Path:
+    """Integrates `state' = field(state)` from `start`, to about 1e-10 in float64 (1e-5 in float32).
+
+    **Arguments:** `field`: the autonomous vector field. `state`: a tuple of arrays. `ts`: times in ascending order,
+    none before `start`, shape (T,). `stops`: functions of the state; the first to change its sign ends the
+    path. `horizon`: how far to go, by default the last of `ts`; the float infinity means until a stop.
+
+    **Returns:** a `Path`. Reverse-mode derivatives go through it, its stop time included.
+    """
+    ts = _checks.finite("ts", ts, ndim=1).astype(state[0].dtype)
+    dtype, eps = ts.dtype, float(jnp.finfo(ts.dtype).eps)
+    start = jnp.asarray(start, dtype)
+    endless = isinstance(horizon, float) and horizon == float("inf")
+    last = jnp.max(ts, initial=-jnp.inf) if horizon is None else jnp.asarray(horizon, dtype)
+    during = [diffrax.SubSaveAt(ts=ts)] if ts.size else []
+    solution = diffrax.diffeqsolve(
+        diffrax.ODETerm(lambda _, s, __: field(s)),
+        diffrax.Dopri8(),
+        start,
+        jnp.maximum(last, start),
+        None,
+        state,
+        saveat=diffrax.SaveAt(subs=[diffrax.SubSaveAt(t1=True), *during]),
+        stepsize_controller=diffrax.PIDController(rtol=5000 * eps, atol=50 * eps),
+        event=_event(stops, 64 * eps) if stops else None,
+        max_steps=_MAX_STEPS,
+        # a path without end runs out of steps; that is an answer, and no stop is what it says
+        throw=not endless,
+    )
+    times: Any = solution.ts
+    saved: Any = solution.ys
+    mask: Any = solution.event_mask
+    final = jax.tree.map(lambda leaf: leaf[0], saved[0])
+    nowhere = jax.tree.map(lambda leaf: jnp.zeros((0, *leaf.shape), dtype), final)
+    stopped_by = jnp.stack(mask) if stops else jnp.zeros((0,), bool)
+    stop_time = jnp.where(stopped_by.any(), times[0][0], jnp.inf)
+    before = ts <= stop_time
+
+    def held(path, end_value):
+        here = before.reshape((-1,) + (1,) * end_value.ndim)
+        return jnp.where(here, jnp.where(here, path, 0), end_value[None])
+
+    states = jax.tree.map(held, saved[1] if during else nowhere, final)
+    return Path(ts, states, stop_time, final, stopped_by)
+
+
+def _event(stops: Sequence[Callable[[State], Array]], tolerance: float) -> diffrax.Event:
+    conditions = [_condition(stop) for stop in stops]
+    return diffrax.Event(conditions, optimistix.Newton(tolerance, tolerance))
+
+
+def _condition(stop: Callable[[State], Array]) -> Callable[..., Array]:
+    def condition(t: Any, y: State, args: Any, **kwargs: Any) -> Array:
+        return stop(y)
+
+    return condition
+
+
+def pull(loss: Loss, u: Array) -> Array:
+    """`g(u)`, by which a logit still pulls: `1/(1 + e^u)`, or 1 below the margin under hinge."""
+    if isinstance(loss, Hinge):
+        return jnp.where(u < 1, jnp.ones_like(u), 0)
+    return jax.nn.sigmoid(-u)
+
+
+class NeuronField(eqx.Module):
+    """h neurons of one class, of one input or of m orthogonal ones (C18-Eq1, Eq24, A.4, A.8).
+
+        y_i' = p r^2 z_i g(u) [y_i > 0],    z_i' = p m y_i g(u) [y_i > 0],    u = sum_i z_i max(y_i, 0)
+
+    The state is `(y, z)`, each of shape (h,) or ().
+    """
+
+    norm: Float[Array, ""]
+    rate: Float[Array, ""] = eqx.field(default_factory=lambda: jnp.asarray(1.0))
+    loss: Loss = eqx.field(default_factory=CrossEntropy)
+    count: int = eqx.field(static=True, default=1)
+
+    def __call__(self, state: State) -> State:
+        y, z = state
+        seen = jnp.maximum(y, 0)
+        g = self.rate * pull(self.loss, jnp.sum(z * seen))
+        return self.norm**2 * g * jnp.where(y > 0, z, 0), self.count * g * seen
+
+
+class DeepField(eqx.Module):
+    """A chain of N - 1 hidden layers with diagonal weights (C18-B, before Eq. 4).
+
+        z_i' = p (y prod_(j != i) z_j) g(u),    y' = p r^2 (prod_j z_j) g(u),    u = y prod_j z_j
+
+    The state is `(y, z)`, of shapes () and (N - 1,).
+    """
+
+    norm: Float[Array, ""]
+    rate: Float[Array, ""] = eqx.field(default_factory=lambda: jnp.asarray(1.0))
+    loss: Loss = eqx.field(default_factory=CrossEntropy)
+
+    def __call__(self, state: State) -> State:
+        y, z = state
+        product = jnp.prod(z)
+        g = self.rate * pull(self.loss, y * product)
+        others = jnp.prod(jnp.where(jnp.eye(z.size, dtype=bool), 1, z[None, :]), axis=1)
+        return self.norm**2 * product * g, y * others * g
+
+
+class HingePointsField(eqx.Module):
+    """One neuron on many points of one class under hinge, full batch (C18-C.2), each point stopping at its margin.
+
+        w' = p z sum_i x_i [z w.x_i < 1],    z' = p sum_i w.x_i [z w.x_i < 1]
+
+    The state is `(w, z)`, of shapes (d,) and (). `points`: shape (m, d), all active.
+    """
+
+    points: Float[Array, "m d"]
+    rate: Float[Array, ""] = eqx.field(default_factory=lambda: jnp.asarray(1.0))
+
+    def __call__(self, state: State) -> State:
+        w, z = state
+        seen = self.points @ w
+        total = jnp.where(z * seen < 1, self.rate, 0) @ self.points
+        return z * total, w @ total
+
+
+class CompetitionField(eqx.Module):
+    """One neuron on two orthogonal unit points of opposite class (C18-A.6); the state is `(a, b, z)`.
+
+    a' = p z/(1 + e^(za)),    b' = -p z/(1 + e^(-zb)),    z' = p (a/(1 + e^(za)) - b/(1 + e^(-zb)))
+    """
+
+    rate: Float[Array, ""] = eqx.field(default_factory=lambda: jnp.asarray(1.0))
+
+    def __call__(self, state: State) -> State:
+        a, b, z = state
+        right, wrong = jax.nn.sigmoid(-z * a), jax.nn.sigmoid(z * b)
+        return self.rate * z * right, -self.rate * z * wrong, self.rate * (a * right - b * wrong)
+
+
+class RareFeatureField(eqx.Module):
+    """A feature that every example has and one that a fraction q also has (C18-Eq7); the state is `(a, b, z)`.
+
+    a' = q z/(1 + e^(z(a+b))) + (1-q) z/(1 + e^(za)),    b' = q z/(1 + e^(z(a+b))),
+    z' = q (a+b)/(1 + e^(z(a+b))) + (1-q) a/(1 + e^(za))
+    """
+
+    fraction: Float[Array, ""]
+
+    def __call__(self, state: State) -> State:
+        a, b, z = state
+        both = self.fraction * jax.nn.sigmoid(-z * (a + b))
+        one = (1 - self.fraction) * jax.nn.sigmoid(-z * a)
+        return z * (both + one), z * both, (a + b) * both + a * one
