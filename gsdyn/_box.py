@@ -14,7 +14,6 @@ from jaxtyping import Array, Bool, Float, Int
 
 from gsdyn.penalties import Tilt
 
-
 LIMIT = 200
 
 
@@ -28,15 +27,13 @@ class BoxSolution(NamedTuple):
     floor: Float[Array, ""]
 
 
-def solve(
-    U: Float[Array, "n k"], c: Float[Array, " k"], tilt: Tilt | None, limit: int
-) -> BoxSolution:
+def solve(U: Float[Array, "n k"], c: Float[Array, " k"], tilt: Tilt | None, limit: int) -> BoxSolution:
     """The optimum of the hinge loss under a spectral filter `c`, differentiable in `U`, `c` and the tilt."""
     n, k = U.shape
     respond = _responses(U, c, tilt)
     pull = jnp.zeros(n, U.dtype) if tilt is None else tilt.pull
-    Q = U @ respond(U.T)  # noqa: N806 - the quadratic form's usual name
-    Q = (Q + Q.T) / 2  # noqa: N806
+    Q = U @ respond(U.T)
+    Q = (Q + Q.T) / 2
     r = 1 - Q @ pull
     stopped, target = jax.lax.stop_gradient((Q, r))
     alpha, inside, iterations, converged = _interior_point(stopped, target, limit)
@@ -47,7 +44,7 @@ def solve(
     return BoxSolution(alpha, respond((U.T @ (alpha + pull))[:, None])[:, 0], iterations, converged, floor)
 
 
-def _responses(U: Array, c: Array, tilt: Tilt | None):  # noqa: ANN202
+def _responses(U: Array, c: Array, tilt: Tilt | None):
     """The map `p -> (1/c + U^T T U)^-1 p` from pulls to responses."""
     if tilt is None:
         return lambda p: c[:, None] * p
@@ -58,9 +55,7 @@ def _responses(U: Array, c: Array, tilt: Tilt | None):  # noqa: ANN202
     return lambda p: rc[:, None] * jax.scipy.linalg.cho_solve(factor, rc[:, None] * p)
 
 
-def _interior_point(
-    Q: Float[Array, "n n"], r: Float[Array, " n"], limit: int
-) -> tuple[Array, Array, Array, Array]:
+def _interior_point(Q: Float[Array, "n n"], r: Float[Array, " n"], limit: int) -> tuple[Array, Array, Array, Array]:
     """`(alpha, inside, steps, converged)`, in coordinates scaled so that the diagonal of `Q` is at most one."""
     eps = jnp.finfo(Q.dtype).eps
     scale = 1 / jnp.sqrt(jnp.maximum(jnp.diagonal(Q), 1.0))

@@ -16,6 +16,14 @@ QR_LIMIT = 64
 DENSE_LIMIT = 512
 
 
+def product(matrix: Float[Array, "p q"], v: Array) -> Array:
+    """`matrix @ v`; for (2, 2) written out, so that a batch of them is elementwise work and not a million small products."""
+    if matrix.shape != (2, 2) or v.ndim != 1:
+        return matrix @ v
+    (m11, m12), (m21, m22) = matrix
+    return jnp.stack([m11 * v[0] + m12 * v[1], m21 * v[0] + m22 * v[1]])
+
+
 def weighted(root: Array, B: Float[Array, "n k"]) -> Float[Array, "p q"]:
     """`R B` as one matrix, so that `B^T W B` is its Gram matrix; with C classes of shape (n C, k C)."""
     if root.ndim == 1:
@@ -49,9 +57,7 @@ def dense_response_solver(root: Array, B: Float[Array, "n k"]) -> Callable[[Arra
     return lambda b: solve(b.reshape(-1, 1)).reshape(b.shape)
 
 
-def solver(
-    root: Array, B: Float[Array, "n k"], rtol: Float[Array, ""] | float = 0.0
-) -> Callable[[Array], Array]:
+def solver(root: Array, B: Float[Array, "n k"], rtol: Float[Array, ""] | float = 0.0) -> Callable[[Array], Array]:
     """A function that solves `(I + B^T W B) x = b` for one `b` shaped like a response, (k,) or (k, C).
 
     By `dense_solver` up to `DENSE_LIMIT` unknowns, beyond by preconditioned conjugate gradients to the relative
@@ -69,9 +75,7 @@ def _cramer(g: Float[Array, "2 2"]) -> Callable[[Array], Array]:
     s22 = 1 + g[0, 1] ** 2 + g[1, 1] ** 2
     s12 = g[0, 0] * g[0, 1] + g[1, 0] * g[1, 1]
     det = s11 + (s22 - 1) + (g[0, 0] * g[1, 1] - g[0, 1] * g[1, 0]) ** 2
-    return lambda b: (
-        jnp.stack([(s22 / det) * b[0] - (s12 / det) * b[1], (s11 / det) * b[1] - (s12 / det) * b[0]])
-    )
+    return lambda b: jnp.stack([(s22 / det) * b[0] - (s12 / det) * b[1], (s11 / det) * b[1] - (s12 / det) * b[0]])
 
 
 def curvature_product(root: Array, v: Array) -> Array:
@@ -81,9 +85,7 @@ def curvature_product(root: Array, v: Array) -> Array:
     return jnp.einsum("iba,ibc,ic->ia", root, root, v)
 
 
-def _conjugate_gradient(
-    root: Array, B: Float[Array, "n k"], b: Array, rtol: Float[Array, ""] | float
-) -> Array:
+def _conjugate_gradient(root: Array, B: Float[Array, "n k"], b: Array, rtol: Float[Array, ""] | float) -> Array:
     rows = root.shape[0] * (root.shape[1] if root.ndim == 3 else 1)
     diagonal = 1 + jnp.sum(root * root) / rows * jnp.sum(B * B, axis=0)
     diagonal = diagonal.reshape((-1,) + (1,) * (b.ndim - 1))
@@ -97,9 +99,7 @@ def _conjugate_gradient(
     return jax.lax.custom_linear_solve(matvec, b, solve, symmetric=True)
 
 
-def _pcg(
-    matvec: Callable[[Array], Array], b: Array, diagonal: Array, rtol: Float[Array, ""] | float
-) -> Array:
+def _pcg(matvec: Callable[[Array], Array], b: Array, diagonal: Array, rtol: Float[Array, ""] | float) -> Array:
     limit = 4 * b.size
     stop = jnp.maximum(rtol, 4 * jnp.finfo(b.dtype).eps) ** 2 * jnp.sum(b * b)
 

@@ -12,26 +12,16 @@ is the full step, with a quadratic end game, as soon as `m <= 1.79`. Longer step
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
 from gsdyn import _linear
 from gsdyn.losses import Loss
 from gsdyn.penalties import Tilt
 
 FULL_STEP = 1.79
-
-
-class Solution(NamedTuple):
-    """Responses `z`, the number of Newton steps, and whether the last one was within rounding."""
-
-    z: Array
-    iterations: Int[Array, ""]
-    converged: Bool[Array, ""]
 
 
 def pull(loss: Loss, tilt: Tilt | None, f: Array) -> Array:
@@ -47,7 +37,7 @@ def root_curvature(loss: Loss, tilt: Tilt | None, f: Array) -> Array:
 
 
 def minimise(
-    loss: Loss, tilt: Tilt | None, B: Float[Array, "n k"], limit: int
+    loss: Loss, tilt: Tilt | None, B: Float[Array, "n k"], limit: int, start: Array | None = None
 ) -> tuple[Array, Array, Array]:
     """The minimum `y` of `P`, the steps it took and whether it was reached."""
     eps = jnp.finfo(B.dtype).eps
@@ -73,7 +63,8 @@ def minimise(
     def _slope(f: Array, df: Array) -> Array:
         return jnp.sum(pull(loss, tilt, f) * df)
 
-    start = _working_response(loss, tilt, B)
+    if start is None:
+        start = _working_response(loss, tilt, B)
     one = jnp.ones((), B.dtype)
     state = (start, jnp.zeros((), jnp.int32), jnp.zeros((), bool), one)
     y, i, done, m = jax.lax.while_loop(lambda s: ~s[2] & (s[1] < limit), step, state)
@@ -97,7 +88,7 @@ def _step_length(m: Array, slope: Callable[[Array], Array]) -> Array:
     return jnp.where((safe < 1) & (top < 1), 1.0, low)
 
 
-def _inexact(B: Array) -> float:  # noqa: N803
+def _inexact(B: Array) -> float:
     return 1.0 if B.shape[1] > _linear.DENSE_LIMIT else 0.0
 
 
@@ -111,52 +102,3 @@ def _working_response(loss: Loss, tilt: Tilt | None, B: Float[Array, "n k"]) -> 
     root = root_curvature(loss, tilt, f)
     target = pull(loss, tilt, f) + _linear.curvature_product(root, f)
     return _linear.solver(root, B, 1e-2)(B.T @ target)
-
-
-@eqx.filter_custom_jvp
-def solve(
-    U: Float[Array, "n k"], c: Float[Array, " k"], loss: Loss, tilt: Tilt | None, limit: int
-) -> Solution:
-    """The fixed point `z = c U^T a(U z)`, with implicit derivatives of every order."""
-    y, iterations, converged = minimise(loss, tilt, U * jnp.sqrt(c)[None, :], limit)
-    return Solution(columns(jnp.sqrt(c), y) * y, iterations, converged)
-
-
-@solve.def_jvp
-def _solve_jvp(primals: tuple, tangents: tuple) -> tuple[Solution, Solution]:
-    U, c, loss, tilt, limit = primals
-    dU, dc, dloss, dtilt, _ = tangents
-    solution = solve(U, c, loss, tilt, limit)
-    z = solution.z
-    a, da = eqx.filter_jvp(
-        lambda U, loss, tilt: U.T @ pull(loss, tilt, U @ z), (U, loss, tilt), (dU, dloss, dtilt)
-    )
-    source = jnp.zeros_like(z)
-    if dc is not None:
-        # z / c is U^T a, without the cancellation of the sum
-        live = columns(c > 0, z)
-        source += columns(dc, z) * jnp.where(live, z / jnp.where(live, columns(c, z), 1.0), a)
-    if da is not None:
-        source += columns(c, z) * da
-    dz = respond(U, c, root_curvature(loss, tilt, U @ z), source)
-    return solution, Solution(dz, None, None)  # pyright: ignore[reportArgumentType]
-
-
-def respond(U: Array, c: Array, root: Array, source: Array, *, dense: bool = False) -> Array:
-    """How responses answer to a change of the problem: the solution of `(I + c U^T W U) dz = source`.
-
-    Solved in normalised responses where `c > 0`, in which nothing cancels; where `c = 0`, `dz = source`. `dense` factors
-    the system however large it is, for many sources by vmap.
-    """
-    live = columns(c > 0, source)
-    safe = jnp.where(live, columns(c, source), 1.0)
-    rc = jnp.where(live, jnp.sqrt(safe), 0.0)
-    dead = jnp.where(live, 0.0, source)
-    g = source / safe - U.T @ _linear.curvature_product(root, U @ dead)
-    solve = (_linear.dense_response_solver if dense else _linear.solver)(root, U * rc.reshape(len(c), -1)[None, :, 0])
-    return dead + rc * solve(rc * jnp.where(live, g, 0.0))
-
-
-def columns(c: Array, like: Array) -> Array:
-    """`c`, one entry a feature, with as many axes as the response `like`."""
-    return c.reshape(c.shape + (1,) * (like.ndim - 1))

@@ -20,9 +20,7 @@ class ClosedForm(NamedTuple):
     z: Array
 
 
-def equal_strengths(
-    s: ArrayLike, lam: ArrayLike, U: ArrayLike | None = None, *, exact: bool = False
-) -> ClosedForm:
+def equal_strengths(s: ArrayLike, lam: ArrayLike, U: ArrayLike | None = None, *, exact: bool = False) -> ClosedForm:
     """All strengths equal (P21-Eq12): every example has the same dual variable and margin.
 
         alpha_k* = W(c)/c,  c = s^2/lam + 1;     z_j* = s^2 W(c)/(s^2 + lam) sum_k U_kj

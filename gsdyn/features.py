@@ -32,8 +32,7 @@ class FeatureBasis(eqx.Module):
         self.s = _checks.nonnegative("s", s, ndim=1)
         if self.U.shape[1] != self.s.shape[0] or self.U.shape[1] > self.U.shape[0]:
             raise ValueError(
-                f"U and s must have shapes (n, k) and (k,) with k <= n, "
-                f"got {self.U.shape} and {self.s.shape}"
+                f"U and s must have shapes (n, k) and (k,) with k <= n, got {self.U.shape} and {self.s.shape}"
             )
         if _checks.is_concrete(self.U):
             _require_orthonormal(np.asarray(self.U))
@@ -51,9 +50,7 @@ class FeatureBasis(eqx.Module):
         return cls(u, jnp.stack([s1, s2]))
 
     @classmethod
-    def from_kernel(
-        cls, theta: ArrayLike, y: ArrayLike | None = None, rank: int | None = None
-    ) -> FeatureBasis:
+    def from_kernel(cls, theta: ArrayLike, y: ArrayLike | None = None, rank: int | None = None) -> FeatureBasis:
         """The features of a kernel: eigenvectors of `K = Y Theta Y` (P21-Def1), strongest first.
 
         - `theta`: shape (n, n), symmetric and positive semi-definite, for example an NTK.
@@ -89,9 +86,7 @@ class FeatureBasis(eqx.Module):
         return cls._decomposition(u, jnp.where(s2 > floor, s2, 0.0), rank)
 
     @classmethod
-    def from_ntrf(
-        cls, phi: ArrayLike, y: ArrayLike | None = None, rank: int | None = None
-    ) -> FeatureBasis:
+    def from_ntrf(cls, phi: ArrayLike, y: ArrayLike | None = None, rank: int | None = None) -> FeatureBasis:
         """The features of an NTRF matrix `Phi` (P21-Eq2): the singular vectors of `Y Phi` (P21-Def1).
 
         - `phi`: shape (n, m), the Jacobian of the outputs with respect to the parameters.

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from gsdyn import _box, _newton
+from gsdyn import _box, _implicit, _newton
+from gsdyn._linear import product
 from gsdyn._problem import problem
 from gsdyn.features import FeatureBasis
 from gsdyn.losses import Hinge, Loss
@@ -58,11 +59,16 @@ def fixed_point(
     """
     if max_iterations < 1:
         raise ValueError(f"max_iterations must be at least 1, got {max_iterations}")
+    return _fixed_point(basis, loss, penalty, max_iterations)
+
+
+@eqx.filter_jit
+def _fixed_point(basis: FeatureBasis, loss: Loss, penalty: Penalty, max_iterations: int) -> FixedPoint:
     c, tilt = problem(basis, loss, penalty)
     if isinstance(loss, Hinge):
         solution = _box.solve(basis.U, c, tilt, max_iterations)
         return _certify_box(basis, loss, penalty, c, tilt, solution)
-    solution = _newton.solve(basis.U, c, loss, tilt, max_iterations)
+    solution = _implicit.solve(basis.U, c, loss, tilt, max_iterations)
     return _certify(basis, loss, penalty, c, tilt, solution)
 
 
@@ -73,43 +79,24 @@ def _objective(loss: Loss, tilt: Tilt | None, f: Array, z: Array, p: Array) -> A
 
 
 def _certify(
-    basis: FeatureBasis, loss: Loss, penalty: Penalty, c: Array, tilt: Tilt | None, solution: _newton.Solution
+    basis: FeatureBasis, loss: Loss, penalty: Penalty, c: Array, tilt: Tilt | None, solution: _implicit.Solution
 ) -> FixedPoint:
     z = solution.z
-    f = basis.U @ z
+    f = product(basis.U, z)
     alpha = loss.dual(f)
-    objective = _objective(loss, tilt, f, z, basis.U.T @ _newton.pull(loss, tilt, f))
-    stopped = jax.lax.stop_gradient((basis.U, c, loss, tilt, z, alpha))
-    gap, bound = _smooth_bounds(*stopped)
+    objective = _objective(loss, tilt, f, z, product(basis.U.T, _newton.pull(loss, tilt, f)))
     return FixedPoint(
-        alpha, z, f, gap, bound, objective, solution.iterations, solution.converged, loss, penalty
+        alpha,
+        z,
+        f,
+        solution.gap,
+        solution.error_bound,
+        objective,
+        solution.iterations,
+        solution.converged,
+        loss,
+        penalty,
     )
-
-
-def _smooth_bounds(
-    U: Array, c: Array, loss: Loss, tilt: Tilt | None, z: Array, alpha: Array
-) -> tuple[Array, Array]:
-    """Gap and error bound at the margins `U z`, with everything that rounding can have done."""
-    eps = jnp.finfo(U.dtype).eps
-    unit = (U.shape[0] + U.shape[1] + 16) * eps
-    column = (-1,) + (1,) * (z.ndim - 1)
-    rc = jnp.sqrt(c).reshape(column)
-    y = jnp.where(rc > 0, z / jnp.where(rc > 0, rc, 1.0), 0.0)
-    f = U @ z
-    a = _newton.pull(loss, tilt, f)
-    df = unit * (jnp.abs(U) @ jnp.abs(z))
-    if f.ndim == 1:
-        moved = loss.root_curvature(f) ** 2 * df
-    else:
-        moved = 2 * alpha * jnp.max(df, axis=1, keepdims=True)
-    stored = moved + 8 * eps * jnp.abs(alpha)
-    da = stored + 8 * eps * jnp.abs(a)
-    if tilt is not None:
-        da = da + tilt.curvature * df + 8 * eps * (jnp.abs(tilt.curvature * f) + jnp.abs(tilt.pull))
-    g = jnp.abs(y - rc * (U.T @ a)) + unit * jnp.abs(y)
-    g = g + rc * (jnp.abs(U).T @ (unit * jnp.abs(a) + da))
-    gap = jnp.sum(g * g) / 2
-    return gap, loss.dual_error(alpha, gap) + jnp.sqrt(jnp.sum(stored * stored))
 
 
 def _certify_box(
@@ -127,6 +114,4 @@ def _certify_box(
     bound = loss.dual_error(a0, gap)
     bound = jnp.where(solution.floor > 0, jnp.minimum(bound, curved), bound)
     gap, bound = jax.lax.stop_gradient((gap, bound))
-    return FixedPoint(
-        alpha, z, f, gap, bound, objective, solution.iterations, solution.converged, loss, penalty
-    )
+    return FixedPoint(alpha, z, f, gap, bound, objective, solution.iterations, solution.converged, loss, penalty)

@@ -8,6 +8,7 @@ on the dual side the concave `h` with `l(f) = max_a h(a) - a f`.
 from __future__ import annotations
 
 import abc
+import math
 from typing import ClassVar
 
 import equinox as eqx
@@ -111,6 +112,13 @@ class CrossEntropy(Loss):
         sums = jnp.tanh(f / 2) + jnp.tanh(f0 / 2)
         return w0, jnp.where(near, -shift * sums / 4, w - w0)
 
+    def derivatives(self, f: Array) -> tuple[Array, Array, Array]:
+        """`(a, w, w'/w)` at margins `f`, from one exponential."""
+        # beyond 0.98 log(max) all three stay at their vanishing value there, instead of overflowing
+        e = jnp.exp(jnp.minimum(f, 0.98 * math.log(jnp.finfo(f.dtype).max)))
+        a = 1 / (1 + e)
+        return a, a * (a * e), 2 * a - 1
+
 
 class FirstOrderCrossEntropy(Loss):
     """Cross-entropy with `log(1 - a) ~ -a` (P21-Eq10): `h(a) = a - a log a - a^2/2` on a > 0.
@@ -153,6 +161,11 @@ class FirstOrderCrossEntropy(Loss):
             x = x - (x + a0 * jnp.expm1(x) - apart) / (1 + a0 * jnp.exp(x))
         rise = jnp.where(near, a0 * jnp.expm1(x), a - a0)
         return a0 / (1 + a0), rise / ((1 + a) * (1 + a0))
+
+    def derivatives(self, f: Array) -> tuple[Array, Array, Array]:
+        """`(a, w, w'/w)` at margins `f`."""
+        a = self.weight(f)
+        return a, a / (1 + a), -1 / (1 + a) ** 2
 
 
 class SquaredError(Loss):
@@ -235,8 +248,7 @@ class Softmax(Loss):
             raise ValueError(f"classes must be at least 2, got {classes}")
         if self.labels.ndim != 1 or not jnp.issubdtype(self.labels.dtype, jnp.integer):
             raise ValueError(
-                f"labels must be a vector of integers, got shape {self.labels.shape} "
-                f"and dtype {self.labels.dtype}"
+                f"labels must be a vector of integers, got shape {self.labels.shape} and dtype {self.labels.dtype}"
             )
         if _checks.is_concrete(self.labels) and self.labels.size:
             low, high = int(self.labels.min()), int(self.labels.max())
@@ -292,9 +304,7 @@ class Softmax(Loss):
     def check_dual(self, name: str, alpha: Array) -> Array:
         alpha = _checks.require(name, alpha, "inside (0, 1)", lambda v: (v > 0) & (v < 1))
         near = 64 * float(jnp.finfo(alpha.dtype).eps)
-        return _checks.require(
-            name, alpha, "of rows that sum to 1", lambda v: abs(v.sum(axis=1) - 1) < near
-        )
+        return _checks.require(name, alpha, "of rows that sum to 1", lambda v: abs(v.sum(axis=1) - 1) < near)
 
 
 def _hellinger(alpha: Array, gap: Float[Array, ""]) -> Float[Array, ""]:

@@ -82,14 +82,10 @@ class SpectralDecoupling(Penalty):
         self.gamma = None if gamma is None else _checks.finite("gamma", gamma)
         for name, value in (("lam", self.lam), ("gamma", self.gamma)):
             if value is not None and value.ndim > 1:
-                raise ValueError(
-                    f"{name} must be a scalar or one per example, got shape {value.shape}"
-                )
+                raise ValueError(f"{name} must be a scalar or one per example, got shape {value.shape}")
 
     @classmethod
-    def by_class(
-        cls, y: ArrayLike, lam: tuple[float, float], gamma: tuple[float, float]
-    ) -> SpectralDecoupling:
+    def by_class(cls, y: ArrayLike, lam: tuple[float, float], gamma: tuple[float, float]) -> SpectralDecoupling:
         """One `(lam, gamma)` for each class: the first of each pair for `y = -1`, the second for `y = +1`.
 
         `gamma` is a margin, `y` times the logit aimed at: a target logit of -2.5 for class -1 is 2.5.
@@ -112,9 +108,7 @@ class SpectralDecoupling(Penalty):
             return None
         for name, value in (("lam", self.lam), ("gamma", self.gamma)):
             if value is not None and value.ndim == 1 and len(value) != examples:
-                raise ValueError(
-                    f"{name} must have one entry per example ({examples}), got {len(value)}"
-                )
+                raise ValueError(f"{name} must have one entry per example ({examples}), got {len(value)}")
         lam = jnp.broadcast_to(self.lam, (examples,))
         gamma = jnp.zeros_like(lam) if self.gamma is None else self.gamma
         return Tilt(lam - jnp.min(self.lam), lam * gamma)

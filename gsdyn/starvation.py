@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from gsdyn import _box, _linear, _newton
+from gsdyn import _box, _implicit, _newton
 from gsdyn._problem import problem
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import FixedPoint
@@ -14,6 +15,7 @@ from gsdyn.losses import Hinge
 from gsdyn.penalties import Tilt
 
 
+@eqx.filter_jit
 def starvation_matrix(basis: FeatureBasis, fp: FixedPoint) -> Float[Array, "k *C k"]:
     """How every response at the optimum answers to every strength, `G[j, i] = d z_j* / d(s_i^2)`.
 
@@ -31,23 +33,21 @@ def starvation_matrix(basis: FeatureBasis, fp: FixedPoint) -> Float[Array, "k *C
     slope = fp.penalty.filter_slope(s2).astype(c.dtype)
     if isinstance(fp.loss, Hinge):
         jacobian = jax.jacfwd(lambda c: _box.solve(basis.U, c, tilt, _box.LIMIT).z)(c)
-        return jacobian * slope
+        return jacobian * slope[None, :]
     root = _newton.root_curvature(fp.loss, tilt, fp.margins)
-    live = _newton.columns(c > 0, fp.z)
-    safe = jnp.where(live, _newton.columns(c, fp.z), 1.0)
+    live = _implicit.columns(c > 0, fp.z)
+    safe = jnp.where(live, _implicit.columns(c, fp.z), 1.0)
     pull = basis.U.T @ _newton.pull(fp.loss, tilt, fp.margins)
-    source = _newton.columns(slope, fp.z) * jnp.where(live, fp.z / safe, pull)
+    source = _implicit.columns(slope, fp.z) * jnp.where(live, fp.z / safe, pull)
 
     def column(unit: Array) -> Array:
-        return _newton.respond(basis.U, c, root, _newton.columns(unit, fp.z) * source, dense=True)
+        return _implicit.respond(basis.U, c, root, _implicit.columns(unit, fp.z) * source, dense=True)
 
     matrix = jax.vmap(column, out_axes=-1)(jnp.eye(len(c), dtype=c.dtype))
     return matrix if fp.z.ndim == 2 else _decoupled(basis, fp, c, tilt, source, matrix)
 
 
-def _decoupled(
-    basis: FeatureBasis, fp: FixedPoint, c: Array, tilt: Tilt | None, source: Array, matrix: Array
-) -> Array:
+def _decoupled(basis: FeatureBasis, fp: FixedPoint, c: Array, tilt: Tilt | None, source: Array, matrix: Array) -> Array:
     """`matrix`, its small entries recomputed where features hardly interact.
 
     Features interact only through differences of curvature, `N = w_0 I + U^T (W - w_0) U`. With `P` the diagonal of

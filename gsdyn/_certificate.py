@@ -1,0 +1,41 @@
+"""How far a computed fixed point can be from the true one (P21-Eqs 7-8, Thm1).
+
+With `B = U sqrt(c)` and `z = sqrt(c) y`, primal minus dual at the margins `f = U z` and the weights `a = a(f)` is exactly
+`|y - B^T a|^2 / 2`: a sum of squares in which nothing cancels. The gap bounds the distance of `alpha` from its optimum by
+the curvature of the dual; each loss knows the best such bound.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from gsdyn._linear import product
+from gsdyn._newton import pull
+from gsdyn.losses import Loss
+from gsdyn.penalties import Tilt
+
+
+def bounds(U: Array, c: Array, loss: Loss, tilt: Tilt | None, z: Array) -> tuple[Array, Array]:
+    """Duality gap and bound of `|alpha - alpha*|_2` at the responses `z`, with everything that rounding can have done."""
+    eps = jnp.finfo(U.dtype).eps
+    unit = (U.shape[0] + U.shape[1] + 16) * eps
+    column = (-1,) + (1,) * (z.ndim - 1)
+    rc = jnp.sqrt(c).reshape(column)
+    y = jnp.where(rc > 0, z / jnp.where(rc > 0, rc, 1.0), 0.0)
+    f = product(U, z)
+    alpha = loss.dual(f)
+    a = pull(loss, tilt, f)
+    df = unit * product(jnp.abs(U), jnp.abs(z))
+    if f.ndim == 1:
+        moved = loss.root_curvature(f) ** 2 * df
+    else:
+        moved = 2 * alpha * jnp.max(df, axis=1, keepdims=True)
+    stored = moved + 8 * eps * jnp.abs(alpha)
+    da = stored + 8 * eps * jnp.abs(a)
+    if tilt is not None:
+        da = da + tilt.curvature * df + 8 * eps * (jnp.abs(tilt.curvature * f) + jnp.abs(tilt.pull))
+    g = jnp.abs(y - rc * product(U.T, a)) + unit * jnp.abs(y)
+    g = g + rc * product(jnp.abs(U).T, unit * jnp.abs(a) + da)
+    gap = jnp.sum(g * g) / 2
+    return gap, loss.dual_error(alpha, gap) + jnp.sqrt(jnp.sum(stored * stored))
