@@ -8,13 +8,14 @@ from __future__ import annotations
 import abc
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from gsdyn import _checks
 from gsdyn._problem import problem
 from gsdyn.features import FeatureBasis
-from gsdyn.losses import Loss, Softmax
+from gsdyn.losses import FirstOrderCrossEntropy, Loss, Softmax, SquaredError
 from gsdyn.penalties import Penalty
 
 
@@ -26,9 +27,18 @@ class Flow(eqx.Module):
     penalty: eqx.AbstractVar[Penalty]
     eta: eqx.AbstractVar[Array]
 
+    @property
+    @abc.abstractmethod
+    def start(self) -> Array:
+        """The state at time 0."""
+
     @abc.abstractmethod
     def velocity(self, state: Array) -> Array:
         """The time derivative of the state."""
+
+    @abc.abstractmethod
+    def observe(self, state: Array) -> tuple[Array, Array]:
+        """`alpha` and `z` of a state."""
 
 
 class PrimalFlow(Flow):
@@ -39,7 +49,8 @@ class PrimalFlow(Flow):
     with `lam_1` the weight decay and `lam_2`, `gamma` the spectral decoupling.
 
     - `eta`: rate, finite and > 0.
-    - `z0`: responses at time 0, shape (k,) or (k, C); default zero, which is initialisation.
+    - `z0`: responses at time 0, shape (k,) or (k, C); default zero, which is initialisation. A feature of zero strength
+      has no response, so its entry must be zero.
 
     Raises `ValueError` for a loss that is not smooth (hinge: its flow slides along kinks).
     """
@@ -66,12 +77,24 @@ class PrimalFlow(Flow):
         self.z0 = jnp.zeros(shape, basis.s.dtype) if z0 is None else _checks.finite("z0", z0)
         if self.z0.shape != shape:
             raise ValueError(f"z0 must have shape {shape}, got {self.z0.shape}")
+        dead = (basis.s == 0).reshape((-1,) + (1,) * (len(shape) - 1))
+        where = _checks.require(
+            "z0 of a feature of zero strength", jnp.where(dead, self.z0, 0.0), "0", lambda v: v == 0
+        )
+        self.z0 = jnp.where(dead, where, self.z0)
+
+    @property
+    def start(self) -> Array:
+        return self.z0
 
     def velocity(self, state: Array) -> Array:
         lam1, _ = self.penalty.decay()
         s2 = (self.basis.s**2).reshape((-1,) + (1,) * (state.ndim - 1))
         force = self.basis.U.T @ self.output_force(self.basis.U @ state)
         return self.eta * (s2 * force - lam1 * state)
+
+    def observe(self, state: Array) -> tuple[Array, Array]:
+        return into_domain(self.loss, self.loss.dual(self.basis.U @ state)), state
 
     def output_force(self, f: Array) -> Array:
         """`a(f) - lam_2 (f - gamma)`: what pulls on the margins, before the kernel."""
@@ -122,28 +145,48 @@ class DualFlow(Flow):
             raise ValueError(f"alpha0 must have shape {shape}, got {start.shape}")
         self.alpha0 = loss.check_dual("alpha0", start)
 
+    @property
+    def start(self) -> Array:
+        return self.alpha0
+
     def margins(self, alpha: Array) -> Array:
         """The margins of the parameters that are optimal for `alpha`, shape (n,) or (n, C)."""
+        return self.basis.U @ self.responses(alpha)
+
+    def responses(self, alpha: Array) -> Array:
+        """The responses of the parameters that are optimal for `alpha`, `z = c U^T alpha` (P21-Eq11)."""
         U, c, tilt = self.basis.U, *problem(self.basis, self.loss, self.penalty)
         if tilt is None:
-            return U @ (c.reshape((-1,) + (1,) * (alpha.ndim - 1)) * (U.T @ self._pull(alpha)))
-        A = (U * c[None, :]) @ U.T  # noqa: N806
-        eye = jnp.eye(len(A), dtype=A.dtype)
-        return jnp.linalg.solve(eye + A * tilt.curvature[None, :], A @ (alpha + tilt.pull))
+            return c.reshape((-1,) + (1,) * (alpha.ndim - 1)) * (U.T @ self._pull(alpha))
+        # (I + A T)^-1 A = B (I + B^T T B)^-1 B^T
+        root = jnp.sqrt(c)
+        B = U * root[None, :]
+        inner = jnp.eye(len(c), dtype=c.dtype) + B.T @ (tilt.curvature[:, None] * B)
+        return root * jax.scipy.linalg.solve(inner, B.T @ (alpha + tilt.pull), assume_a="pos")
 
     def velocity(self, state: Array) -> Array:
         push = self.loss.slope(state) - self.margins(state)
         # the pull of Softmax is E - alpha, so its alpha moves against it
         return -self.eta * push if isinstance(self.loss, Softmax) else self.eta * push
 
-    def responses(self, alpha: Array) -> Array:
-        """Responses that go with `alpha`, `z = U^T f` (P21-Eq11)."""
-        return self.basis.U.T @ self.margins(alpha)
+    def observe(self, state: Array) -> tuple[Array, Array]:
+        return into_domain(self.loss, state), self.responses(state)
 
     def _pull(self, alpha: Array) -> Array:
         if isinstance(self.loss, Softmax):
             return self.loss.one_hot(alpha.dtype) - alpha
         return alpha
+
+
+def into_domain(loss: Loss, alpha: Array) -> Array:
+    """`alpha` inside the open domain of the dual, where rounding or interpolation put it on the edge or past it."""
+    if isinstance(loss, SquaredError):
+        return alpha
+    info = jnp.finfo(alpha.dtype)
+    alpha = jnp.maximum(alpha, info.tiny)
+    if isinstance(loss, Softmax):
+        alpha = alpha / jnp.sum(alpha, axis=1, keepdims=True)
+    return alpha if isinstance(loss, FirstOrderCrossEntropy) else jnp.minimum(alpha, 1 - info.epsneg)
 
 
 def _state_shape(rows: int, loss: Loss) -> tuple[int, ...]:
@@ -155,5 +198,3 @@ def _require_smooth(loss: Loss) -> None:
         raise ValueError(
             f"loss must be smooth for a flow, got {type(loss).__name__}: use fixed_point, or modes for C18"
         )
-
-

@@ -1,0 +1,213 @@
+"""From a flow to its trajectory: the one module that drives diffrax."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optimistix
+from jaxtyping import Array, ArrayLike, Bool, Float, Int
+
+from gsdyn import _checks
+from gsdyn._dirk import StageSolver
+from gsdyn._stages import DualStages, PrimalStages, Stages
+from gsdyn.features import FeatureBasis
+from gsdyn.flows import DualFlow, Flow, PrimalFlow
+
+MAX_STEPS = 4096
+
+
+class Steps(NamedTuple):
+    """How many steps an integration took."""
+
+    accepted: Int[Array, ""]
+    rejected: Int[Array, ""]
+
+
+class Moment(NamedTuple):
+    """A trajectory at one time, or at several along the first axis."""
+
+    alpha: Array
+    z: Array
+    margins: Array
+
+
+class Trajectory(eqx.Module):
+    """A flow over time.
+
+    - `ts`: times, `eta` times the number of small gradient steps, shape (t,).
+    - `alpha`: dual variables, shape (t, n), or softmax probabilities, (t, n, C). Along a primal flow the weights of its
+      margins, `a(f)`.
+    - `z`: responses, shape (t, k) or (t, k, C). Along a dual flow those of the parameters that are optimal for `alpha`.
+    - `margins`: `f = U z`, shape (t, n), or logits, (t, n, C).
+    - `result`: what became of the integration, a `diffrax.RESULTS`; `succeeded` says it in one bit.
+      Times that were not reached are NaN, and only with `succeeded` False.
+    - `steps`: steps taken, `accepted` and `rejected`.
+    """
+
+    ts: Float[Array, " t"]
+    alpha: Array
+    z: Array
+    margins: Array
+    result: diffrax.RESULTS
+    steps: Steps
+    _args: Any
+    _basis: FeatureBasis
+    _dense: diffrax.DenseInterpolation | None
+
+    @property
+    def succeeded(self) -> Bool[Array, ""]:
+        """Whether every time was reached."""
+        return self.result == diffrax.RESULTS.successful
+
+    def evaluate(self, t: ArrayLike) -> Moment:
+        """The trajectory at any times between 0 and the last of `ts`, by the solver's own interpolation.
+
+        `t`: a time or a vector of times; NaN outside. Needs `integrate(..., dense=True)`, else `ValueError`.
+        """
+        if self._dense is None:
+            raise ValueError("evaluate needs a dense trajectory, got one of integrate(..., dense=False)")
+        dense, last = self._dense, self.ts[-1]
+        t = _checks.as_float(t).astype(last.dtype)
+
+        def at(t: Array) -> Moment:
+            known = (t >= 0) & (t <= last) & self.succeeded
+            alpha, z = self._args.observe(dense.evaluate(jnp.where(known, t, 0.0)))
+            moment = Moment(alpha, z, self._basis.margins(z))
+            return jax.tree.map(lambda v: jnp.where(known, v, jnp.nan), moment)
+
+        return at(t) if t.ndim == 0 else jax.vmap(at)(t)
+
+
+def integrate(
+    flow: Flow,
+    ts: ArrayLike,
+    *,
+    rtol: float | None = None,
+    atol: float | None = None,
+    solver: diffrax.AbstractAdaptiveSolver | None = None,
+    max_steps: int = MAX_STEPS,
+    dense: bool = False,
+    adjoint: diffrax.AbstractAdjoint | None = None,
+) -> Trajectory:
+    """The trajectory of a `PrimalFlow` or `DualFlow` from its start at time 0 (P21-Eqs 9, 10, 18 and the primal flow).
+
+    - `ts`: times to save, shape (t,), increasing and >= 0; time is `eta` times the number of small gradient steps.
+    - `rtol`, `atol`: tolerances of one step, relative and absolute, of alpha and of the responses: a dual step may err
+      by `atol + rtol |alpha_i|` in every alpha and `atol + rtol max |z|` in every response, a primal one by
+      `min(1, c_j) atol + rtol |z_j|` in response j. Default the root of the unit roundoff.
+    - `solver`: None for a stiffly accurate implicit method whose stages always have a solution inside the domain of
+      alpha, however small `lam` and wherever alpha starts; or an adaptive solver of diffrax (such as
+      `diffrax.Tsit5()`) on the plain vector field, for problems that are not stiff.
+    - `max_steps`: where to give up. `dense`: keep what `Trajectory.evaluate` needs, memory in proportion to `max_steps`.
+    - `adjoint`: how diffrax differentiates, default its `RecursiveCheckpointAdjoint`; `ForwardMode` for forward mode.
+
+    A failure shows as a result code with NaN at the times not reached. Raises `ValueError` for a flow of a loss that is
+    not smooth, times that do not increase and tolerances that are not positive.
+    Reference: Pezeshki et al. 2021, sections 3.2 and 3.4.
+    """
+    flow = _require_flow(flow)
+    ts = _times(ts).astype(flow.basis.U.dtype)
+    return _run(flow, ts, _tolerances(flow, rtol, atol), solver, max_steps, dense, adjoint)
+
+
+def steady_state(
+    flow: Flow,
+    *,
+    rtol: float | None = None,
+    atol: float | None = None,
+    max_steps: int = MAX_STEPS,
+    adjoint: diffrax.AbstractAdjoint | None = None,
+) -> Trajectory:
+    """The end of a flow, integrated until it has contracted by e^-100: a `Trajectory` of one time.
+
+    A dual flow contracts at a rate of at least `eta` (P21-Thm1; `4 eta` for cross-entropy), a primal one at
+    `eta min_j (lam_1 + lam_2 s_j^2)`, over the features of some strength. Arguments as in `integrate`.
+    """
+    flow = _require_flow(flow)
+    end = _stages(flow).horizon()[None]
+    return _run(flow, end, _tolerances(flow, rtol, atol), None, max_steps, False, adjoint)
+
+
+def _run(
+    flow: Flow,
+    ts: Array,
+    tolerances: tuple[float, float],
+    solver: diffrax.AbstractAdaptiveSolver | None,
+    max_steps: int,
+    dense: bool,
+    adjoint: diffrax.AbstractAdjoint | None,
+) -> Trajectory:
+    if max_steps < 1:
+        raise ValueError(f"max_steps must be at least 1, got {max_steps}")
+    rtol, atol = tolerances
+    if solver is None:
+        args = _stages(flow)
+        y0 = args.start()[0]
+        dt0 = jax.lax.stop_gradient(jnp.minimum(args.first_step(rtol), ts[-1]))
+        solver = StageSolver(rtol, atol)
+        controller = diffrax.PIDController(rtol=0.0, atol=1.0, norm=optimistix.max_norm)
+    else:
+        if not isinstance(solver, diffrax.AbstractAdaptiveSolver):
+            raise ValueError(f"solver must be an adaptive solver of diffrax, got {type(solver).__name__}")
+        args, y0, dt0 = flow, flow.start, None
+        controller = diffrax.PIDController(rtol=rtol, atol=atol)
+    solution = diffrax.diffeqsolve(
+        diffrax.ODETerm(lambda t, y, args: args.velocity(y)),
+        solver,
+        jnp.zeros((), ts.dtype),
+        ts[-1],
+        dt0,
+        y0,
+        args,
+        saveat=diffrax.SaveAt(ts=ts, dense=dense, fn=lambda t, y, args: args.observe(y)),
+        stepsize_controller=controller,
+        max_steps=max_steps,
+        adjoint=diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint,
+        throw=False,
+    )
+    assert solution.ts is not None
+    reached = solution.ts < jnp.inf
+    alpha, z = (
+        jnp.where(reached.reshape((-1,) + (1,) * (v.ndim - 1)), v, jnp.nan)
+        for v in solution.ys  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable]
+    )
+    steps = Steps(solution.stats["num_accepted_steps"], solution.stats["num_rejected_steps"])
+    margins = jax.vmap(flow.basis.margins)(z)
+    return Trajectory(ts, alpha, z, margins, solution.result, steps, args, flow.basis, solution.interpolation)
+
+
+def _stages(flow: Flow) -> Stages:
+    return DualStages(flow) if isinstance(flow, DualFlow) else PrimalStages(flow)
+
+
+def _require_flow(flow: Flow) -> Flow:
+    if not isinstance(flow, DualFlow | PrimalFlow):
+        raise ValueError(f"flow must be a PrimalFlow or a DualFlow, got {type(flow).__name__}")
+    return flow
+
+
+def _times(ts: ArrayLike) -> Array:
+    ts = _checks.require("ts", ts, "finite and >= 0", lambda v: (v >= 0) & (v < float("inf")), ndim=1)
+    if not ts.size:
+        raise ValueError("ts must hold at least one time, got none")
+    rising = ts[1:] >= ts[:-1]
+    if _checks.is_concrete(ts):
+        if not bool(rising.all()):
+            i = int(jnp.argmin(rising))
+            raise ValueError(f"ts must increase, got {float(ts[i])} before {float(ts[i + 1])}")
+        return ts
+    return eqx.error_if(ts, ~rising.all(), "ts must increase")
+
+
+def _tolerances(flow: Flow, rtol: float | None, atol: float | None) -> tuple[float, float]:
+    """Both tolerances, by default the root of the unit roundoff, and never below what rounding allows."""
+    eps = float(jnp.finfo(flow.basis.U.dtype).eps)
+    given = {"rtol": rtol, "atol": atol}
+    for name, value in given.items():
+        if value is not None and not 0 < value < 1:
+            raise ValueError(f"{name} must be in (0, 1), got {value}")
+    return tuple(max(eps**0.5 if value is None else float(value), 64 * eps) for value in given.values())
