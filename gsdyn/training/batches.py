@@ -1,0 +1,96 @@
+"""How a step gets its examples: all of them, shuffled in epochs, or drawn at random."""
+
+from __future__ import annotations
+
+import abc
+import numbers
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+Data = tuple[Array, ...]
+
+
+class Batches(eqx.Module):
+    """A rule by which every step gets a batch of the data, arrays with one row for each example."""
+
+    @abc.abstractmethod
+    def init(self, data: Data, key: PRNGKeyArray | None) -> Any:
+        """The state before the first step."""
+
+    @abc.abstractmethod
+    def draw(self, data: Data, state: Any) -> tuple[Data, Any]:
+        """The batch of one step, and the next state."""
+
+
+class FullBatch(Batches):
+    """Every step sees all the data: gradient descent. It needs no key."""
+
+    def init(self, data: Data, key: PRNGKeyArray | None) -> Any:
+        return None
+
+    def draw(self, data: Data, state: Any) -> tuple[Data, Any]:
+        return data, state
+
+
+class Shuffled(Batches):
+    """SGD in epochs: a new random order of the data, from which every step takes the next `size` examples.
+
+    What is left of an epoch and does not fill a batch is not used, so `size` must be at most the number of examples.
+    """
+
+    size: int = eqx.field(static=True, default=1)
+
+    def __check_init__(self) -> None:
+        _check_size(self.size)
+
+    def init(self, data: Data, key: PRNGKeyArray | None) -> Any:
+        n = data[0].shape[0]
+        if self.size > n:
+            raise ValueError(f"size must be at most the {n} examples of the data, got {self.size}")
+        order = jnp.arange(n)
+        return _needed(key), order, jnp.asarray(n)
+
+    def draw(self, data: Data, state: Any) -> tuple[Data, Any]:
+        key, order, place = state
+        ended = place + self.size > order.size
+
+        def shuffled(key: PRNGKeyArray) -> tuple[PRNGKeyArray, Array]:
+            key, now = jax.random.split(key)
+            return key, jax.random.permutation(now, order.size)
+
+        key, order = jax.lax.cond(ended, shuffled, lambda key: (key, order), key)
+        place = jnp.where(ended, 0, place)
+        rows = jax.lax.dynamic_slice_in_dim(order, place, self.size)
+        return tuple(part[rows] for part in data), (key, order, place + self.size)
+
+
+class Drawn(Batches):
+    """SGD by independent draws: every step draws `size` examples at random, with replacement."""
+
+    size: int = eqx.field(static=True, default=1)
+
+    def __check_init__(self) -> None:
+        _check_size(self.size)
+
+    def init(self, data: Data, key: PRNGKeyArray | None) -> Any:
+        return _needed(key)
+
+    def draw(self, data: Data, state: Any) -> tuple[Data, Any]:
+        key, now = jax.random.split(state)
+        rows = jax.random.randint(now, (self.size,), 0, data[0].shape[0])
+        return tuple(part[rows] for part in data), key
+
+
+def _check_size(size: object) -> None:
+    if isinstance(size, bool) or not isinstance(size, numbers.Integral) or size < 1:
+        raise ValueError(f"size must be an integer of at least 1, got {size!r}")
+
+
+def _needed(key: PRNGKeyArray | None) -> PRNGKeyArray:
+    if key is None:
+        raise ValueError("key must be a random key for batches that are drawn, got None")
+    return key
