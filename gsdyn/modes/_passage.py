@@ -29,10 +29,11 @@ _MAX_STEPS = 60
 def _scaled_time(angle: Array, u0: Array, u: Array, growing: Array, shrinking: Array, w: Array, scale: Array) -> Array:
     """`T e^-scale` for one path from the logit `u0` to `u`, where `scale >= u`, so that nothing overflows."""
     kappa2 = growing * shrinking
-    below, middle, above = _crossings(angle, growing, shrinking, kappa2)
+    below, middle, above = _crossings(angle, u0, u, growing, shrinking)
 
     def over_angle(s):
-        return jnp.exp(-scale) * jnp.expm1(logit_at(s, u0, growing, shrinking))
+        # the bound holds on the part itself; elsewhere it is empty but still evaluated
+        return jnp.exp(-scale) * jnp.expm1(jnp.minimum(logit_at(s, u0, growing, shrinking), 2))
 
     def over_logit(x):
         return jnp.exp(x - scale) / jnp.sqrt(x * x + kappa2)
@@ -66,16 +67,16 @@ def _panel(integrand, start: Array, stop: Array, edge: Array, geometric: bool) -
     return half * jnp.sum(weights * jax.vmap(integrand)(a + half * (1 + nodes)))
 
 
-def _crossings(angle: Array, growing: Array, shrinking: Array, kappa2: Array):
-    """The angles at which the logit crosses -1, 0 and 1, held inside `[0, angle]`."""
-    log_one = jnp.log(1 + jnp.sqrt(1 + kappa2))
-    rises, falls = growing > 0, shrinking > 0
-    log_g = jnp.log(jnp.where(rises, growing, 1))
-    log_k = jnp.log(jnp.where(falls, shrinking, 1))
-    below = jnp.where(falls, log_k - log_one, -jnp.inf)
-    above = jnp.where(rises, log_one - log_g, jnp.inf)
-    middle = jnp.where(falls & rises, (log_k - log_g) / 2, jnp.where(rises, -jnp.inf, jnp.inf))
-    return tuple(jnp.clip(x, 0, angle) for x in (below, middle, above))
+def _crossings(angle: Array, u0: Array, u: Array, growing: Array, shrinking: Array):
+    """The angles at which the logit crosses -1, 0 and 1; 0 or `angle` for what lies before or after the path."""
+
+    def crossing(level):
+        inside = (u0 < level) & (level < u)
+        target = jnp.where(inside, level, u0).astype(u0.dtype)
+        passed = jnp.where(level < u, 0, angle)
+        return jnp.where(inside, angle_between(u0, target, growing, shrinking), passed)
+
+    return crossing(-1), crossing(0), crossing(1)
 
 
 def _time(angle, u0, u, growing, shrinking, w):

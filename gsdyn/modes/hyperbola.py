@@ -20,16 +20,15 @@ class Hyperbola(eqx.Module):
     """The hyperbola `y^2 - r^2 z^2 = const` through a start (C18-Eq12); all fields have one shape.
 
     - `norm`: r = |x|.
+    - `y0`, `z0`: the start.
     - `plus`, `minus`: `y_0 + r z_0` and `y_0 - r z_0`.
-    - `u0`: the logit at the start, `y_0 z_0`.
-    - `active`: whether `y_0 > 0`. An inactive neuron never moves, and its class has logit 0.
     """
 
     norm: Float[Array, "..."]
+    y0: Float[Array, "..."]
+    z0: Float[Array, "..."]
     plus: Float[Array, "..."]
     minus: Float[Array, "..."]
-    u0: Float[Array, "..."]
-    active: Bool[Array, "..."]
 
     @classmethod
     def through(cls, norm: Array, y0: Array, z0: Array) -> Hyperbola:
@@ -40,8 +39,17 @@ class Hyperbola(eqx.Module):
         reach = norm * z0
         plus = y0 + reach
         near = jnp.abs(plus) <= 4 * jnp.finfo(plus.dtype).eps * jnp.abs(y0)
-        active = y0 > 0
-        return cls(norm, jnp.where(near, 0, plus), y0 - reach, jnp.where(active, y0 * z0, 0), active)
+        return cls(norm, y0, z0, jnp.where(near, 0, plus), y0 - reach)
+
+    @property
+    def active(self) -> Bool[Array, "..."]:
+        """Whether `y_0 > 0`. An inactive neuron never moves, and its class has logit 0."""
+        return self.y0 > 0
+
+    @property
+    def u0(self) -> Float[Array, "..."]:
+        """The logit at the start, `y_0 z_0`, or 0 if inactive."""
+        return jnp.where(self.active, self.y0 * self.z0, 0)
 
     @property
     def invariant(self) -> Float[Array, "..."]:
@@ -50,13 +58,13 @@ class Hyperbola(eqx.Module):
 
     @property
     def growing(self) -> Float[Array, "..."]:
-        """`G = (y_0 + r z_0)^2 / 2r`, of the logit `u = (G e^a - K e^-a) / 2`."""
-        return self.plus * self.plus / (2 * self.norm)
+        """`G = (y_0 + r z_0)^2 / 2r`, of the logit `u = (G e^a - K e^-a) / 2`; 1 if inactive."""
+        return jnp.where(self.active, self.plus * self.plus / (2 * self.norm), 1)
 
     @property
     def shrinking(self) -> Float[Array, "..."]:
-        """`K = (y_0 - r z_0)^2 / 2r`, of the logit `u = (G e^a - K e^-a) / 2`."""
-        return self.minus * self.minus / (2 * self.norm)
+        """`K = (y_0 - r z_0)^2 / 2r`, of the logit `u = (G e^a - K e^-a) / 2`; 1 if inactive."""
+        return jnp.where(self.active, self.minus * self.minus / (2 * self.norm), 1)
 
     @property
     def end(self) -> Float[Array, "..."]:
@@ -75,9 +83,20 @@ class Hyperbola(eqx.Module):
     def weights(self, angle: Float[Array, "..."]) -> tuple[Array, Array]:
         """`(y, z)` at an angle (C18-Eq19); they stay where they are from the end on."""
         half = jnp.minimum(angle, self.end) / 2
-        up, down = self.plus * jnp.exp(half), self.minus * jnp.exp(-half)
+        decays = self.plus == 0
+        bounded = jnp.where(decays, 0, half)
+        up, down = self.plus * jnp.exp(bounded), self.minus * jnp.exp(-half)
+        # the digits of the start are kept where it only adds, as in `logit_at`
+        rise, run = 2 * jnp.sinh(bounded / 2) ** 2, jnp.sinh(bounded)
+        reach = self.norm * self.z0
+        y = self.y0 + (self.y0 * rise + reach * run)
+        reached = reach + (reach * rise + self.y0 * run)
+        right = self.z0 >= 0
+        y = jnp.where(right, y, (up + down) / 2)
+        near = ~decays & (-reach * (1 + rise) < down)
+        reached = jnp.where(right | near, reached, (up - down) / 2)
         dead = self.active & (angle >= self.end)
-        return jnp.where(dead, 0, (up + down) / 2), (up - down) / (2 * self.norm)
+        return jnp.where(dead, 0, y), reached / self.norm
 
     def angle(self, u: Float[Array, "..."]) -> Float[Array, "..."]:
         """The angle at which the logit is `u >= u_0`; infinite if the path ends below `u`."""
@@ -90,11 +109,14 @@ class Hyperbola(eqx.Module):
 
 def logit_at(angle: Array, u0: Array, growing: Array, shrinking: Array) -> Array:
     """`u = (G e^a - K e^-a) / 2` for a finite angle, with the digits of `u0 = (G - K) / 2` kept."""
-    rise = jnp.expm1(angle)
+    decays = growing == 0
+    rise = jnp.expm1(jnp.where(decays, 0, angle))
     factor = 1 + rise
-    # a start right of zero only adds; left of zero the two terms may cancel, but only where u crosses zero
+    left = shrinking * jnp.exp(-angle)
+    # u0 and what is added cancel where u is far smaller than u0, left of zero
     added = u0 + rise * ((growing * rise + (growing + shrinking)) / (2 * factor))
-    return jnp.where(u0 >= 0, added, (growing * factor - shrinking / factor) / 2)
+    keeps = ~decays & ((u0 >= 0) | (-u0 < left))
+    return jnp.where(keeps, added, (growing * factor - left) / 2)
 
 
 def angle_between(u0: Array, u: Array, growing: Array, shrinking: Array) -> Array:
@@ -103,10 +125,14 @@ def angle_between(u0: Array, u: Array, growing: Array, shrinking: Array) -> Arra
     `asinh(u / k) - asinh(u_0 / k)` with `k^2 = G K`, or `log(u / u_0)` at `k = 0`, by a form in which neither
     cancels. It must be finite: not `G = 0` and `u >= 0`.
     """
-    speed0, kappa2 = (growing + shrinking) / 2, growing * shrinking
-    speed = jnp.sqrt(u * u + kappa2)
+    speed0 = (growing + shrinking) / 2
+    square = u * u + growing * shrinking
+    speed = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
     same_side = u * u0 > 0
-    total = jnp.where(same_side, u * speed0 + u0 * speed, 1)
-    nonzero = jnp.where(same_side | (kappa2 == 0), 1, kappa2)
-    sinh = jnp.where(same_side, (u - u0) * ((u + u0) / total), (u * speed0 - u0 * speed) / nonzero)
-    return jnp.arcsinh(sinh)
+    # ratios only: products of small logits would underflow in float32, and their derivatives sooner
+    top, slow = jnp.where(same_side, u, 1), jnp.where(same_side, speed0, 1)
+    ratio = ((u - u0) / top) * ((u + u0) / slow) / (1 + (u0 / top) * (speed / slow))
+    crosses = ~same_side & (growing > 0) & (shrinking > 0)
+    kappa = jnp.sqrt(jnp.where(crosses, growing, 1)) * jnp.sqrt(jnp.where(crosses, shrinking, 1))
+    across = (u / kappa) * (speed0 / kappa) - (u0 / kappa) * (speed / kappa)
+    return jnp.arcsinh(jnp.where(same_side, ratio, across))
