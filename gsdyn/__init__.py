@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gsdyn.flows import PrimalFlow as PrimalFlow
     from gsdyn.integration import Trajectory as Trajectory
     from gsdyn.integration import integrate as integrate
+    from gsdyn.integration import steady_state as steady_state
     from gsdyn.losses import CrossEntropy as CrossEntropy
     from gsdyn.losses import FirstOrderCrossEntropy as FirstOrderCrossEntropy
     from gsdyn.losses import Hinge as Hinge
@@ -41,7 +42,7 @@ _HOMES = {
     "losses": ("CrossEntropy", "FirstOrderCrossEntropy", "Hinge", "Softmax", "SquaredError"),
     "penalties": ("Mixed", "SpectralDecoupling", "WeightDecay"),
     "flows": ("DualFlow", "PrimalFlow"),
-    "integration": ("Trajectory", "integrate"),
+    "integration": ("Trajectory", "integrate", "steady_state"),
     "fixed_points": ("FixedPoint", "fixed_point"),
     "starvation": ("sign_law", "starvation_matrix", "starves"),
 }
