@@ -44,22 +44,23 @@ def starvation_matrix(basis: FeatureBasis, fp: FixedPoint) -> Float[Array, "k *C
         return _implicit.respond(basis.U, c, root, _implicit.columns(unit, fp.z) * source, dense=True)
 
     matrix = jax.vmap(column, out_axes=-1)(jnp.eye(len(c), dtype=c.dtype))
-    return matrix if fp.z.ndim == 2 else _decoupled(basis, fp, c, tilt, source, matrix)
+    return matrix if fp.z.ndim == 2 else _decoupled(basis.U, fp, c, root, tilt, source, matrix)
 
 
-def _decoupled(basis: FeatureBasis, fp: FixedPoint, c: Array, tilt: Tilt | None, source: Array, matrix: Array) -> Array:
+def _decoupled(
+    U: Array, fp: FixedPoint, c: Array, root: Array, tilt: Tilt | None, source: Array, matrix: Array
+) -> Array:
     """`matrix`, its small entries recomputed where features hardly interact.
 
-    Features interact only through differences of curvature, `N = w_0 I + U^T (W - w_0) U`. With `P` the diagonal of
-    `I + c N` and `E` what is off it, `G = P^-1 (source - E G)` has those differences as factors and keeps their digits.
+    Features interact only through differences of curvature: off its diagonal, `U^T W U` is `U^T (W - w_0) U` for any
+    `w_0`. With `P` the diagonal of `I + c U^T W U` and `E` what is off it, `G = P^-1 (source - E G)` has those differences
+    as factors and keeps their digits.
     """
-    w0, spread = fp.loss.curvature_spread(fp.margins)
+    _, spread = fp.loss.curvature_spread(fp.margins)
     if tilt is not None:
-        t0 = jnp.min(tilt.curvature)
-        w0, spread = w0 + t0, spread + (tilt.curvature - t0)
-    coupling = basis.U.T @ (spread[:, None] * basis.U)
-    off = coupling * (1 - jnp.eye(len(c), dtype=c.dtype))
-    own = 1 + c * (w0 + jnp.diagonal(coupling))
+        spread = spread + (tilt.curvature - jnp.min(tilt.curvature))
+    off = (U.T @ (spread[:, None] * U)) * (1 - jnp.eye(len(c), dtype=c.dtype))
+    own = 1 + c * jnp.sum(root[:, None] ** 2 * U * U, axis=0)
     strength = jnp.sum(off * off * (c / own)[:, None] * (c / own)[None, :])
     refined = (jnp.diag(source) - c[:, None] * (off @ matrix)) / own[:, None]
     return jnp.where(strength < 0.25, refined, matrix)
