@@ -53,8 +53,8 @@ def _decoupled(
     """`matrix`, its small entries recomputed where features hardly interact.
 
     Features interact only through differences of curvature: off its diagonal, `U^T W U` is `U^T (W - w_0) U` for any
-    `w_0`. With `P` the diagonal of `I + c U^T W U` and `E` what is off it, `G = P^-1 (source - E G)` has those differences
-    as factors and keeps their digits.
+    `w_0`. With `P` the diagonal of `I + c U^T W U` and `E` what is off it, `G = P^-1 (source - E G)` has those
+    differences as factors and keeps their digits.
     """
     _, spread = fp.loss.curvature_spread(fp.margins)
     if tilt is not None:
