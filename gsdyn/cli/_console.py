@@ -1,0 +1,150 @@
+"""Errors in one line, progress with an estimate: what every command shares."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType, TracebackType
+from typing import NoReturn, Protocol
+
+BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
+
+
+class Command(Protocol):
+    """A command after its options are parsed."""
+
+    def run(self) -> int:
+        """Do it, and return the exit code."""
+        ...
+
+
+def execute(parse: Callable[[Sequence[str]], Command], arguments: Sequence[str] | None) -> int:
+    """Parse a command, run it, and return its exit code: 2 with one line on stderr for bad input.
+
+    A `ValueError` counts as bad input where gsdyn itself raised it; any other is a fault and keeps its traceback.
+    """
+    try:
+        command = _parsed(parse, sys.argv[1:] if arguments is None else arguments)
+        with _terminated_like_interrupted():
+            return command.run()
+    except ValueError as error:
+        if not _raised_here(error.__traceback__):
+            raise
+        return _complain(error, BAD_INPUT)
+    except OSError as error:
+        return _complain(error, FAILED)
+    except KeyboardInterrupt:
+        return _complain("interrupted, nothing was written", INTERRUPTED)
+
+
+def use_float64() -> None:
+    """Switch JAX to 64 bits. The library never does; whoever starts it decides."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A callback that shows how far each stage is: bars on a terminal, lines elsewhere."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _Lines()
+        return
+    columns = (
+        "[progress.description]{task.description}",
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, TextColumn("left:"), TimeRemainingColumn(), console=console) as bars:
+        tasks = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done)
+
+        yield report
+
+
+class _Lines:
+    """Progress for a log: a line when a stage starts and ends, and at least a quarter of it apart between."""
+
+    def __init__(self) -> None:
+        self._stage, self._shown, self._start = "", 0.0, 0.0
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if stage != self._stage:
+            self._stage, self._shown, self._start = stage, -1.0, now
+        share = done / total
+        if share < 1 and share - self._shown < 0.25:
+            return
+        self._shown, spent = share, now - self._start
+        left = f", about {spent * (1 - share) / share:.0f} s left" if 0 < share < 1 else ""
+        print(f"{stage}: {done}/{total}, {spent:.0f} s{left}", file=sys.stderr, flush=True)
+
+
+def _parsed(parse: Callable[[Sequence[str]], Command], arguments: Sequence[str]) -> Command:
+    """Parse with tyro, whose boxed errors become one line."""
+    boxed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(boxed):
+            return parse(arguments)
+    except SystemExit as stop:
+        if stop.code:
+            _complain(_unboxed(boxed.getvalue()), BAD_INPUT)
+        raise
+
+
+def _unboxed(text: str) -> str:
+    """The first paragraph inside a box of line-drawing characters."""
+    lines = [line.strip("│╭╮╰╯ ") for line in text.splitlines()]
+    body = [line for line in lines[1:] if line]
+    rule = next((i for i, line in enumerate(body) if set(line) == {"─"}), len(body))
+    return " ".join(body[:rule]) or text.strip()
+
+
+def _complain(message: object, code: int) -> int:
+    line = " ".join(str(message).split())
+    print(f"gsdyn: error: {line}", file=sys.stderr)
+    return code
+
+
+def _raised_here(trace: TracebackType | None) -> bool:
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("gsdyn")
+
+
+@contextlib.contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """A polite kill cleans up as Ctrl-C does."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread, which alone gets signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

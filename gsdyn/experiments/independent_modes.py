@@ -1,0 +1,208 @@
+"""Lemma 3.1 and Theorem 3.2 seen in real training: two-layer ReLU networks whose classes learn independently.
+
+Networks are trained by gradient descent and by SGD at ever smaller learning rates, on data and from starts that satisfy
+H1-H3; the theory is evaluated from their starts alone. Time is learning rate times steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import xarray as xr
+from jaxtyping import Array
+
+from gsdyn import _checks
+from gsdyn.experiments import _relu_net as net
+from gsdyn.experiments._progress import Progress, silent
+from gsdyn.experiments._results import labelled
+from gsdyn.experiments._separable import Case, cases
+from gsdyn.training import Batches, Drawn, FullBatch, Shuffled, Watch, train
+
+BATCHES: Mapping[str, Batches] = {
+    "full batch": FullBatch(),
+    "SGD, shuffled epochs": Shuffled(),
+    "SGD, drawn with replacement": Drawn(),
+}
+SPACING = 2
+"""Steps between records at the largest learning rate."""
+
+NAMES = {
+    "case": "network and data",
+    "claim": "the theory that describes it",
+    "batches": "how a step gets its examples",
+    "learning_rate": "learning rate",
+    "seed": "seed of the start and of the sampling",
+    "point": "number of the input",
+    "time": "time, learning rate times steps",
+    "label": "class of the input",
+    "margin": "margin of the trained network",
+    "theory": "margin by theory",
+    "error": "largest relative error of the margin over inputs, seeds and the whole curve",
+    "counted_error": "the same, with the theory at the times counted from the examples drawn",
+    "drift": "largest change of an invariant r^2 (|w|^2 - |z|^2)",
+    "kept": "whether active sets and signs were those of the start after every step",
+    "order": "fitted order of the error in the learning rate",
+    "counted_order": "fitted order of the error at counted times in the learning rate",
+    "drift_order": "fitted order of the drift in the learning rate",
+}
+
+
+def independent_modes(
+    *,
+    rate: float = 0.1,
+    halvings: int = 7,
+    horizon: float = 16.0,
+    seeds: int = 3,
+    norms: tuple[float, float] = (1.0, 1.2),
+    fraction: float = 0.7,
+    progress: Progress = silent,
+) -> xr.Dataset:
+    """Trained networks against the theory of independent modes (C18-Lemma 3.1, Thm 3.2, A.2, A.4, A.8).
+
+    - `rate`: the largest learning rate; it is halved `halvings` times, at least once.
+    - `horizon`: how long to train, in units of learning rate times steps.
+    - `seeds`: how many random starts of every case.
+    - `norms`, `fraction`: of the two classes' inputs, and the share of the first class.
+
+    Returns a dataset with `margin` (case, batches, learning_rate, seed, point, time) beside `theory`, and over
+    (case, batches, learning_rate) the largest relative `error` of the whole curve, the `drift` of the invariants, and
+    whether active sets and signs were `kept` after every single step; `order` is fitted over learning rates.
+    `counted_error` takes as a class's time the examples of it that were in fact drawn. Where the case has fewer points
+    than another the entries are NaN. Raises `ValueError` for values outside their domain.
+    """
+    _checks.positive("rate", rate, ndim=0)
+    _checks.positive("horizon", horizon, ndim=0)
+    if halvings < 1 or seeds < 1:
+        raise ValueError(f"halvings and seeds must be at least 1, got {halvings} and {seeds}")
+    spacing = SPACING * rate
+    if horizon < 4 * spacing:
+        raise ValueError(f"horizon must be at least {4 * spacing:g} at this rate, got {horizon}")
+    times = spacing * np.arange(round(horizon / spacing) + 1)
+    rates = rate / 2.0 ** np.arange(halvings + 1)
+    total = len(every := cases(norms, fraction)) * len(BATCHES)
+    runs: list[dict[str, np.ndarray]] = []
+    for case in every:
+        for name, batches in BATCHES.items():
+            progress("independent modes", len(runs), total)
+            runs.append(_over_rates(case, batches, rates, times, seeds))
+    progress("independent modes", total, total)
+    return _dataset(every, runs, rates, times, seeds)
+
+
+def _over_rates(case: Case, batches: Batches, rates: np.ndarray, times: np.ndarray, seeds: int) -> dict[str, Any]:
+    keys = jax.random.split(jax.random.key(0), seeds)
+    results = []
+    for rate in rates:
+        steps = np.round(times / rate).astype(int)
+        results.append(jax.tree.map(np.asarray, _run(case, batches, jnp.asarray(rate), jnp.asarray(steps), keys)))
+    return {name: np.stack([result[name] for result in results]) for name in results[0]}
+
+
+@eqx.filter_jit
+def _run(case: Case, batches: Batches, rate: Array, steps: Array, keys: Array) -> dict[str, Array]:
+    x, y = case.data
+    classes = case.labels if case.classes > 2 else net.signs(case.labels)
+
+    def one(key: Array) -> dict[str, Array]:
+        start, sampling = jax.random.split(key)
+        weights = case.start(case, start)
+
+        def update(state, params, batch):
+            kept, counts = state
+            kept = kept & (net.active(params, case.points) == case.sees).all()
+            kept = kept & (jnp.sign(params[-1]) == jnp.sign(weights[-1])).all()
+            return kept, counts + jnp.sum(batch[1][None, :] == classes[:, None], axis=1)
+
+        def observe(params):
+            return net.margins(params, case.points, case.labels), _invariants(case, params)
+
+        watch = Watch((jnp.asarray(True), jnp.zeros(len(classes), int)), update)
+        run = train(
+            weights, case.objective, (x, y), optax.sgd(rate), steps,
+            observe=observe, watch=watch, batches=batches, key=sampling,
+        )  # fmt: skip
+        margins, invariants = run.observed
+        kept, counts = run.watched
+        times = rate * steps.astype(float)[None, :] * case.shares[:, None]
+        size = x.shape[0] if isinstance(batches, FullBatch) else 1
+        counted = rate / size * counts.T.astype(float)
+        return {
+            "margin": margins.T,
+            "theory": case.theory(case, weights, times),
+            "counted": case.theory(case, weights, counted),
+            "drift": jnp.max(jnp.abs(invariants - _invariants(case, weights)[None])),
+            "kept": kept[-1],
+        }
+
+    return jax.vmap(one)(keys)
+
+
+def _invariants(case: Case, weights: net.Weights) -> Array:
+    """`r^2 (|w|^2 - |z|^2)` of every neuron: for one point `y^2 - r^2 z^2` and a constant, `m y^2 - r^2 z^2` in A.8."""
+    first, last = weights
+    squares = jnp.sum(jnp.square(jnp.atleast_2d(last)), axis=0)
+    return case.neuron_norms**2 * (jnp.sum(jnp.square(first), axis=1) - squares)
+
+
+def _dataset(every: list[Case], runs: list[dict], rates: np.ndarray, times: np.ndarray, seeds: int) -> xr.Dataset:
+    points = max(len(case.labels) for case in every)
+    shape = (len(every), len(BATCHES))
+
+    def grid(values: list) -> np.ndarray:
+        array = np.stack(values)
+        return array.reshape(*shape, *array.shape[1:])
+
+    def padded(name: str) -> np.ndarray:
+        missing = [points - run[name].shape[2] for run in runs]
+        return grid([np.pad(run[name], ((0, 0), (0, 0), (0, n), (0, 0)), constant_values=np.nan)
+                     for run, n in zip(runs, missing, strict=True)])  # fmt: skip
+
+    def worst(name: str) -> np.ndarray:
+        return grid([np.max(np.abs(run["margin"] / run[name] - 1), axis=(1, 2, 3)) for run in runs])
+
+    over = ("case", "batches", "learning_rate")
+    error, counted = worst("theory"), worst("counted")
+    drift = grid([run["drift"].max(axis=1) for run in runs])
+    labels = np.full((len(every), points), -1)
+    for row, case in zip(labels, every, strict=True):
+        row[: len(case.labels)] = case.labels
+    theory = padded("theory")[:, 0, 0]
+    dataset = xr.Dataset(
+        {
+            "margin": ((*over, "seed", "point", "time"), padded("margin")),
+            "theory": (("case", "seed", "point", "time"), theory),
+            "error": (over, error),
+            "counted_error": (over, counted),
+            "drift": (over, drift),
+            "kept": (over, grid([run["kept"].all(axis=1) for run in runs])),
+            "order": (over[:2], fitted_order(rates, error)),
+            "counted_order": (over[:2], fitted_order(rates, counted)),
+            "drift_order": (over[:2], fitted_order(rates, drift)),
+        },
+        coords={
+            "case": [case.name for case in every],
+            "claim": ("case", [case.claim for case in every]),
+            "batches": list(BATCHES),
+            "learning_rate": rates,
+            "seed": np.arange(seeds),
+            "point": np.arange(1, points + 1),
+            "label": (("case", "point"), labels),
+            "time": times,
+        },
+        attrs={"title": "Independent modes of learning in trained two-layer ReLU networks"},
+    )
+    return labelled(dataset, NAMES)
+
+
+def fitted_order(rates: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """The slope of log error against log learning rate, the last axis of `errors`; NaN where an error is zero."""
+    x = np.log(rates) - np.log(rates).mean()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        y = np.log(errors)
+        return (y - y.mean(axis=-1, keepdims=True)) @ x / (x @ x)

@@ -1,0 +1,70 @@
+"""One look for every figure: legible in print, in grey and for colour-blind readers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COLUMN, PAGE = 3.4, 7.0  # widths in inches
+BLACK = "#000000"
+COLOURS = (BLACK, "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
+DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+UNDATED = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+SETTINGS: dict[str, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "legend.fontsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 3.5,
+    "hatch.linewidth": 0.4,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 144,
+    "svg.hashsalt": "gsdyn",  # the same figure is the same file
+    "mathtext.fontset": "dejavusans",
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """The look, for as long as the context lasts."""
+    with matplotlib.rc_context(SETTINGS):  # pyright: ignore[reportArgumentType]
+        yield
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as its suffix says, without the date that would make every run's file another."""
+    with styled():
+        figure.savefig(path, metadata=UNDATED.get(path.suffix))
+
+
+def label(variable: xr.DataArray, symbol: str = "") -> str:
+    """An axis label from a variable's `long_name` and `units`; `symbol` in place of the name."""
+    units = variable.attrs["units"]
+    return f"{symbol or variable.attrs['long_name']} ({'dimensionless' if units == '1' else units})"
+
+
+def letter(axes: Axes, index: int, title: str = "") -> None:
+    """The letter of a panel, and its title beside it."""
+    axes.set_title(f"({'abcdefghijkl'[index]})  {title}".rstrip(), loc="left")
+
+
+def problem(dataset: xr.Dataset) -> str:
+    """The two-feature problem of a dataset, in one line."""
+    settings = dataset.attrs
+    words = ("".join(f" {c.lower()}" if c.isupper() else c for c in settings[k]).strip() for k in ("loss", "penalty"))
+    return f"$s_1 = {settings['s1']:g}$, $s_2 = {settings['s2']:g}$, {', '.join(words)}"
