@@ -6,6 +6,7 @@ is not known yet; `equinox.error_if` then raises the same line when the compiled
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -84,9 +85,35 @@ def labels(name: str, y: ArrayLike) -> Float[Array, " n"]:
     return require(name, y, "a vector of -1 and +1", lambda v: (v == 1) | (v == -1), ndim=1)
 
 
+def integer(name: str, x: Any, low: int, high: int | None = None) -> int:
+    """`x` as a Python integer of `low..high`."""
+    allowed = f"at least {low}" if high is None else f"in {low}..{high}"
+    try:
+        value = operator.index(x)
+    except TypeError:
+        raise ValueError(f"{name} must be an integer {allowed}, got {x!r}") from None
+    if value < low or (high is not None and value > high):
+        raise ValueError(f"{name} must be {allowed}, got {value}")
+    return value
+
+
+def instance(name: str, x: Any, kind: type) -> None:
+    """`x` must be an object of the class `kind`."""
+    if not isinstance(x, kind):
+        given = f"the class {x.__name__}" if isinstance(x, type) else f"a value of type {type(x).__name__}"
+        raise ValueError(f"{name} must be a {kind.__name__}, got {given}")
+
+
+def broadcastable(**arrays: Array) -> None:
+    """The named arrays must have shapes that broadcast."""
+    shapes = [x.shape for x in arrays.values()]
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ValueError(f"{', '.join(arrays)} must have shapes that broadcast, got {shapes}") from None
+
+
 def same_length(name: str, x: Array, other: str, y: Array) -> None:
     """`x` and `y` must agree in their first axis."""
     if x.shape[:1] != y.shape[:1]:
-        raise ValueError(
-            f"{name} must have as many rows as {other} ({y.shape[:1]}), got shape {x.shape}"
-        )
+        raise ValueError(f"{name} must have as many rows as {other} ({y.shape[:1]}), got shape {x.shape}")

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from jaxtyping import Array, Float
 
+from gsdyn import _checks
 from gsdyn.features import FeatureBasis
 from gsdyn.losses import Loss, Softmax
 from gsdyn.penalties import Penalty, Tilt
 
 
-def problem(
-    basis: FeatureBasis, loss: Loss, penalty: Penalty
-) -> tuple[Float[Array, " k"], Tilt | None]:
+def problem(basis: FeatureBasis, loss: Loss, penalty: Penalty) -> tuple[Float[Array, " k"], Tilt | None]:
     """The filter `c` and the tilt of a problem, after checking that its three parts fit."""
+    _checks.instance("basis", basis, FeatureBasis)
+    _checks.instance("loss", loss, Loss)
+    _checks.instance("penalty", penalty, Penalty)
     if isinstance(loss, Softmax) and loss.labels.shape[0] != basis.examples:
-        raise ValueError(
-            f"labels must have one entry per example ({basis.examples}), got {loss.labels.shape[0]}"
-        )
+        raise ValueError(f"labels must have one entry per example ({basis.examples}), got {loss.labels.shape[0]}")
     tilt = penalty.tilt(basis.examples)
     if tilt is not None:
         if isinstance(loss, Softmax):

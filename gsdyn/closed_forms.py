@@ -31,13 +31,16 @@ def equal_strengths(s: ArrayLike, lam: ArrayLike, U: ArrayLike | None = None, *,
     - `s`: the common strength, finite and >= 0. `lam`: weight decay, finite and > 0. They broadcast.
     - `U`: shape (n, n); without it `z` is the common margin, the response to `sum_k U_kj = 1`.
     """
-    s, lam = _checks.nonnegative("s", s), _checks.positive("lam", lam)
+    s, lam = _strength_and_decay(s, lam)
     alpha, margin = _lone_example(s * s / lam, exact)
     if U is None:
         return ClosedForm(alpha, margin)
     if s.ndim or lam.ndim:
         raise ValueError(f"s and lam must be scalars when U is given, got {s.shape} and {lam.shape}")
-    sums = jnp.sum(_checks.finite("U", U, ndim=2), axis=0)
+    U = _checks.finite("U", U, ndim=2)
+    if U.shape[0] != U.shape[1]:
+        raise ValueError(f"U must be square, got shape {U.shape}")
+    sums = jnp.sum(FeatureBasis(U, jnp.ones_like(U[0])).U, axis=0)
     return ClosedForm(jnp.broadcast_to(alpha, sums.shape), margin * sums)
 
 
@@ -51,7 +54,7 @@ def permutation(s: ArrayLike, lam: ArrayLike, *, exact: bool = False) -> ClosedF
 
     - `s`: strengths, finite and >= 0. `lam`: finite and > 0. They broadcast.
     """
-    s, lam = _checks.nonnegative("s", s), _checks.positive("lam", lam)
+    s, lam = _strength_and_decay(s, lam)
     return ClosedForm(*_lone_example(s * s / lam, exact))
 
 
@@ -75,7 +78,7 @@ def perturbed(basis: FeatureBasis, lam: ArrayLike, *, exact: bool = False) -> Cl
     alpha0, margin0 = _lone_example(c[own], exact)
     root = loss.root_curvature(margin0)
     target = _linear.curvature_product(root, margin0) + alpha0
-    B = basis.U * jnp.sqrt(c)[None, :]  # noqa: N806
+    B = basis.U * jnp.sqrt(c)[None, :]
     z = jnp.sqrt(c) * _linear.solver(root, B)(B.T @ target)
     return ClosedForm(target - _linear.curvature_product(root, basis.U @ z), z)
 
@@ -90,12 +93,20 @@ def small_overlap_starvation(
     with `alpha` and `D = -h''(alpha)` at `delta = 0`, of P21-Eq9 or (`exact=False`) P21-Eq10. Arguments broadcast.
     """
     s1, s2 = _checks.nonnegative("s1", s1), _checks.nonnegative("s2", s2)
-    delta, lam = _checks.finite("delta", delta), _checks.positive("lam", lam)
+    delta = _checks.require("delta", delta, "in [0, 1)", lambda v: (v >= 0) & (v < 1))
+    lam = _checks.positive("lam", lam)
+    _checks.broadcastable(s1=s1, s2=s2, delta=delta, lam=lam)
     loss = CrossEntropy() if exact else FirstOrderCrossEntropy()
     c1, c2 = s1 * s1 / lam, s2 * s2 / lam
     (alpha1, f1), (_, f2) = _lone_example(c1, exact), _lone_example(c2, exact)
     w1, w2 = loss.root_curvature(f1) ** 2, loss.root_curvature(f2) ** 2
     return -delta * (w2 - w1) * c2 * alpha1 / (lam * (1 + c1 * w1) * (1 + c2 * w2))
+
+
+def _strength_and_decay(s: ArrayLike, lam: ArrayLike) -> tuple[Array, Array]:
+    s, lam = _checks.nonnegative("s", s), _checks.positive("lam", lam)
+    _checks.broadcastable(s=s, lam=lam)
+    return s, lam
 
 
 def _lone_example(c: Array, exact: bool) -> tuple[Array, Array]:

@@ -30,9 +30,10 @@ class FeatureBasis(eqx.Module):
     def __init__(self, U: ArrayLike, s: ArrayLike):  # noqa: N803 - the paper's symbol
         self.U = _checks.finite("U", U, ndim=2)
         self.s = _checks.nonnegative("s", s, ndim=1)
-        if self.U.shape[1] != self.s.shape[0] or self.U.shape[1] > self.U.shape[0]:
+        n, k = self.U.shape
+        if self.s.shape != (k,) or not 1 <= k <= n:
             raise ValueError(
-                f"U and s must have shapes (n, k) and (k,) with k <= n, got {self.U.shape} and {self.s.shape}"
+                f"U and s must have shapes (n, k) and (k,) with 1 <= k <= n, got {self.U.shape} and {self.s.shape}"
             )
         if _checks.is_concrete(self.U):
             _require_orthonormal(np.asarray(self.U))
@@ -62,8 +63,8 @@ class FeatureBasis(eqx.Module):
         """
         theta = _checks.finite("theta", theta, ndim=2)
         n = theta.shape[0]
-        if theta.shape != (n, n):
-            raise ValueError(f"theta must be square, got shape {theta.shape}")
+        if theta.shape != (n, n) or n == 0:
+            raise ValueError(f"theta must be square and not empty, got shape {theta.shape}")
         eps = float(jnp.finfo(theta.dtype).eps)
         if _checks.is_concrete(theta):
             _require_symmetric(np.asarray(theta), eps)
@@ -96,6 +97,8 @@ class FeatureBasis(eqx.Module):
         Singular values below `max(n, m) eps max(s)` are set to zero.
         """
         phi = _checks.finite("phi", phi, ndim=2)
+        if phi.size == 0:
+            raise ValueError(f"phi must not be empty, got shape {phi.shape}")
         if y is not None:
             y = _checks.labels("y", y).astype(phi.dtype)
             _checks.same_length("y", y, "phi", phi)
@@ -107,8 +110,7 @@ class FeatureBasis(eqx.Module):
     @classmethod
     def _decomposition(cls, u: Array, s2: Array, rank: int | None) -> FeatureBasis:
         if rank is not None:
-            if not 1 <= rank <= s2.shape[0]:
-                raise ValueError(f"rank must be in 1..{s2.shape[0]}, got {rank}")
+            rank = _checks.integer("rank", rank, 1, s2.shape[0])
             u, s2 = u[:, :rank], s2[:rank]
         sign = jnp.where(jnp.sum(u, axis=0) < 0, -1.0, 1.0).astype(u.dtype)
         positive = s2 > 0

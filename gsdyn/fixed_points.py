@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from gsdyn import _box, _implicit, _newton
+from gsdyn import _box, _checks, _implicit, _newton
 from gsdyn._linear import product
 from gsdyn._problem import problem
 from gsdyn.features import FeatureBasis
@@ -57,9 +57,7 @@ def fixed_point(
     reverse) and belong to `alpha`, `z`, `margins` and `objective`. Raises `ValueError` for shapes that do not fit.
     Reference: Pezeshki et al. 2021, section 3.2.
     """
-    if max_iterations < 1:
-        raise ValueError(f"max_iterations must be at least 1, got {max_iterations}")
-    return _fixed_point(basis, loss, penalty, max_iterations)
+    return _fixed_point(basis, loss, penalty, _checks.integer("max_iterations", max_iterations, 1))
 
 
 @eqx.filter_jit

@@ -243,9 +243,7 @@ class Softmax(Loss):
 
     def __init__(self, labels: ArrayLike, classes: int):
         self.labels = jnp.asarray(labels)
-        self.classes = int(classes)
-        if self.classes < 2:
-            raise ValueError(f"classes must be at least 2, got {classes}")
+        self.classes = _checks.integer("classes", classes, 2)
         if self.labels.ndim != 1 or not jnp.issubdtype(self.labels.dtype, jnp.integer):
             raise ValueError(
                 f"labels must be a vector of integers, got shape {self.labels.shape} and dtype {self.labels.dtype}"

@@ -91,6 +91,9 @@ class SpectralDecoupling(Penalty):
         `gamma` is a margin, `y` times the logit aimed at: a target logit of -2.5 for class -1 is 2.5.
         """
         y = _checks.labels("y", y)
+        for name, pair, check in (("lam", lam, _checks.positive), ("gamma", gamma, _checks.finite)):
+            if check(name, jnp.asarray(pair)).shape != (2,):
+                raise ValueError(f"{name} must be a pair, one value per class, got {pair!r}")
         return cls(jnp.where(y > 0, lam[1], lam[0]), jnp.where(y > 0, gamma[1], gamma[0]))
 
     def filter(self, s2: Float[Array, " k"]) -> Float[Array, " k"]:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from gsdyn import _box, _implicit, _newton
+from gsdyn import _box, _checks, _implicit, _newton
 from gsdyn._problem import problem
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import FixedPoint
@@ -26,9 +26,12 @@ def starvation_matrix(basis: FeatureBasis, fp: FixedPoint) -> Float[Array, "k *C
     response is `G[j, a, i]`, with `W_n = diag(p_n) - p_n p_n^T` and `E - alpha` in place of `alpha`. For
     `Hinge` it is the derivative on the active set, one-sided where an example is about to change sides.
 
-    - `basis`, `fp`: a problem and its `fixed_point`.
+    - `basis`, `fp`: a problem and its `fixed_point`. Raises `ValueError` where they do not fit.
     """
+    _checks.instance("fp", fp, FixedPoint)
     c, tilt = problem(basis, fp.loss, fp.penalty)
+    if (fp.margins.shape[0], fp.z.shape[0]) != basis.U.shape:
+        raise ValueError(f"fp must belong to basis, got z of shape {fp.z.shape} for U of {basis.U.shape}")
     s2 = basis.s * basis.s
     slope = fp.penalty.filter_slope(s2).astype(c.dtype)
     if isinstance(fp.loss, Hinge):
@@ -68,6 +71,8 @@ def _decoupled(
 
 def starves(matrix: Float[Array, "k k"]) -> Bool[Array, "k k"]:
     """Where feature i starves feature j: `matrix[j, i] < 0` off the diagonal (P21-Def2)."""
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"matrix must have shape (k, k), got {matrix.shape}")
     return (matrix < 0) & ~jnp.eye(matrix.shape[0], dtype=bool)
 
 
@@ -78,6 +83,8 @@ def sign_law(s1: ArrayLike, s2: ArrayLike, delta: ArrayLike) -> Array:
 
     for P21-Eq9 and P21-Eq10 alike: the weaker feature starves for every `delta < 1/sqrt(2)`. Arguments broadcast.
     """
-    s1, s2, delta = jnp.asarray(s1), jnp.asarray(s2), jnp.asarray(delta)
+    s1, s2 = _checks.nonnegative("s1", s1), _checks.nonnegative("s2", s2)
+    delta = _checks.require("delta", delta, "in [0, 1)", lambda v: (v >= 0) & (v < 1))
+    _checks.broadcastable(s1=s1, s2=s2, delta=delta)
     overlap = jnp.sign(delta) * jnp.sign(1 - 2 * delta * delta)
     return -overlap * jnp.sign(s1 - s2)
