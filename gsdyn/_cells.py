@@ -1,8 +1,8 @@
 """Two features in two examples, by the million: the fixed points of a whole grid at the speed of its exponentials.
 
-Under `vmap` a cell's Newton iteration would keep all cells waiting for the slowest one, over arrays too large for the cache.
-Instead every chunk of cells takes a few Halley steps (third order, one evaluation of the loss each), and the few cells that
-need more are gathered and finished by the Newton method that serves every other problem.
+Under `vmap` a cell's Newton iteration would keep all cells waiting for the slowest one, over arrays too large for the
+cache. Instead every chunk of cells takes a few Halley steps (third order, one evaluation of the loss each), and the few
+cells that need more are gathered and finished by the Newton method that serves every other problem.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _finish(solve: Callable[..., Fields], cells: Fields, out: Fields) -> Fields:
 def _in_chunks(solve: Callable[..., Fields], cells: Fields, count: Array | int) -> Fields:
     """`solve` for the first `count` cells, in chunks that fit the cache; the last one overlaps the one before it."""
     m = cells[0].size
-    size = min(CHUNK, m)
+    size = min(CHUNK, m) if jax.default_backend() == "cpu" else m
     zeros = jnp.zeros_like(cells[0])
     out = *(zeros,) * 4, zeros.astype(jnp.int32), zeros.astype(bool)
 
@@ -174,8 +174,8 @@ def _start(loss: CellLoss, b: Cell) -> Pair:
 
 
 def _alone(strength: Array) -> Array:
-    """Near the root of `f = strength / (1 + e^f)`."""
-    return jnp.log1p(strength / (1 + jnp.log1p(strength)))
+    """Near the root of `f = strength / (1 + e^f)`; a start needs no `log1p`."""
+    return jnp.log(1 + strength / (1 + jnp.log(1 + strength)))
 
 
 def _halley(loss: CellLoss, b: Cell, y: Pair) -> tuple[Pair, Array]:

@@ -1,8 +1,8 @@
 """How far a computed fixed point can be from the true one (P21-Eqs 7-8, Thm1).
 
-With `B = U sqrt(c)` and `z = sqrt(c) y`, primal minus dual at the margins `f = U z` and the weights `a = a(f)` is exactly
-`|y - B^T a|^2 / 2`: a sum of squares in which nothing cancels. The gap bounds the distance of `alpha` from its optimum by
-the curvature of the dual; each loss knows the best such bound.
+With `B = U sqrt(c)` and `z = sqrt(c) y`, primal minus dual at the margins `f = U z` and the weights `a = a(f)` is
+exactly `|y - B^T a|^2 / 2`: a sum of squares in which nothing cancels. The gap bounds the distance of `alpha` from its
+optimum by the curvature of the dual; each loss knows the best such bound.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gsdyn.penalties import Tilt
 
 
 def bounds(U: Array, c: Array, loss: Loss, tilt: Tilt | None, z: Array) -> tuple[Array, Array]:
-    """Duality gap and bound of `|alpha - alpha*|_2` at the responses `z`, with everything that rounding can have done."""
+    """Duality gap and bound of `|alpha - alpha*|_2` at the responses `z`, with all that rounding can have done."""
     eps = jnp.finfo(U.dtype).eps
     unit = (U.shape[0] + U.shape[1] + 16) * eps
     column = (-1,) + (1,) * (z.ndim - 1)

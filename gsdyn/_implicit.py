@@ -62,8 +62,8 @@ def _solve_jvp(primals: tuple, tangents: tuple) -> tuple[Solution, Solution]:
 def respond(U: Array, c: Array, root: Array, source: Array, *, dense: bool = False) -> Array:
     """How responses answer to a change of the problem: the solution of `(I + c U^T W U) dz = source`.
 
-    Solved in normalised responses where `c > 0`, in which nothing cancels; where `c = 0`, `dz = source`. `dense` factors
-    the system however large it is, for many sources by vmap.
+    Solved in normalised responses where `c > 0`, in which nothing cancels; where `c = 0`, `dz = source`. `dense`
+    factors the system however large it is, for many sources by vmap.
     """
     live = columns(c > 0, source)
     safe = jnp.where(live, columns(c, source), 1.0)

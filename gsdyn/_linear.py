@@ -17,7 +17,7 @@ DENSE_LIMIT = 512
 
 
 def product(matrix: Float[Array, "p q"], v: Array) -> Array:
-    """`matrix @ v`; for (2, 2) written out, so that a batch of them is elementwise work and not a million small products."""
+    """`matrix @ v`; for (2, 2) written out, so that a batch is elementwise work and not a million small products."""
     if matrix.shape != (2, 2) or v.ndim != 1:
         return matrix @ v
     (m11, m12), (m21, m22) = matrix
