@@ -1,11 +1,13 @@
 """The command line: ranges as people type them, errors in one line, results that are whole or absent."""
 
+import contextlib
 import functools
 import json
 import math
 import os
 import resource
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -221,6 +223,24 @@ def test_what_stops_late_leaves_old_results_alone(fault, code, tmp_path, monkeyp
     assert main([*SMALL, "--figures", str(tmp_path / "drawn"), "--results", str(tmp_path / "data")]) == code
     assert capsys.readouterr().err.splitlines()[-1].startswith("gsdyn: error: ")
     assert [path.name for path in tmp_path.rglob("*")] == ["data", "starvation_curves.zarr", "mark"]
+
+
+@pytest.mark.parametrize("swallowed", [False, True])
+def test_signals_stop_the_work(swallowed, tmp_path, monkeypatch, capsys):
+    """Also one that arrives where Python drops what its handler raises."""
+
+    def work(*arguments, progress, **options):
+        with contextlib.suppress(KeyboardInterrupt) if swallowed else contextlib.nullcontext():
+            os.kill(os.getpid(), signal.SIGTERM)
+        progress("work", 1, 2)
+        pytest.fail("the work went on")
+
+    monkeypatch.setattr("gsdyn.experiments.curves.starvation_curves", work)
+    before = signal.getsignal(signal.SIGTERM)
+    assert main([*SMALL, "--figures", str(tmp_path / "drawn"), "--results", str(tmp_path / "data")]) == 130
+    assert capsys.readouterr().err.splitlines() == ["gsdyn: error: interrupted, nothing was written"]
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.usefixtures("small_blocks")

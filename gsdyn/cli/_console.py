@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType, TracebackType
 from typing import NoReturn, Protocol
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
+_stopping = threading.Event()
 
 
 class Command(Protocol):
@@ -29,7 +32,7 @@ def execute(parse: Callable[[Sequence[str]], Command], arguments: Sequence[str] 
     """
     try:
         command = _parsed(parse, sys.argv[1:] if arguments is None else arguments)
-        with _terminated_like_interrupted():
+        with _stoppable():
             return command.run()
     except ValueError as error:
         if not _raised_here(error.__traceback__):
@@ -38,7 +41,10 @@ def execute(parse: Callable[[Sequence[str]], Command], arguments: Sequence[str] 
     except OSError as error:
         return _complain(error, FAILED)
     except KeyboardInterrupt:
-        return _complain("interrupted, nothing was written", INTERRUPTED)
+        code = _complain("interrupted, nothing was written", INTERRUPTED)
+        if arguments is None:
+            os._exit(code)  # an orderly exit may crash in what is left of an interrupted compilation
+        return code
 
 
 def use_float64() -> None:
@@ -63,7 +69,7 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _Lines()
+        yield _stopped_by_signals(_Lines())
         return
     columns = (
         "[progress.description]{task.description}",
@@ -79,7 +85,18 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
                 tasks[stage] = bars.add_task(stage, total=total)
             bars.update(tasks[stage], completed=done)
 
-        yield report
+        yield _stopped_by_signals(report)
+
+
+def _stopped_by_signals(report: Callable[[str, int, int], None]) -> Callable[[str, int, int], None]:
+    """`report`, which also stops the work when a signal came while Python could not raise what it means."""
+
+    def checked(stage: str, done: int, total: int) -> None:
+        if _stopping.is_set():
+            raise KeyboardInterrupt
+        report(stage, done, total)
+
+    return checked
 
 
 class _Lines:
@@ -133,18 +150,23 @@ def _raised_here(trace: TracebackType | None) -> bool:
 
 
 @contextlib.contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """A polite kill cleans up as Ctrl-C does."""
+def _stoppable() -> Iterator[None]:
+    """A polite kill cleans up as Ctrl-C does, and neither is lost.
+
+    A handler that happens to run inside a callback of the garbage collector raises in vain: hence the event.
+    """
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
+        _stopping.set()
         raise KeyboardInterrupt
 
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread, which alone gets signals
+    _stopping.clear()
+    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
         yield
         return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
