@@ -6,6 +6,7 @@ cancel: a short time has as many right digits as a long one, and depth two, `a =
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -36,7 +37,7 @@ def time_integral(u0: ArrayLike, u: ArrayLike, a: ArrayLike) -> Float[Array, "..
     **Returns:** the integral, negative for `u < u0`, to about 1e-15 of itself (3e-7 in float32) however close
     `u` is to `u0`. It overflows to infinity where it exceeds the float range, at `u` about 716 (float32: 93).
     """
-    return _time_integral(*_alike(u0, u, a))
+    return _moment(0, *_alike(u0, u, a))
 
 
 @jax.jit
@@ -63,7 +64,7 @@ def depth_primitive(u: ArrayLike, a: ArrayLike) -> Float[Array, "..."]:
 
     **Returns:** `Psi(u)`, to about 1e-15 of the larger of itself and its pole term `2 u^a / a`.
     """
-    return _depth_primitive(*_alike(u, a))
+    return _primitive_in_a(0, *_alike(u, a))
 
 
 def _alike(*arguments: ArrayLike) -> list[Array]:
@@ -79,22 +80,44 @@ def _signed_time(u0: Array, u: Array, a: Array) -> Array:
     return jnp.where(u < u0, -time, time)
 
 
-_time_integral = jax.custom_jvp(_signed_time)
+def _in_a(function: Callable[[Array], Array], order: int) -> Callable[[Array], Array]:
+    """The derivative of some order of an elementwise function."""
+    if order == 0:
+        return function
+    lower = _in_a(function, order - 1)
+    return lambda a: jax.jvp(lower, (a,), (jnp.ones_like(a),))[1]
 
 
-@partial(_time_integral.defjvp, symbolic_zeros=True)
-def _time_integral_jvp(primals, tangents):
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _moment(order: int, u0: Array, u: Array, a: Array) -> Array:
+    """`int_u0^u x^(a-1) (log x)^order (1 + e^x) dx`, the time's derivative in `a` of this order.
+
+    Its derivatives are known, so that none ever goes through the expansions but in `a`.
+    """
+    # Behind the barrier `a` is an array of its own. Else XLA makes a program of every coefficient of a scalar
+    # `a`, and keeps all of them from one call to the next, in memory.
+    u0, u, a = jax.lax.optimization_barrier((u0, u, a))
+    return _in_a(lambda a: _signed_time(u0, u, a), order)(a)
+
+
+@partial(_moment.defjvp, symbolic_zeros=True)
+def _moment_jvp(order, primals, tangents):
     u0, u, a = primals
-    time = _time_integral(u0, u, a)
-    tangent = _times(_speed(u, a), tangents[1]) - _times(_speed(u0, a), tangents[0])
-    return time, _full(tangent + _a_tangent(primals, tangents[2]), time)
+    value = _moment(order, u0, u, a)
+    tangent = jnp.zeros_like(value)
+    for x, sign, dx in ((u, 1, tangents[1]), (u0, -1, tangents[0])):
+        if not isinstance(dx, SymbolicZero):
+            tangent = tangent + sign * _speed(x, a) * jnp.log(x) ** order * dx
+    if not isinstance(tangents[2], SymbolicZero):
+        tangent = tangent + _moment(order + 1, u0, u, a) * tangents[2]
+    return value, tangent
 
 
 @jax.custom_jvp
 def _inverse_time_integral(u0: Array, time: Array, a: Array) -> Array:
     largest = jnp.finfo(time.dtype).max
     # the time since u = 1, on which the fitted starts depend
-    total = jnp.minimum(time + _signed_time(jnp.ones_like(u0), u0, a), largest)
+    total = jnp.minimum(time + _moment(0, jnp.ones_like(u0), u0, a), largest)
     start = jnp.where(total > 0, _late_start(total, a), _early_start(total, a))
     u = jax.lax.fori_loop(0, 3, lambda _, u: _step(u0, u, time, a), jnp.maximum(start, u0))
     at_the_ends = jnp.where(time == 0, u0, jnp.where(time == jnp.inf, time, jnp.nan))
@@ -107,46 +130,40 @@ def _inverse_time_integral_jvp(primals, tangents):
     u = _inverse_time_integral(u0, time, a)
     half = jnp.exp(-u / 2)
     pace = jnp.power(u, 1 - a) * half * (half / (1 + half * half))
-    lag = jnp.exp(u0 - u) * jnp.power(u0 / u, a - 1) * ((1 + jnp.exp(-u0)) / (1 + jnp.exp(-u)))
-    later = _times(pace, tangents[1]) + _times(lag, tangents[0])
-    return u, _full(later - pace * _a_tangent((u0, u, a), tangents[2]), u)
-
-
-@jax.custom_jvp
-def _depth_primitive(u: Array, a: Array) -> Array:
-    return _primitive(u, a)
-
-
-@partial(_depth_primitive.defjvp, symbolic_zeros=True)
-def _depth_primitive_jvp(primals, tangents):
-    u, a = primals
-    value = _depth_primitive(u, a)
-    tangent = _times(_speed(u, a), tangents[0])
+    tangent = jnp.zeros_like(u)
+    if not isinstance(tangents[0], SymbolicZero):
+        lag = jnp.exp(u0 - u) * jnp.power(u0 / u, a - 1) * ((1 + jnp.exp(-u0)) / (1 + jnp.exp(-u)))
+        tangent = tangent + lag * tangents[0]
     if not isinstance(tangents[1], SymbolicZero):
-        tangent = tangent + jax.jvp(lambda a: _primitive(u, a), (a,), (tangents[1],))[1]
-    return value, _full(tangent, value)
+        tangent = tangent + pace * tangents[1]
+    if not isinstance(tangents[2], SymbolicZero):
+        tangent = tangent - pace * _moment(1, u0, u, a) * tangents[2]
+    return u, tangent
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _primitive_in_a(order: int, u: Array, a: Array) -> Array:
+    """The derivative of the primitive in `a`, of this order."""
+    u, a = jax.lax.optimization_barrier((u, a))
+    return _in_a(lambda a: _primitive(u, a), order)(a)
+
+
+@partial(_primitive_in_a.defjvp, symbolic_zeros=True)
+def _primitive_in_a_jvp(order, primals, tangents):
+    u, a = primals
+    value = _primitive_in_a(order, u, a)
+    tangent = jnp.zeros_like(value)
+    if not isinstance(tangents[0], SymbolicZero):
+        tangent = tangent + _speed(u, a) * jnp.log(u) ** order * tangents[0]
+    if not isinstance(tangents[1], SymbolicZero):
+        tangent = tangent + _primitive_in_a(order + 1, u, a) * tangents[1]
+    return value, tangent
 
 
 def _speed(u: Array, a: Array) -> Array:
     """`u^(a-1) (1 + e^u)`, the derivative of the time in `u`, without forming `e^u`."""
     power, half = jnp.power(u, a - 1), jnp.exp(u / 2)
     return power + half * (half * power)
-
-
-def _times(factor: Array, tangent: Array | SymbolicZero) -> Array:
-    return jnp.zeros_like(factor) if isinstance(tangent, SymbolicZero) else factor * tangent
-
-
-def _full(tangent: Array, like: Array) -> Array:
-    return jnp.broadcast_to(tangent, like.shape)
-
-
-def _a_tangent(primals: tuple[Array, Array, Array], da: Array | SymbolicZero) -> Array:
-    """The tangent of the time in `a`: worth its price only where someone differentiates in the depth."""
-    u0, u, a = primals
-    if isinstance(da, SymbolicZero):
-        return jnp.zeros_like(u)
-    return jax.jvp(lambda a: _signed_time(u0, u, a), (a,), (da,))[1]
 
 
 def _primitive(u: Array, a: Array) -> Array:
@@ -161,8 +178,6 @@ def _primitive(u: Array, a: Array) -> Array:
 
 def _rising_time(u0: Array, u: Array, a: Array) -> Array:
     """`int_u0^u x^(a-1) (1 + e^x) dx` for `u0 <= u`: what `1 + e^x` has at 0, and the two sides of the switch."""
-    # without the barrier XLA compiles each coefficient of a scalar `a` as a program of its own
-    a = jax.lax.optimization_barrier(a)
     u = jnp.minimum(u, BEYOND_TIME)
     switch = jnp.full((), expansion(u.dtype).switch, u.dtype)
     power0, power, power_switch = jnp.power(u0, a), jnp.power(u, a), jnp.power(switch, a)
@@ -244,9 +259,7 @@ def _step(u0: Array, u: Array, time: Array, a: Array) -> Array:
     """One step of Halley's method on `time_integral(u0, u, a) = time`."""
     half = jnp.exp(-u / 2)
     decay = half * half
-    # a new `a` in every step, as far as XLA knows: else it keeps all the coefficients from step to step
-    u, a = jax.lax.optimization_barrier((u, a))
-    miss = half * (_rising_time(u0, u, a) - time) * half
+    miss = half * (_moment(0, u0, u, a) - time) * half
     newton = u * (miss * jnp.power(u, -a)) / (1 + decay)
     bend = (a - 1) / u + 1 / (1 + decay)
     move = -newton / jnp.maximum(1 - newton * bend / 2, 0.5)

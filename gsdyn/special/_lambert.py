@@ -70,7 +70,7 @@ def r_lambertw(c: ArrayLike) -> Float[Array, "..."]:
 
     It is the margin at which cross-entropy balances one feature, `sigma(-x) = x / c`. The left side rises
     with slope above 0.86 for every real `x`, so there is one root for every real `c`.
-    `dx/dc = sigma(-x) / (1 + x sigma(x))`.
+    `dx/dc = 1 / (1 + (1 + x) e^x)`.
 
     **Arguments:** `c`: any shape, any real.
 
@@ -122,7 +122,7 @@ def _wright_omega(x: Array) -> Array:
 @_wright_omega.defjvp
 def _wright_omega_jvp(primals, tangents):
     w = _wright_omega(*primals)
-    return w, tangents[0] * (w / (1 + w))
+    return w, tangents[0] * _saturating(w, 1)
 
 
 @jax.custom_jvp
@@ -139,7 +139,10 @@ def _r_lambertw(c: Array) -> Array:
 @_r_lambertw.defjvp
 def _r_lambertw_jvp(primals, tangents):
     x = _r_lambertw(*primals)
-    return x, tangents[0] * jax.nn.sigmoid(-x) / (1 + x * jax.nn.sigmoid(x))
+    # 1 / (1 + (1 + x) e^x) without overflow; x is 0 on the side that is not taken
+    above, below = jnp.where(x > 0, x, 0), jnp.where(x > 0, 0, x)
+    decay = jnp.exp(-above)
+    return x, tangents[0] * jnp.where(x > 0, decay / (1 + x + decay), 1 / (1 + (1 + below) * jnp.exp(below)))
 
 
 @jax.custom_jvp
@@ -154,7 +157,14 @@ def _r_wright_omega(x: Array) -> Array:
 @_r_wright_omega.defjvp
 def _r_wright_omega_jvp(primals, tangents):
     w = _r_wright_omega(*primals)
-    return w, tangents[0] * (w / (1 + w * jax.nn.sigmoid(w)))
+    return w, tangents[0] * _saturating(w, jax.nn.sigmoid(w))
+
+
+def _saturating(w: Array, slope: ArrayLike) -> Array:
+    """`w / (1 + slope w)`, whose derivatives too are right from `w = 0` to infinity."""
+    small = w < 1
+    low, high = jnp.where(small, w, 0), jnp.where(small, 1, w)
+    return jnp.where(small, low / (1 + slope * low), 1 / (slope + 1 / high))
 
 
 def _lambert_root(c: Array, offset: Array, log1p_c: Array) -> Array:
@@ -162,7 +172,7 @@ def _lambert_root(c: Array, offset: Array, log1p_c: Array) -> Array:
     # Winitzki's start, within 2%; then Fritsch's step, of fourth order.
     w = log1p_c * (1 - jnp.log1p(log1p_c) / (2 + log1p_c))
     for _ in range(2):
-        step = ((offset - w) + jnp.log(c / w)) / (1 + w)
+        step = ((offset - w) - jnp.log(w / c)) / (1 + w)
         q, z = 2 + step * (4 / 3), step / (1 + w)
         w = w + w * step * ((q - z) / (q - 2 * z))
     return w
@@ -180,13 +190,13 @@ def _lambertw_falling(c: Array) -> Array:
     total = jnp.full_like(t, _EXP_MINUS_W[0])
     for coefficient in _EXP_MINUS_W[1:]:
         total = total * t + coefficient
-    return c * total
+    return jnp.where(above == 0, -1, c * total)
 
 
 def _r_lambert_start(log1p_half_c: Array) -> Array:
     """`r_lambertw(c)` within 0.1% for `c > 0`, fitted as a function of `log(1 + c/2)`."""
     s = log1p_half_c
-    bend = jnp.log1p(0.5306 * s) * (0.0079 + 0.1422 * s) / (1 + s * (0.2982 + 0.1422 * s))
+    bend = jnp.log1p(0.5306 * s) * ((0.0079 + 0.1422 * s) / (1 + s * (0.2982 + 0.1422 * s)))
     return s - s * bend
 
 
@@ -199,7 +209,7 @@ def _r_lambert_root(c: Array, offset: Array, x: Array) -> Array:
         # below zero the slope is less than 1: the plain residual loses no digit there
         miss = ((c - x) - x * decay) / reached
         falling = miss * (1 - miss * (0.5 - miss / 3))
-        z = jnp.where(x > 0, (offset - x) + jnp.log(c / reached), falling)
+        z = jnp.where(x > 0, (offset - x) - jnp.log(reached / c), falling)
         slope = 1 + x * up
         curvature = (x * up) * (x * (1 - up)) - 1
         x = x + x * (z / (slope + curvature * z / (2 * slope)))
