@@ -10,6 +10,7 @@ import abc
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
@@ -59,7 +60,7 @@ class WeightDecay(Penalty):
         return s2 / self.lam
 
     def filter_slope(self, s2: Float[Array, " k"]) -> Float[Array, " k"]:
-        return jnp.broadcast_to(1 / self.lam, s2.shape)
+        return jnp.broadcast_to(1 / self.lam, s2.shape).astype(s2.dtype)
 
     def decay(self) -> tuple[Array, Array]:
         return self.lam, jnp.zeros_like(self.lam)
@@ -97,7 +98,7 @@ class SpectralDecoupling(Penalty):
         return cls(jnp.where(y > 0, lam[1], lam[0]), jnp.where(y > 0, gamma[1], gamma[0]))
 
     def filter(self, s2: Float[Array, " k"]) -> Float[Array, " k"]:
-        return jnp.where(s2 > 0, 1 / jnp.min(self.lam), 0.0)
+        return jnp.where(s2 > 0, 1 / jnp.min(self.lam), 0.0).astype(s2.dtype)
 
     def filter_slope(self, s2: Float[Array, " k"]) -> Float[Array, " k"]:
         return jnp.zeros_like(s2)
@@ -134,11 +135,34 @@ class Mixed(Penalty):
         self.lam1 = jnp.where(total > 0, lam1, jnp.nan)
 
     def filter(self, s2: Float[Array, " k"]) -> Float[Array, " k"]:
-        return s2 / jnp.where(s2 > 0, self.lam1 + self.lam2 * s2, 1.0)
+        return _saturating(s2, self.lam1, self.lam2)
 
     def filter_slope(self, s2: Float[Array, " k"]) -> Float[Array, " k"]:
-        total = self.lam1 + self.lam2 * s2
-        return jnp.where(total > 0, self.lam1 / jnp.where(total > 0, total, 1.0) ** 2, 0.0)
+        return _saturating_slope(s2, self.lam1, self.lam2)
 
     def decay(self) -> tuple[Array, Array]:
         return self.lam1, self.lam2
+
+
+@jax.custom_jvp
+def _saturating(s2: Array, lam1: Array, lam2: Array) -> Array:
+    """`s^2/(lam_1 + lam_2 s^2)`; the quotient rule would cancel its derivative where it saturates."""
+    return s2 / _total(s2, lam1, lam2)
+
+
+@_saturating.defjvp
+def _saturating_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    s2, lam1, lam2 = primals
+    ds2, dlam1, dlam2 = tangents
+    c = _saturating(s2, lam1, lam2)
+    return c, _saturating_slope(s2, lam1, lam2) * ds2 - c / _total(s2, lam1, lam2) * dlam1 - c * c * dlam2
+
+
+def _saturating_slope(s2: Array, lam1: Array, lam2: Array) -> Array:
+    return lam1 / _total(s2, lam1, lam2) ** 2
+
+
+def _total(s2: Array, lam1: Array, lam2: Array) -> Array:
+    # lam1 = 0 leaves nothing where s2 = 0: filter and slope are zero there
+    total = lam1 + lam2 * s2
+    return jnp.where(total > 0, total, 1.0)
