@@ -30,6 +30,7 @@ from gsdyn.penalties import Tilt
 
 NEWTON_LIMIT = 40
 NEWTON_SHARE = 0.01  # of the relative tolerance
+EDGE = 1e-10  # of the pull that changes the margins by one: pulls below are as good as none
 
 
 class Step(NamedTuple):
@@ -133,22 +134,21 @@ def _solve(stages: Stages, r: Array, tau: Array, guess: Array, rtol: float) -> S
         pt = pull(ft, p - t * step.Wdf)
         curvature = jnp.sum(step.df * step.Wdf)
         slope = jnp.sum(step.df * (p - pt)) - curvature - (1 - t) * step.rest
-        m = stages.loss.spread(step.df)
-        accept = (slope <= (curvature + step.rest) / 2) | (t * m <= FULL_STEP)
-        xt = x + t * step.d
-        done = accept & (t == 1) & stages.negligible(pt - p + step.Wdf, pt, xt, tau, share) & (i > 0)
-        x, f, p = (jnp.where(accept, new, old) for new, old in ((xt, x), (ft, f), (pt, p)))
+        accept = (slope <= (curvature + step.rest) / 2) | (t * stages.loss.spread(step.df) <= FULL_STEP)
+        x, f, p = (jnp.where(accept, a, b) for a, b in ((x + t * step.d, x), (ft, f), (pt, p)))
         new = stages.newton(x, f, p, r, tau, share)
+        m = stages.loss.spread(new.df)
+        done = accept & (m <= 1) & stages.negligible(m * new.Wdf, p, x, tau, share)
         step = Step(*(jnp.where(accept, a, b) for a, b in zip(new, step, strict=True)))
         return x, f, p, step, jnp.where(accept, one, t / 4), i + 1, done | ~(m < jnp.inf)
 
-    # The first round makes no step: it finds the pull and Newton's step at the guess.
+    # The first round makes no step: it finds the pull and Newton's step at the guess. The last step is made after it.
     f = stages.margins(guess)
     p = stages.loss.weight(f)
     nothing = Step(jnp.zeros_like(guess), jnp.zeros_like(f), jnp.zeros_like(f), jnp.zeros_like(one))
     carry = (guess, f, p, nothing, one, jnp.zeros((), jnp.int32), jnp.zeros((), bool))
     x, _, p, step, _, _, done = jax.lax.while_loop(lambda c: ~c[-1] & (c[-2] < NEWTON_LIMIT), body, carry)
-    return Solution(x, p, done & (stages.loss.spread(step.df) < jnp.inf))
+    return Solution(x + step.d, p - step.Wdf, done & (stages.loss.spread(step.df) < jnp.inf))
 
 
 @_solve.def_jvp
@@ -208,8 +208,11 @@ class DualStages(Stages):
         return x
 
     def guess(self, predicted: Array, x: Array) -> Array:
+        # Beyond the edge the pull no longer changes, and Newton's way back from far out would be long.
+        edge = -jnp.log(EDGE * self._fine())
         slope = self.loss.slope(self._pull(predicted))
-        return jnp.where(jnp.isfinite(slope) & ~self._at_edge(x, 1e-10), slope, x)
+        at_edge = self._at_edge(x, EDGE)
+        return jnp.where(jnp.isfinite(slope) & ~at_edge, slope, jnp.where(at_edge, jnp.clip(x, -edge, edge), x))
 
     def residual(self, x: Array, r: Array, tau: Array) -> Array:
         p = self.loss.weight(x)
@@ -230,11 +233,15 @@ class DualStages(Stages):
         del f
         root = self.loss.root_curvature(x)
         d = self.linear(x, tau, accuracy)(p - r - tau * x, self._down(p))  # pyright: ignore[reportCallIssue]
+        w = root * root if root.ndim == 1 else jnp.sum(root * root, axis=1)
+        size = jnp.abs(p) + jnp.abs(r) + jnp.sum(jnp.abs(p - r) + tau * jnp.abs(x))
+        noise = 8 * jnp.finfo(d.dtype).eps * size / (tau + w)
+        d = jnp.where(jnp.abs(d) <= noise, 0.0, d)
         rest = tau / (1 + tau * jnp.sum(self.c)) * jnp.sum(d * d)
         return Step(d, d, _linear.curvature_product(root, d), rest)
 
     def negligible(self, dp: Array, p: Array, x: Array, tau: Array, share: float) -> Bool[Array, ""]:
-        return jnp.all(jnp.abs(dp) <= share * (jnp.abs(p) + self._fine()))
+        return jnp.all(jnp.abs(dp) <= share * jnp.abs(p))
 
     def state(self, solution: Solution, r: Array, tau: Array) -> tuple[Array, ...]:
         # Where tau c > 1 the margins follow from the coordinate: c U^T p would magnify the rounding of p by c.
@@ -355,7 +362,7 @@ class PrimalStages(Stages):
 
     def negligible(self, dp: Array, p: Array, x: Array, tau: Array, share: float) -> Bool[Array, ""]:
         s = _columns(self.s, x)
-        moved = tau * s * jnp.abs(self._down(dp)) / (1 + tau * _columns(self.decay, x))
+        moved = tau * s * s * _down(jnp.abs(self.U), jnp.abs(dp)) / (1 + tau * _columns(self.decay, x))
         return jnp.all(moved <= share * (s * jnp.abs(x) + _columns(self.unit, x)))
 
     def state(self, solution: Solution, r: Array, tau: Array) -> tuple[Array, ...]:
