@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray
@@ -40,7 +41,9 @@ def signs(labels: Int[Array, " n"]) -> Float[Array, " n"]:
     return jnp.where(labels == 0, 1.0, -1.0)
 
 
-def rows(points: Float[Array, "m d"], seen: Float[Array, "h m"], key: PRNGKeyArray | None = None) -> Float[Array, "h d"]:
+def rows(
+    points: Float[Array, "m d"], seen: Float[Array, "h m"], key: PRNGKeyArray | None = None
+) -> Float[Array, "h d"]:
     """First-layer weights with `w_i . x_j = seen[i, j]`, for linearly independent points.
 
     With a `key` every row also gets a random part of norm about 1 that no point sees.
@@ -59,3 +62,13 @@ def at_angle(norms: tuple[ArrayLike, ArrayLike], cosine: ArrayLike, width: int =
     first = jnp.zeros(width).at[0].set(norms[0])
     second = jnp.zeros(width).at[0].set(norms[1] * cosine).at[1].set(norms[1] * jnp.sqrt(1 - cosine**2))
     return jnp.stack([first, second])
+
+
+class Margins(eqx.Module):
+    """Observes the margins on given points with classes 0 and 1."""
+
+    points: Float[Array, "m d"]
+    labels: Int[Array, " m"]
+
+    def __call__(self, params: Weights) -> Float[Array, " m"]:
+        return margins(params, self.points, self.labels)

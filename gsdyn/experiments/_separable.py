@@ -28,7 +28,8 @@ class Case(eqx.Module):
     - `points`, `labels`, `copies`: the distinct inputs (m, d), the class of each, and how often each occurs.
     - `owner`: the class that every neuron of the first layer is active on, shape (h,).
     - `start`: random weights from a key.
-    - `theory`: from the weights at the start and each point's class's own time, shape (m, T), to the margins (m, T).
+    - `theory`: from the weights of several starts, each array with a leading axis of seeds, and the time that each
+      point's class has been learnt for, shape (seeds, r, m, T), to the margins of that shape.
     """
 
     name: str = eqx.field(static=True)
@@ -107,35 +108,52 @@ def _softmax_start(case: Case, key: PRNGKeyArray) -> net.Weights:
     return [net.rows(case.points, _seen(case, y), unseen), jnp.where(own, z[None, :], -v[None, :])]
 
 
+def _own(case: Case, weights: net.Weights) -> tuple[Array, Array]:
+    """`y` and `|z|` of the first neuron that is active on every point, shapes (seeds, m)."""
+    neuron = jnp.argmax(case.sees, axis=1)
+    y = jnp.einsum("md,smd->sm", case.points, weights[0][:, neuron])
+    return y, jnp.abs(weights[1])[:, neuron]
+
+
+def _spread(x: Array) -> Array:
+    """Over the seeds and points of times (seeds, r, m, T)."""
+    return jnp.broadcast_to(x, (x.shape[0], x.shape[-1]))[:, None, :, None]
+
+
 def _balanced_theory(case: Case, weights: net.Weights, times: Array) -> Array:
-    z = jnp.abs(weights[1])
-    return Mode(case.norms[:, None], u0=(case.norms * z**2)[:, None]).logit(times)
+    norm = case.norms[None]
+    z = _own(case, weights)[1]
+    return Mode(_spread(norm), u0=_spread(norm * z**2)).logit(times)
 
 
 def _orthogonal_theory(case: Case, weights: net.Weights, times: Array) -> Array:
-    count = jnp.sum(case.labels[:, None] == case.labels[None, :], axis=1).astype(times.dtype)
-    y = jnp.max(case.points @ weights[0].T, axis=1)
-    z = jnp.abs(weights[1])[case.labels]
-    mode = orthogonal_points(case.norms[:, None], count[:, None], y[:, None], z[:, None], rate=1 / count[:, None])
+    count = jnp.sum(case.labels[:, None] == case.labels[None, :], axis=1).astype(float)[None]
+    y, z = _own(case, weights)
+    mode = orthogonal_points(*map(_spread, (case.norms[None], count, y, z)), rate=_spread(1 / count))
     return mode.logit(times)
 
 
 def _neurons_theory(case: Case, weights: net.Weights, times: Array) -> Array:
-    y, z, h = case.points @ weights[0].T, jnp.abs(weights[1]), len(case.owner) // case.classes
-    return jnp.stack(
-        [
-            Neurons(case.norms[k], y[k, k * h : (k + 1) * h], z[k * h : (k + 1) * h]).logit(times[k])
-            for k in range(case.classes)
-        ]
-    )
+    seeds, runs, points, count = times.shape
+    h = len(case.owner) // points
+    first = weights[0].reshape(seeds, points, h, -1)
+    y = jnp.einsum("md,smhd->smh", case.points, first)
+    z = jnp.abs(weights[1]).reshape(seeds, points, h)
+    flat = jnp.moveaxis(times, 2, 1).reshape(seeds, points, runs * count)
+    logits = _neuron_logits(jnp.broadcast_to(case.norms, (seeds, points)), y, z, flat)
+    return jnp.moveaxis(logits.reshape(seeds, points, runs, count), 1, 2)
+
+
+@jax.jit
+def _neuron_logits(norm: Array, y: Array, z: Array, times: Array) -> Array:
+    return jax.vmap(jax.vmap(lambda r, y, z, t: Neurons(r, y, z).logit(t)))(norm, y, z, times)
 
 
 def _softmax_theory(case: Case, weights: net.Weights, times: Array) -> Array:
-    y = jnp.diagonal(case.points @ weights[0].T)
-    z, v = jnp.diagonal(weights[1]), -jnp.diagonal(jnp.roll(weights[1], 1, axis=0))
-    parts = (part[:, None] for part in (case.norms, y, z, v))
-    norm, y, z, v = parts
-    return MultiClassMode(norm, case.classes, y, z, v).margin(times)
+    y = _own(case, weights)[0]
+    z = jnp.diagonal(weights[1], axis1=1, axis2=2)
+    v = -jnp.diagonal(jnp.roll(weights[1], 1, axis=1), axis1=1, axis2=2)
+    return MultiClassMode(_spread(case.norms[None]), case.classes, *map(_spread, (y, z, v))).margin(times)
 
 
 def cases(norms: tuple[float, float] = (1.0, 1.2), fraction: float = 0.7, examples: int = 10) -> list[Case]:

@@ -6,8 +6,7 @@ H1-H3; the theory is evaluated from their starts alone. Time is learning rate ti
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import equinox as eqx
 import jax
@@ -22,6 +21,7 @@ from gsdyn.experiments import _relu_net as net
 from gsdyn.experiments._progress import Progress, silent
 from gsdyn.experiments._results import labelled
 from gsdyn.experiments._separable import Case, cases
+from gsdyn.experiments._training_runs import fitted_order
 from gsdyn.training import Batches, Drawn, FullBatch, Shuffled, Watch, train
 
 BATCHES: Mapping[str, Batches] = {
@@ -40,7 +40,7 @@ NAMES = {
     "seed": "seed of the start and of the sampling",
     "point": "number of the input",
     "time": "time, learning rate times steps",
-    "label": "class of the input",
+    "label": "class of the input, from 1",
     "margin": "margin of the trained network",
     "theory": "margin by theory",
     "error": "largest relative error of the margin over inputs, seeds and the whole curve",
@@ -61,6 +61,7 @@ def independent_modes(
     seeds: int = 3,
     norms: tuple[float, float] = (1.0, 1.2),
     fraction: float = 0.7,
+    only: Sequence[str] | None = None,
     progress: Progress = silent,
 ) -> xr.Dataset:
     """Trained networks against the theory of independent modes (C18-Lemma 3.1, Thm 3.2, A.2, A.4, A.8).
@@ -69,6 +70,7 @@ def independent_modes(
     - `horizon`: how long to train, in units of learning rate times steps.
     - `seeds`: how many random starts of every case.
     - `norms`, `fraction`: of the two classes' inputs, and the share of the first class.
+    - `only`: the names of some cases; by default all of them.
 
     Returns a dataset with `margin` (case, batches, learning_rate, seed, point, time) beside `theory`, and over
     (case, batches, learning_rate) the largest relative `error` of the whole curve, the `drift` of the invariants, and
@@ -85,34 +87,50 @@ def independent_modes(
         raise ValueError(f"horizon must be at least {4 * spacing:g} at this rate, got {horizon}")
     times = spacing * np.arange(round(horizon / spacing) + 1)
     rates = rate / 2.0 ** np.arange(halvings + 1)
-    total = len(every := cases(norms, fraction)) * len(BATCHES)
+    every = cases(norms, fraction)
+    if only is not None:
+        known = [case.name for case in every]
+        if not only or not set(only) <= set(known):
+            raise ValueError(f"only must name some of {known}, got {list(only)}")
+        every = [case for case in every if case.name in only]
     runs: list[dict[str, np.ndarray]] = []
-    for case in every:
-        for name, batches in BATCHES.items():
-            progress("independent modes", len(runs), total)
-            runs.append(_over_rates(case, batches, rates, times, seeds))
-    progress("independent modes", total, total)
-    return _dataset(every, runs, rates, times, seeds)
-
-
-def _over_rates(case: Case, batches: Batches, rates: np.ndarray, times: np.ndarray, seeds: int) -> dict[str, Any]:
     keys = jax.random.split(jax.random.key(0), seeds)
+    for done, case in enumerate(every):
+        progress("independent modes", done, len(every))
+        runs.append(_over_rates(case, rates, times, keys))
+    progress("independent modes", len(every), len(every))
+    return _dataset(every, runs, rates, times)
+
+
+def _over_rates(case: Case, rates: np.ndarray, times: np.ndarray, keys: Array) -> dict[str, np.ndarray]:
+    """All runs of one case; the axes are batches, learning rates, seeds, and then what each has of its own."""
+    starts = _starts(case, keys)
     results = []
-    for rate in rates:
-        steps = np.round(times / rate).astype(int)
-        results.append(jax.tree.map(np.asarray, _run(case, batches, jnp.asarray(rate), jnp.asarray(steps), keys)))
-    return {name: np.stack([result[name] for result in results]) for name in results[0]}
+    for batches in BATCHES.values():
+        for rate in rates:
+            steps = jnp.asarray(np.round(times / rate).astype(int))
+            results.append(_run(case, starts, batches, jnp.asarray(rate), steps, keys))
+    found = jax.tree.map(lambda *x: np.stack(x), *results)
+    counted = np.moveaxis(found["counted"], 0, 1)
+    theory = np.moveaxis(np.asarray(case.theory(case, starts, jnp.asarray(counted))), 1, 0)
+    found["counted"] = theory
+    shape = (len(BATCHES), len(rates))
+    found = {name: value.reshape(*shape, *value.shape[1:]) for name, value in found.items()}
+    # a full batch has every class at its share exactly
+    return {**found, "theory": found["counted"][0, 0]}
 
 
 @eqx.filter_jit
-def _run(case: Case, batches: Batches, rate: Array, steps: Array, keys: Array) -> dict[str, Array]:
+def _starts(case: Case, keys: Array) -> net.Weights:
+    return jax.vmap(lambda key: case.start(case, key))(keys)
+
+
+@eqx.filter_jit
+def _run(case: Case, starts: net.Weights, batches: Batches, rate: Array, steps: Array, keys: Array) -> dict[str, Array]:
     x, y = case.data
     classes = case.labels if case.classes > 2 else net.signs(case.labels)
 
-    def one(key: Array) -> dict[str, Array]:
-        start, sampling = jax.random.split(key)
-        weights = case.start(case, start)
-
+    def one(weights: net.Weights, key: Array) -> dict[str, Array]:
         def update(state, params, batch):
             kept, counts = state
             kept = kept & (net.active(params, case.points) == case.sees).all()
@@ -122,25 +140,22 @@ def _run(case: Case, batches: Batches, rate: Array, steps: Array, keys: Array) -
         def observe(params):
             return net.margins(params, case.points, case.labels), _invariants(case, params)
 
-        watch = Watch((jnp.asarray(True), jnp.zeros(len(classes), int)), update)
         run = train(
             weights, case.objective, (x, y), optax.sgd(rate), steps,
-            observe=observe, watch=watch, batches=batches, key=sampling,
+            observe=observe, batches=batches, key=key,
+            watch=Watch((jnp.asarray(True), jnp.zeros(len(classes), int)), update),
         )  # fmt: skip
         margins, invariants = run.observed
         kept, counts = run.watched
-        times = rate * steps.astype(float)[None, :] * case.shares[:, None]
         size = x.shape[0] if isinstance(batches, FullBatch) else 1
-        counted = rate / size * counts.T.astype(float)
         return {
             "margin": margins.T,
-            "theory": case.theory(case, weights, times),
-            "counted": case.theory(case, weights, counted),
+            "counted": rate / size * counts.T.astype(float),
             "drift": jnp.max(jnp.abs(invariants - _invariants(case, weights)[None])),
             "kept": kept[-1],
         }
 
-    return jax.vmap(one)(keys)
+    return jax.vmap(one)(starts, keys)
 
 
 def _invariants(case: Case, weights: net.Weights) -> Array:
@@ -150,37 +165,26 @@ def _invariants(case: Case, weights: net.Weights) -> Array:
     return case.neuron_norms**2 * (jnp.sum(jnp.square(first), axis=1) - squares)
 
 
-def _dataset(every: list[Case], runs: list[dict], rates: np.ndarray, times: np.ndarray, seeds: int) -> xr.Dataset:
+def _dataset(every: list[Case], runs: list[dict[str, np.ndarray]], rates: np.ndarray, times: np.ndarray) -> xr.Dataset:
     points = max(len(case.labels) for case in every)
-    shape = (len(every), len(BATCHES))
-
-    def grid(values: list) -> np.ndarray:
-        array = np.stack(values)
-        return array.reshape(*shape, *array.shape[1:])
 
     def padded(name: str) -> np.ndarray:
-        missing = [points - run[name].shape[2] for run in runs]
-        return grid([np.pad(run[name], ((0, 0), (0, 0), (0, n), (0, 0)), constant_values=np.nan)
-                     for run, n in zip(runs, missing, strict=True)])  # fmt: skip
-
-    def worst(name: str) -> np.ndarray:
-        return grid([np.max(np.abs(run["margin"] / run[name] - 1), axis=(1, 2, 3)) for run in runs])
+        """Over all cases, with NaN for the points that a case lacks."""
+        return np.stack([_longer(run[name], points, -2) for run in runs])
 
     over = ("case", "batches", "learning_rate")
-    error, counted = worst("theory"), worst("counted")
-    drift = grid([run["drift"].max(axis=1) for run in runs])
-    labels = np.full((len(every), points), -1)
-    for row, case in zip(labels, every, strict=True):
-        row[: len(case.labels)] = case.labels
-    theory = padded("theory")[:, 0, 0]
+    margin, theory = padded("margin"), padded("theory")
+    error = np.nanmax(np.abs(margin / theory[:, None, None] - 1), axis=(-3, -2, -1))
+    counted = np.nanmax(np.abs(margin / padded("counted") - 1), axis=(-3, -2, -1))
+    drift = np.stack([run["drift"].max(axis=-1) for run in runs])
     dataset = xr.Dataset(
         {
-            "margin": ((*over, "seed", "point", "time"), padded("margin")),
+            "margin": ((*over, "seed", "point", "time"), margin),
             "theory": (("case", "seed", "point", "time"), theory),
             "error": (over, error),
             "counted_error": (over, counted),
             "drift": (over, drift),
-            "kept": (over, grid([run["kept"].all(axis=1) for run in runs])),
+            "kept": (over, np.stack([run["kept"].all(axis=-1) for run in runs])),
             "order": (over[:2], fitted_order(rates, error)),
             "counted_order": (over[:2], fitted_order(rates, counted)),
             "drift_order": (over[:2], fitted_order(rates, drift)),
@@ -190,9 +194,9 @@ def _dataset(every: list[Case], runs: list[dict], rates: np.ndarray, times: np.n
             "claim": ("case", [case.claim for case in every]),
             "batches": list(BATCHES),
             "learning_rate": rates,
-            "seed": np.arange(seeds),
+            "seed": np.arange(theory.shape[1]),
             "point": np.arange(1, points + 1),
-            "label": (("case", "point"), labels),
+            "label": (("case", "point"), np.stack([_longer(case.labels + 1.0, points, 0) for case in every])),
             "time": times,
         },
         attrs={"title": "Independent modes of learning in trained two-layer ReLU networks"},
@@ -200,9 +204,9 @@ def _dataset(every: list[Case], runs: list[dict], rates: np.ndarray, times: np.n
     return labelled(dataset, NAMES)
 
 
-def fitted_order(rates: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    """The slope of log error against log learning rate, the last axis of `errors`; NaN where an error is zero."""
-    x = np.log(rates) - np.log(rates).mean()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        y = np.log(errors)
-        return (y - y.mean(axis=-1, keepdims=True)) @ x / (x @ x)
+def _longer(values: np.ndarray | Array, length: int, axis: int) -> np.ndarray:
+    """`values` with NaN appended along an axis up to a length."""
+    values = np.asarray(values)
+    width = [(0, 0)] * values.ndim
+    width[axis] = (0, length - values.shape[axis])
+    return np.pad(values, width, constant_values=np.nan)
