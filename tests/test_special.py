@@ -119,6 +119,18 @@ def test_ends_of_the_float_range():
     assert special.log_plus_ei(720.0) == inf
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", INVERSES)
+def test_the_smallest_results_go_to_zero_without_a_gap(name, dtype):
+    tiny = float(np.finfo(dtype).tiny)
+    logs = np.log(tiny) + np.linspace(-30, 7, 500)
+    scale = {"wright_omega": 1, "r_wright_omega": 1, "inverse_log_ei": 2}.get(name)
+    values = getattr(special, name)((scale * logs if scale else np.exp(logs)).astype(dtype))
+    assert (np.diff(values) >= 0).all()
+    assert values[0] <= tiny
+    assert (values[logs > np.log(tiny) + 3] >= tiny).all()
+
+
 @pytest.mark.parametrize("name", [*INVERSES, "log_plus_ei"])
 def test_nan_and_the_outside_of_the_domain_give_nan(name):
     assert jnp.isnan(getattr(special, name)(jnp.nan))

@@ -97,7 +97,7 @@ def r_wright_omega(x: ArrayLike) -> Float[Array, "..."]:
 
 @jax.custom_jvp
 def _lambertw(c: Array) -> Array:
-    rising = (c > 0) & (c < jnp.inf)
+    rising = (c >= jnp.finfo(c.dtype).tiny) & (c < jnp.inf)
     safe = jnp.where(rising, c, 1)
     w = _lambert_root(safe, jnp.zeros_like(c), jnp.log1p(safe))
     return jnp.where(rising, w, jnp.where(c > 0, c, _lambertw_falling(jnp.minimum(c, 0))))
@@ -114,7 +114,7 @@ def _wright_omega(x: Array) -> Array:
     # e^x carries no rounding of x for x < 0, and x itself none for x > 0
     c, offset = jnp.exp(jnp.minimum(x, 0)), jnp.maximum(x, 0)
     start = jnp.log1p(jnp.exp(-jnp.abs(x))) + offset
-    solvable = (c > 0) & (x < jnp.inf)
+    solvable = (c >= jnp.finfo(c.dtype).tiny) & (x < jnp.inf)
     w = _lambert_root(jnp.where(solvable, c, 1), offset, jnp.where(solvable, start, 1))
     return jnp.where(solvable, w, offset)
 

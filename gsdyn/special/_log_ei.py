@@ -73,7 +73,7 @@ def _log_plus_ei_jvp(primals, tangents):
 @jax.custom_jvp
 def _inverse_log_ei(x: Array) -> Array:
     root = jnp.exp(x / 2) * _EXP_MINUS_HALF_GAMMA
-    solvable = (root > 0) & (x < jnp.inf)
+    solvable = (root >= jnp.finfo(x.dtype).tiny) & (x < jnp.inf)
     root, safe = jnp.where(solvable, root, 1), jnp.where(solvable, x, 0)
     u = jnp.where(x > _START_SWITCH, _late_start(safe), _early_start(root))
     for _ in range(2):
