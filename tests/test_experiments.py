@@ -60,6 +60,12 @@ def test_curves_add_the_cuts_to_the_grid(curves):
     np.testing.assert_allclose(wider["delta"], [0.0, 0.2, 0.3, 0.5])
 
 
+def test_the_one_value_of_an_axis_is_the_cut():
+    one = starvation_curves([0.5], [0.7], integrated=0)
+    assert (one.attrs["at_lam"], one.attrs["at_delta"]) == (0.5, 0.7)
+    assert (one.sizes["lam"], one.sizes["delta"]) == (1, 1)
+
+
 def test_integrated_flow_ends_at_the_fixed_points(curves):
     assert curves["lam_ode"].values[0] == LAM[0]
     assert curves["delta_ode"].values[-1] == DELTA[-1]

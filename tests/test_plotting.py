@@ -141,6 +141,19 @@ def test_curves_of_one_axis_only():
         draw_map(two_features(delta=[0.3], ode=False))
 
 
+def test_one_method_has_nothing_to_differ_from():
+    assert len(draw_curves(two_features(ode=False).sel({"method": ["exact"]})).axes) == 6
+
+
+def test_rounding_has_no_sign():
+    dataset = two_features(ode=False)
+    noise = np.random.default_rng(0).normal(size=dataset["starvation"].shape) * 1e-17
+    dataset["starvation"] = dataset["starvation"].copy(data=noise)
+    axes = draw_map(dataset).axes[0]
+    assert not [c for c in axes.collections if getattr(c, "hatches", None) and any(c.hatches)]
+    assert draw_curves(dataset).axes[4].get_ylim()[1] > 0.1
+
+
 def test_map_shows_the_sign_without_colour(tmp_path):
     figure = draw_map(two_features())
     axes = figure.axes[0]

@@ -38,10 +38,10 @@ class Curves:
     """Strength of feature 1."""
     s2: float = 2.0
     """Strength of feature 2."""
-    at_lam: float = 0.1
-    """Where the curves against delta are cut."""
-    at_delta: float = 0.3
-    """Where the curves against lambda are cut."""
+    at_lam: float | None = None
+    """Where the curves against delta are cut; default 0.1, or the one value of --lam."""
+    at_delta: float | None = None
+    """Where the curves against lambda are cut; default 0.3, or the one value of --delta."""
     loss: Literal["cross-entropy", "first-order", "squared-error", "hinge"] = "cross-entropy"
     """The loss; first-order is cross-entropy as in Eq. 10."""
     penalty: Literal["weight-decay", "spectral-decoupling", "mixed"] = "weight-decay"
@@ -72,8 +72,9 @@ class Curves:
         with experiments.Outputs() as outputs, progress() as report:
             model = self._two_features(report)
             self._store(outputs, model, "starvation_curves")
-            self._draw(outputs, plotting.draw_curves, model, "starvation_curves")
-            if model.sizes["lam"] > 1 and model.sizes["delta"] > 1:
+            if max(model.sizes["lam"], model.sizes["delta"]) > 1:
+                self._draw(outputs, plotting.draw_curves, model, "starvation_curves")
+            if min(model.sizes["lam"], model.sizes["delta"]) > 1:
                 self._draw(outputs, plotting.draw_map, model, "starvation_map")
             if self.digits:
                 real = self._digits(report)
@@ -143,12 +144,10 @@ class Curves:
     def _store(self, outputs: Outputs, dataset: xr.Dataset, name: str) -> None:
         from gsdyn.experiments import provenance, save_dataset
 
-        settings = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        plain = {key: value if isinstance(value, bool | int | float) else str(value) for key, value in settings.items()}
-        del (
-            plain["figures"],
-            plain["results"],
-        )  # where results lie is no part of how they came about
+        places = {"figures", "results"}  # where results lie is no part of how they came about
+        names = [field.name for field in dataclasses.fields(self) if field.name not in places]
+        given = {name: getattr(self, name) for name in names}
+        plain = {name: str(value) if isinstance(value, Grid) else value for name, value in given.items()}
         dataset.attrs.update(provenance(plain))
         save_dataset(dataset, outputs.path(self.results / f"{name}.zarr"))
 

@@ -68,15 +68,15 @@ def starvation_curves(
     s2: ArrayLike = 2.0,
     loss: Loss | None = None,
     penalty: MakePenalty = WeightDecay,
-    at_lam: float = 0.1,
-    at_delta: float = 0.3,
+    at_lam: float | None = None,
+    at_delta: float | None = None,
     integrated: int = 12,
     progress: Progress = silent,
 ) -> xr.Dataset:
     """Responses and the starvation derivative over a grid of (lam, delta) (P21-Eqs 9, 10, 14-16, Def2).
 
     - `lam`, `delta`: the grid, vectors with lam > 0 and 0 <= delta < 1. `at_lam` and `at_delta`, where the curves
-      are cut, are added to it.
+      are cut, are added to it; default the one value of an axis that has only one, else 0.1 and 0.3.
     - `s1`, `s2`: strengths, finite and > 0.
     - `loss`: default `CrossEntropy()`. `penalty`: from lam to a penalty, for example `SpectralDecoupling`.
     - `integrated`: how many values along each axis, spread evenly over the grid, the flow is integrated at; 0 for
@@ -90,8 +90,12 @@ def starvation_curves(
         raise ValueError(f"integrated must be at least 0, got {integrated}")
     loss = CrossEntropy() if loss is None else loss
     strengths = _checks.positive("s1", s1, ndim=0), _checks.positive("s2", s2, ndim=0)
-    lam = _axis(_checks.positive("lam", lam, ndim=1), _checks.positive("at_lam", at_lam, ndim=0))
-    delta = _axis(_overlap("delta", delta, 1), _overlap("at_delta", at_delta, 0))
+    lam, delta = _checks.positive("lam", lam, ndim=1), _overlap("delta", delta, 1)
+    cuts = (
+        _checks.positive("at_lam", _cut(lam, at_lam, 0.1), ndim=0),
+        _overlap("at_delta", _cut(delta, at_delta, 0.3), 0),
+    )
+    lam, delta = _axis(lam, cuts[0]), _axis(delta, cuts[1])
     kind = type(penalty(lam[0])).__name__  # a bad parameter of the penalty shows here, before anything is compiled
     plain = isinstance(loss, CrossEntropy)
     decay = plain and penalty is WeightDecay
@@ -112,7 +116,7 @@ def starvation_curves(
         dataset["sign_law"] = ("delta", np.asarray(sign_law(*strengths, delta)))
     if integrated > 0 and loss.smooth:
         progress("two features", len(solve), total)
-        places = _thinned(lam, integrated, at_lam), _thinned(delta, integrated, at_delta)
+        places = _thinned(lam, integrated, cuts[0]), _thinned(delta, integrated, cuts[1])
         dataset = _with_end_points(dataset, *places, *_end_points(loss, penalty, *strengths, *places))
     progress("two features", total, total)
     dataset.attrs = {
@@ -121,8 +125,8 @@ def starvation_curves(
         "penalty": kind,
         "s1": float(strengths[0]),
         "s2": float(strengths[1]),
-        "at_lam": float(at_lam),
-        "at_delta": float(at_delta),
+        "at_lam": float(cuts[0]),
+        "at_delta": float(cuts[1]),
     }
     return labelled(dataset, NAMES)
 
@@ -131,13 +135,19 @@ def _overlap(name: str, delta: ArrayLike, ndim: int) -> Array:
     return _checks.require(name, delta, "in [0, 1)", lambda v: (v >= 0) & (v < 1), ndim=ndim)
 
 
+def _cut(axis: Array, given: float | None, default: float) -> ArrayLike:
+    if given is not None:
+        return given
+    return axis[0] if len(axis) == 1 else default
+
+
 def _axis(values: Array, cut: Array) -> Array:
     """The grid in order, with the cut in it unless it is there up to rounding."""
     there = jnp.any(jnp.abs(values - cut) <= 64 * jnp.finfo(values.dtype).eps * cut)
     return jnp.unique(values if there else jnp.append(values, cut.astype(values.dtype)))
 
 
-def _thinned(axis: Array, count: int, cut: float) -> Array:
+def _thinned(axis: Array, count: int, cut: Array) -> Array:
     """Some values of an axis, evenly spread, and the one of the cut."""
     spread = np.linspace(0, len(axis) - 1, min(count, len(axis))).round().astype(int)
     return axis[np.union1d(spread, int(jnp.argmin(jnp.abs(axis - cut))))]

@@ -37,27 +37,30 @@ def draw_curves(dataset: xr.Dataset) -> Figure:
     columns = [axis for axis in cuts if dataset.sizes[axis] > 1]
     if not columns:
         raise ValueError("dataset must have more than one value of lam or delta to draw a curve")
+    rows = list(ROWS)
+    if dataset.sizes["method"] == 1 and "z_ode" not in dataset:
+        rows.remove("difference")
     with style.styled():
-        figure = Figure(figsize=(style.PAGE * (0.35 + 0.325 * len(columns)), 6.6))
-        grid = figure.subplots(len(ROWS), len(columns), sharex="col", squeeze=False)
+        figure = Figure(figsize=(style.PAGE * (0.35 + 0.325 * len(columns)), 1.0 + 1.4 * len(rows)))
+        grid = figure.subplots(len(rows), len(columns), sharex="col", squeeze=False)
         for j, axis in enumerate(columns):
             other, place = cuts[axis]
             cut = dataset.sel({other: place}, method="nearest")
             if "z_ode" in dataset:
                 cut = cut.sel({f"{other}_ode": place}, method="nearest")
-            _column(list(grid[:, j]), cut, axis)
+            _column(dict(zip(rows, grid[:, j], strict=True)), cut, axis)
             for i, axes in enumerate(grid[:, j]):
                 title = f"at ${SYMBOLS[other]} = {place:g}$" if i == 0 else ""
                 style.letter(axes, i * len(columns) + j, title)
-        for axes, text in zip(grid[:, 0], ROWS.values(), strict=True):
-            axes.set_ylabel(f"{text}\n(dimensionless)")
+        for axes, row in zip(grid[:, 0], rows, strict=True):
+            axes.set_ylabel(f"{ROWS[row]}\n(dimensionless)")
         handles, labels = grid[2, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=2, title=style.problem(dataset))
     return figure
 
 
-def _column(column: list[Axes], cut: xr.Dataset, axis: str) -> None:
-    for axes, row in zip(column, ROWS, strict=True):
+def _column(column: dict[str, Axes], cut: xr.Dataset, axis: str) -> None:
+    for row, axes in column.items():
         _lines(axes, cut, axis, row)
         if "z_ode" in cut:
             points = _variable(cut, row, "_ode")
@@ -79,12 +82,12 @@ def _column(column: list[Axes], cut: xr.Dataset, axis: str) -> None:
         elif cut["delta"].max() > BOUNDARY:
             axes.axvline(BOUNDARY, color="0.6", linewidth=0.6, zorder=0)
     if axis == "delta" and cut["delta"].max() > BOUNDARY:
-        column[2].annotate(
+        column["starvation"].annotate(
             "$\\delta = 1/\\sqrt{2}$", (BOUNDARY, 0.85), xycoords=("data", "axes fraction"),
             xytext=(-4, 0), textcoords="offset points", ha="right", color="0.35",
         )  # fmt: skip
     name = {"lam": "regularisation strength", "delta": "overlap"}[axis]
-    column[-1].set_xlabel(style.label(cut[axis], f"{name} ${SYMBOLS[axis]}$"))
+    list(column.values())[-1].set_xlabel(style.label(cut[axis], f"{name} ${SYMBOLS[axis]}$"))
 
 
 def _variable(cut: xr.Dataset, row: str, suffix: str = "") -> xr.DataArray:
@@ -124,6 +127,6 @@ def _line(axes: Axes, values: xr.DataArray, axis: str, method: str) -> None:
 def _limit(axes: Axes, exact: np.ndarray) -> None:
     """Limits by the exact curve: an approximation may leave the panel where it fails."""
     low, high = min(exact.min(), 0.0), max(exact.max(), 0.0)
-    room = 0.08 * (high - low) or 1.0
+    room = 0.08 * (high - low) if high - low > style.ROUNDING else 1.0
     axes.set_ylim(low - room, high + room)
     axes.axhline(0, color="0.6", linewidth=0.6, zorder=0)

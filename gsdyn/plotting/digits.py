@@ -7,6 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from gsdyn.plotting import style
 
@@ -23,7 +24,7 @@ def draw_responses(dataset: xr.Dataset) -> Figure:
     """
     penalties = [str(name) for name in dataset["penalty"].values]
     with style.styled():
-        figure = Figure(figsize=(style.PAGE, 5.0))
+        figure = Figure(figsize=(style.PAGE * (0.3 + 0.35 * len(penalties)), 5.0))
         grid = figure.subplots(2, len(penalties), sharex=True, sharey="row", squeeze=False)
         pairs = _telling_pairs(dataset)
         for j, name in enumerate(penalties):
@@ -59,8 +60,8 @@ def draw_matrices(dataset: xr.Dataset) -> Figure:
         figure = Figure(figsize=(style.PAGE, 2.9))
         grid = figure.subplots(1, len(places), sharey=True, squeeze=False)[0]
         for i, (axes, matrix) in enumerate(zip(grid, chosen.transpose("lam", "feature", "cause"), strict=True)):
-            image = axes.imshow(matrix, norm=scale, cmap="PuOr")
-            _signs(axes, matrix.values, top / 1e3)
+            image = axes.imshow(matrix, norm=scale, cmap=style.DIVERGING)
+            _signs(axes, image, matrix.values, top / 1e3)
             number = [str(k) for k in dataset["feature"].values]
             axes.set_xticks(range(len(number)), number)
             axes.set_yticks(range(len(number)), number)
@@ -104,9 +105,9 @@ def _line(axes: Axes, values: xr.DataArray, i: int, name: str) -> None:
     axes.set_xscale("log")
 
 
-def _signs(axes: Axes, matrix: np.ndarray, negligible: float) -> None:
+def _signs(axes: Axes, image: AxesImage, matrix: np.ndarray, negligible: float) -> None:
     """A sign on every entry, in a tone that shows on its cell."""
-    dark = np.abs(matrix) > 0.05 * np.abs(matrix).max()
+    grey = image.to_rgba(matrix)[..., :3].mean(axis=-1)
     for j, i in np.argwhere(np.abs(matrix) > negligible):
         sign = "+" if matrix[j, i] > 0 else "−"
-        axes.text(i, j, sign, ha="center", va="center", color="white" if dark[j, i] else "black")
+        axes.text(i, j, sign, ha="center", va="center", color="white" if grey[j, i] < 0.5 else "black")

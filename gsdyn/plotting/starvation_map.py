@@ -35,14 +35,16 @@ def draw_map(dataset: xr.Dataset) -> Figure:
 def _derivative(axes: Axes, exact: xr.DataArray) -> None:
     lam, delta = exact["lam"].values, exact["delta"].values
     value = exact.transpose("delta", "lam").values
+    value = np.where(np.abs(value) > style.ROUNDING, value, 0.0)
     top = float(np.abs(value).max()) or 1.0
     scale = SymLogNorm(linthresh=top / 1e3, vmin=-top, vmax=top)
-    mesh = axes.pcolormesh(lam, delta, value, norm=scale, cmap="PuOr", shading="nearest", rasterized=True)
+    mesh = axes.pcolormesh(lam, delta, value, norm=scale, cmap=style.DIVERGING, shading="nearest", rasterized=True)
     axes.figure.colorbar(mesh, ax=axes, label="$\\mathrm{d}z_2^*/\\mathrm{d}(s_1^2)$ (dimensionless)")
     if value.max() > 0:
-        axes.contourf(lam, delta, value, levels=[0, np.inf], colors="none", hatches=["////"])
-    if value.min() < 0 < value.max():
-        axes.contour(lam, delta, value, levels=[0], colors=style.BLACK, linewidths=1.2)
+        axes.contourf(lam, delta, value, levels=[style.ROUNDING, np.inf], colors="none", hatches=["////"])
+    if not value.min() < 0 < value.max():
+        return
+    axes.contour(lam, delta, value, levels=[0], colors=style.BLACK, linewidths=1.2)
     if delta.min() < BOUNDARY < delta.max():
         box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
         axes.axhline(BOUNDARY, color="white", linewidth=1.2, linestyle=(0, (2, 2)))

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 COLUMN, PAGE = 3.4, 7.0  # widths in inches
@@ -17,6 +19,9 @@ BLACK = "#000000"
 COLOURS = (BLACK, "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+ROUNDING = 1e-12  # numbers this small beside what they belong to are rounding, and have no sign to show
+# without the darkest ends, on which neither hatches nor signs would show
+DIVERGING = ListedColormap(matplotlib.colormaps["PuOr"](np.linspace(0.13, 0.87, 256)), "diverging")
 UNDATED = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 SETTINGS: dict[str, Any] = {
     "font.size": 8,
