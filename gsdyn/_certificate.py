@@ -10,7 +10,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from gsdyn._linear import product
+from gsdyn._linear import adjoint, product
 from gsdyn._newton import pull
 from gsdyn.losses import Loss
 from gsdyn.penalties import Tilt
@@ -27,15 +27,12 @@ def bounds(U: Array, c: Array, loss: Loss, tilt: Tilt | None, z: Array) -> tuple
     alpha = loss.dual(f)
     a = pull(loss, tilt, f)
     df = unit * product(jnp.abs(U), jnp.abs(z))
-    if f.ndim == 1:
-        moved = loss.root_curvature(f) ** 2 * df
-    else:
-        moved = 2 * alpha * jnp.max(df, axis=1, keepdims=True)
+    moved = loss.root_curvature(f) ** 2 * df if f.ndim == 1 else 2 * alpha * jnp.max(df, axis=1, keepdims=True)
     stored = moved + 8 * eps * jnp.abs(alpha)
     da = stored + 8 * eps * jnp.abs(a)
     if tilt is not None:
         da = da + tilt.curvature * df + 8 * eps * (jnp.abs(tilt.curvature * f) + jnp.abs(tilt.pull))
-    g = jnp.abs(y - rc * product(U.T, a)) + unit * jnp.abs(y)
-    g = g + rc * product(jnp.abs(U).T, unit * jnp.abs(a) + da)
+    g = jnp.abs(y - rc * adjoint(U, a)) + unit * jnp.abs(y)
+    g = g + rc * adjoint(jnp.abs(U), unit * jnp.abs(a) + da)
     gap = jnp.sum(g * g) / 2
     return gap, loss.dual_error(alpha, gap) + jnp.sqrt(jnp.sum(stored * stored))

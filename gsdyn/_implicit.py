@@ -46,7 +46,7 @@ def _solve_jvp(primals: tuple, tangents: tuple) -> tuple[Solution, Solution]:
     solution = solve(U, c, loss, tilt, limit)
     z = solution.z
     a, da = eqx.filter_jvp(
-        lambda U, loss, tilt: U.T @ _newton.pull(loss, tilt, U @ z), (U, loss, tilt), (dU, dloss, dtilt)
+        lambda U, loss, tilt: _linear.adjoint(U, _newton.pull(loss, tilt, U @ z)), (U, loss, tilt), (dU, dloss, dtilt)
     )
     source = jnp.zeros_like(z)
     if dc is not None:
@@ -69,7 +69,7 @@ def respond(U: Array, c: Array, root: Array, source: Array, *, dense: bool = Fal
     safe = jnp.where(live, columns(c, source), 1.0)
     rc = jnp.where(live, jnp.sqrt(safe), 0.0)
     dead = jnp.where(live, 0.0, source)
-    g = source / safe - U.T @ _linear.curvature_product(root, U @ dead)
+    g = source / safe - _linear.adjoint(U, _linear.curvature_product(root, U @ dead))
     solve = (_linear.dense_response_solver if dense else _linear.solver)(root, U * rc.reshape(len(c), -1)[None, :, 0])
     return dead + rc * solve(rc * jnp.where(live, g, 0.0))
 

@@ -41,12 +41,12 @@ def minimise(
 ) -> tuple[Array, Array, Array]:
     """The minimum `y` of `P`, the steps it took and whether it was reached."""
     eps = jnp.finfo(B.dtype).eps
-    large = jnp.abs(B).T
+    large = jnp.abs(B)
 
     def residual(y: Array) -> tuple[Array, Array, Array]:
         f = B @ y
         a = pull(loss, tilt, f)
-        return f, a, y - B.T @ a
+        return f, a, y - _linear.adjoint(B, a)
 
     def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
         y, i, _, last = state
@@ -56,7 +56,7 @@ def minimise(
         df = B @ d
         m = loss.spread(df)
         t = _step_length(m, lambda t: jnp.sum((y + t * d) * d) - _slope(f + t * df, df))
-        floor = 4 * eps * _norm(jnp.abs(y) + large @ jnp.abs(a))
+        floor = 4 * eps * _norm(jnp.abs(y) + _linear.adjoint(large, jnp.abs(a)))
         done = (m * (m + last * _inexact(B)) <= eps / 4) | (_norm(g) <= floor) | ~(m < jnp.inf)
         return jnp.where(m < jnp.inf, y + t * d, y), i + 1, done, m
 
@@ -101,4 +101,4 @@ def _working_response(loss: Loss, tilt: Tilt | None, B: Float[Array, "n k"]) -> 
     f = loss.start(jnp.sum(B * B, axis=1))
     root = root_curvature(loss, tilt, f)
     target = pull(loss, tilt, f) + _linear.curvature_product(root, f)
-    return _linear.solver(root, B, 1e-2)(B.T @ target)
+    return _linear.solver(root, B, 1e-2)(_linear.adjoint(B, target))

@@ -137,7 +137,7 @@ class FeatureBasis(eqx.Module):
 
     def responses(self, margins: Float[Array, " n"]) -> Float[Array, " k"]:
         """Responses of given margins, `z = U^T f` (P21-Eq4)."""
-        return self.U.T @ margins
+        return margins @ self.U if margins.ndim == 1 else self.U.T @ margins
 
     def repeated(self) -> Bool[Array, " k"]:
         """Which features share their strength with another to rounding, so that only the space they span,

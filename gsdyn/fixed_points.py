@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from gsdyn import _box, _checks, _implicit, _newton
-from gsdyn._linear import product
+from gsdyn._linear import adjoint, product
 from gsdyn._problem import problem
 from gsdyn.features import FeatureBasis
 from gsdyn.losses import Hinge, Loss
@@ -82,7 +82,7 @@ def _certify(
     z = solution.z
     f = product(basis.U, z)
     alpha = loss.dual(f)
-    objective = _objective(loss, tilt, f, z, product(basis.U.T, _newton.pull(loss, tilt, f)))
+    objective = _objective(loss, tilt, f, z, adjoint(basis.U, _newton.pull(loss, tilt, f)))
     return FixedPoint(
         alpha,
         z,
@@ -102,11 +102,11 @@ def _certify_box(
 ) -> FixedPoint:
     alpha, z = solution.alpha, solution.z
     f = basis.U @ z
-    p = basis.U.T @ (alpha if tilt is None else alpha - tilt.curvature * f + tilt.pull)
+    p = adjoint(basis.U, alpha if tilt is None else alpha - tilt.curvature * f + tilt.pull)
     objective = _objective(loss, tilt, f, z, p)
     U, f0, z0, a0 = jax.lax.stop_gradient((basis.U, f, z, alpha))
     unit = (sum(U.shape) + 16) * jnp.finfo(U.dtype).eps
-    df = unit * (jnp.abs(U) @ (jnp.abs(z0) + c * (jnp.abs(U).T @ jnp.abs(a0))))
+    df = unit * (jnp.abs(U) @ (jnp.abs(z0) + c * adjoint(jnp.abs(U), jnp.abs(a0))))
     gap = jnp.sum(jax.nn.relu(1 - f0) - a0 * (1 - f0) + 2 * df)
     curved = jnp.sqrt(2 * gap / jnp.where(solution.floor > 0, solution.floor, 1.0))
     bound = loss.dual_error(a0, gap)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from gsdyn import _box, _checks, _implicit, _newton
+from gsdyn import _box, _checks, _implicit, _linear, _newton
 from gsdyn._problem import problem
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import FixedPoint
@@ -40,7 +40,7 @@ def starvation_matrix(basis: FeatureBasis, fp: FixedPoint) -> Float[Array, "k *C
     root = _newton.root_curvature(fp.loss, tilt, fp.margins)
     live = _implicit.columns(c > 0, fp.z)
     safe = jnp.where(live, _implicit.columns(c, fp.z), 1.0)
-    pull = basis.U.T @ _newton.pull(fp.loss, tilt, fp.margins)
+    pull = _linear.adjoint(basis.U, _newton.pull(fp.loss, tilt, fp.margins))
     source = _implicit.columns(slope, fp.z) * jnp.where(live, fp.z / safe, pull)
 
     def column(unit: Array) -> Array:
