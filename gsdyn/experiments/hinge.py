@@ -85,12 +85,13 @@ def hinge(
     times = horizon / RECORDS * np.arange(RECORDS + 1)
     check_steps(times, rate)
     rates = rate / 2.0 ** np.arange(halvings + 1)
+    copies = _copies(share)
     progress("hinge", 0, 3)
     curves = _curves(z0, rates, times)
     progress("hinge", 1, 3)
     points = _points(rates, times)
     progress("hinge", 2, 3)
-    compared = _compared(u0, share, float(rates[0]), 2 * times)
+    compared = _compared(u0, copies, float(rates[-1]), 2 * times)
     progress("hinge", 3, 3)
     dataset = xr.merge([curves, points, compared], join="exact", compat="no_conflicts")
     dataset.attrs = {"title": "Learning under the hinge loss", "z0": z0, "u0": u0}
@@ -169,9 +170,9 @@ def _points(rates: np.ndarray, times: np.ndarray) -> xr.Dataset:
     )
 
 
-def _compared(u0: float, share: float, rate: float, times: np.ndarray) -> xr.Dataset:
+def _compared(u0: float, copies: tuple[int, int], rate: float, times: np.ndarray) -> xr.Dataset:
     """Both losses from one start: two classes of norm 1 whose copies make up the share."""
-    copies = _copies(share)
+    share = copies[0] / sum(copies)
     labels = jnp.repeat(jnp.arange(2), jnp.asarray(copies), total_repeat_length=sum(copies))
     points = net.at_angle((1.0, 1.0), -0.3)
     z = np.sqrt(u0)

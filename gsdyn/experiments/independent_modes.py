@@ -174,6 +174,7 @@ def _dataset(every: list[Case], runs: list[dict[str, np.ndarray]], rates: np.nda
 
     over = ("case", "batches", "learning_rate")
     margin, theory = padded("margin"), padded("theory")
+    labels = np.stack([_longer(1.0 + np.asarray(case.labels), points, 0) for case in every])
     error = np.nanmax(np.abs(margin / theory[:, None, None] - 1), axis=(-3, -2, -1))
     counted = np.nanmax(np.abs(margin / padded("counted") - 1), axis=(-3, -2, -1))
     drift = np.stack([run["drift"].max(axis=-1) for run in runs])
@@ -196,7 +197,7 @@ def _dataset(every: list[Case], runs: list[dict[str, np.ndarray]], rates: np.nda
             "learning_rate": rates,
             "seed": np.arange(theory.shape[1]),
             "point": np.arange(1, points + 1),
-            "label": (("case", "point"), np.stack([_longer(case.labels + 1.0, points, 0) for case in every])),
+            "label": (("case", "point"), labels),
             "time": times,
         },
         attrs={"title": "Independent modes of learning in trained two-layer ReLU networks"},
