@@ -39,44 +39,43 @@ def _scaled_time(angle: Array, u0: Array, u: Array, growing: Array, shrinking: A
         return jnp.exp(x - scale) / jnp.sqrt(x * x + kappa2)
 
     low, high = jnp.minimum(u, -1), jnp.maximum(u0, 1)
-    parts = (
-        (over_logit, jnp.minimum(jnp.maximum(u0, low - _REACH), low), low, True),
-        (over_angle, below, jnp.minimum(middle, below + _REACH), False),
-        (over_angle, jnp.maximum(middle, above - _REACH), above, False),
-        (over_logit, jnp.maximum(high, u - _REACH), jnp.maximum(u, high), True),
+    angles = (
+        jnp.stack([below, jnp.maximum(middle, above - _REACH)]),
+        jnp.stack([jnp.minimum(middle, below + _REACH), above]),
     )
+    logits = (
+        jnp.stack([jnp.minimum(jnp.maximum(u0, low - _REACH), low), jnp.maximum(high, u - _REACH)]),
+        jnp.stack([low, jnp.maximum(u, high)]),
+    )
+    # panels of equal length in the angle, and in the logarithm of the logit
+    growth = jnp.log(logits[1] / logits[0])
 
     def panel(total, edge):
-        for integrand, start, stop, geometric in parts:
-            total = total + _panel(integrand, start, stop, edge, geometric)
-        return total, None
+        # counted back from the end, which carries the most and must be exact
+        back = jnp.stack([edge - 1, edge - 1 + 1 / _PANELS])[:, None]
+        part = _gauss(over_angle, *(angles[1][None] + back * (angles[1] - angles[0])[None]))
+        return total + part + _gauss(over_logit, *(logits[1][None] * jnp.exp(back * growth[None]))), None
 
     constant = (w * angle + (above - below)) * jnp.exp(-scale)
     return jax.lax.scan(panel, constant, jnp.arange(_PANELS, dtype=angle.dtype) / _PANELS)[0]
 
 
-def _panel(integrand, start: Array, stop: Array, edge: Array, geometric: bool) -> Array:
-    """One panel of `[start, stop]`; the ends of the panels are in arithmetic or geometric progression."""
-    if geometric:
-        ratio = jnp.log(stop / start)
-        a, b = start * jnp.exp(edge * ratio), start * jnp.exp((edge + 1 / _PANELS) * ratio)
-    else:
-        a, b = start + edge * (stop - start), start + (edge + 1 / _PANELS) * (stop - start)
-    half = (b - a) / 2
-    nodes, weights = (jnp.asarray(v, start.dtype) for v in (_NODES, _WEIGHTS))
-    return half * jnp.sum(weights * jax.vmap(integrand)(a + half * (1 + nodes)))
+def _gauss(integrand, start: Array, stop: Array) -> Array:
+    """The sum of the integrals over the ranges `[start, stop]`, by one Gauss-Legendre rule each."""
+    nodes, weights = (jnp.asarray(v, start.dtype)[None] for v in (_NODES, _WEIGHTS))
+    half = ((stop - start) / 2)[:, None]
+    return jnp.sum(half * weights * integrand(start[:, None] + half * (1 + nodes)))
 
 
-def _crossings(angle: Array, u0: Array, u: Array, growing: Array, shrinking: Array):
+def _crossings(angle: Array, u0: Array, u: Array, growing: Array, shrinking: Array) -> Array:
     """The angles at which the logit crosses -1, 0 and 1; 0 or `angle` for what lies before or after the path."""
 
     def crossing(level):
         inside = (u0 < level) & (level < u)
-        target = jnp.where(inside, level, u0).astype(u0.dtype)
-        passed = jnp.where(level < u, 0, angle)
-        return jnp.where(inside, angle_between(u0, target, growing, shrinking), passed)
+        found = angle_between(u0, jnp.where(inside, level, u0), growing, shrinking)
+        return jnp.where(inside, found, jnp.where(level < u, 0, angle))
 
-    return crossing(-1), crossing(0), crossing(1)
+    return jax.vmap(crossing)(jnp.array([-1, 0, 1], angle.dtype))
 
 
 def _time(angle, u0, u, growing, shrinking, w):
@@ -109,6 +108,7 @@ def _upper_bound(time: Array, u0: Array, growing: Array, shrinking: Array, end: 
     for _ in range(5):
         root = jnp.maximum(speed, jnp.sqrt(u * u + kappa * kappa))
         u = jnp.logaddexp(u0, log_time + jnp.log(root))
+    u = u + 8 * jnp.finfo(u.dtype).eps * (1 + jnp.abs(u))
     never = (growing == 0) & (u >= 0) | (growing + shrinking == 0)
     safe = jnp.where(never, u0, u)
     fast = jnp.where(never, jnp.inf, angle_between(u0, safe, growing, shrinking))

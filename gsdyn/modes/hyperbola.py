@@ -12,6 +12,7 @@ Written so, nothing is singular: not the degenerate hyperbola `c = 0`, nor a sta
 from __future__ import annotations
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -34,12 +35,11 @@ class Hyperbola(eqx.Module):
     def through(cls, norm: Array, y0: Array, z0: Array) -> Hyperbola:
         """The hyperbola through `(z0, y0)`.
 
-        A start within rounding of `y_0 = -r z_0` counts as on it: no float could tell `norm * z0` from `-y0`.
+        A start within rounding of `y_0 = -r z_0` counts as on it: its floats stand for such a start.
         """
-        reach = norm * z0
-        plus = y0 + reach
+        plus, minus = _plus_product(y0, norm, z0), _plus_product(y0, norm, -z0)
         near = jnp.abs(plus) <= 4 * jnp.finfo(plus.dtype).eps * jnp.abs(y0)
-        return cls(norm, y0, z0, jnp.where(near, 0, plus), y0 - reach)
+        return cls(norm, y0, z0, jnp.where(near, 0, plus), minus)
 
     @property
     def active(self) -> Bool[Array, "..."]:
@@ -107,6 +107,24 @@ class Hyperbola(eqx.Module):
         return jnp.where(never, jnp.inf, jnp.where(usual, found, 0))
 
 
+def _plus_product(x: Array, a: Array, b: Array) -> Array:
+    """`x + a b` with the product unrounded: near the separatrix the sum is nothing but that rounding.
+
+    Compilers may fuse a product and a sum or not, so that the plain expression would not even be the same twice.
+    """
+    a_head, b_head = _head(a), _head(b)
+    a_rest, b_rest = a - a_head, b - b_head
+    return (x + a_head * b_head) + (a_head * b_rest + a_rest * b_head + a_rest * b_rest)
+
+
+def _head(x: Array) -> Array:
+    """`x` with half of its digits, so that a product of two heads is exact; a constant to derivatives."""
+    kind, dropped = {64: (jnp.uint64, 27), 32: (jnp.uint32, 12)}[jnp.finfo(x.dtype).bits]
+    bits = jax.lax.bitcast_convert_type(jax.lax.stop_gradient(x), kind)
+    kept = (bits >> kind(dropped)) << kind(dropped)
+    return jax.lax.bitcast_convert_type(kept, x.dtype)
+
+
 def logit_at(angle: Array, u0: Array, growing: Array, shrinking: Array) -> Array:
     """`u = (G e^a - K e^-a) / 2` for a finite angle, with the digits of `u0 = (G - K) / 2` kept."""
     decays = growing == 0
@@ -127,7 +145,8 @@ def angle_between(u0: Array, u: Array, growing: Array, shrinking: Array) -> Arra
     """
     speed0 = (growing + shrinking) / 2
     square = u * u + growing * shrinking
-    speed = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+    # never below |u|, whose square may underflow
+    speed = jnp.maximum(jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0), jnp.abs(u))
     same_side = u * u0 > 0
     # ratios only: products of small logits would underflow in float32, and their derivatives sooner
     top, slow = jnp.where(same_side, u, 1), jnp.where(same_side, speed0, 1)
