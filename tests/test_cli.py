@@ -156,7 +156,8 @@ def run(arguments):
         (["verify", "thm2", "--cells", "0"], "cells must be at least 1, got 0"),
         (["verify", "thm2", "--cells", "many"], "--cells"),
         (["verify", "thm3"], "thm3"),
-        (["verify"], "thm2"),
+        (["verify", "P21-Thm2", "P21-Thm9"], "P21-Thm9"),
+        (["verify", "--samples", "0"], "samples must be at least 1, got 0"),
         ([], "curves"),
     ],
 )

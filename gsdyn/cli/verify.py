@@ -4,8 +4,46 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
 
 from gsdyn.cli._console import FAILED, progress, use_float64
+
+if TYPE_CHECKING:
+    from gsdyn.verification import Report
+
+
+@dataclasses.dataclass(frozen=True)
+class Verify:
+    """Check the claims of both papers numerically, all or by ID, each against an independent oracle.
+
+    A claim that is false as stated is listed as such with a counter-example. The exit code is 1 if a claim fails that
+    should hold, or a counter-example is gone. `gsdyn verify thm2` checks Theorem 2 alone, on more cells.
+    """
+
+    claims: tyro.conf.Positional[tuple[str, ...]] = ()
+    """IDs such as P21-Thm2 or C18-Eq4; none means all."""
+    seed: int = 0
+    """Seed of the random problems."""
+    samples: int | None = None
+    """How many problems for each claim; by default as many as each claim says."""
+    out: Path | None = None
+    """Also write claims.json and claims.md into this folder."""
+    list: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print every ID and claim, and check nothing."""
+
+    def run(self) -> int:
+        use_float64()
+        from gsdyn.verification import checks, verify_claims
+
+        if self.list:
+            for check in checks().values():
+                print(f"{check.claim.id}: {check.claim.statement}")
+            return 0
+        with progress() as report:
+            done = verify_claims(self.claims, self.seed, samples=self.samples, progress=report)
+        return _tell(done, None if self.out is None else self.out / "claims")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,8 +59,6 @@ class Theorem2:
 
     def run(self) -> int:
         use_float64()
-        from rich.console import Console
-
         from gsdyn.verification import Report, check_theorem2, small_overlap_limits
 
         with progress() as report:
@@ -34,11 +70,22 @@ class Theorem2:
             {"delta at which the small-delta formula loses 1%": limits},
             {"cells": self.cells, "seed": self.seed},
         )
-        console = Console(soft_wrap=True)
-        console.print(done.table())
-        for note in done.notes():
-            console.print(note, highlight=False, markup=False)
-        if self.out is not None:
-            for path in done.save(self.out):
-                print(path)
-        return 0 if done.holds else FAILED
+        return _tell(done, self.out)
+
+
+def _tell(done: Report, stem: Path | None) -> int:
+    """Print a report, write it to `stem.json` and `stem.md`, and return the exit code."""
+    from rich.console import Console
+
+    table = done.table()
+    console = Console(soft_wrap=True)
+    # whole rows, which a narrow terminal wraps, rather than cut cells
+    needed = console.measure(table, options=console.options.update(max_width=1000)).maximum
+    console = Console(soft_wrap=True, width=max(console.width, needed))
+    console.print(table)
+    for note in done.notes():
+        console.print(note, highlight=False, markup=False)
+    if stem is not None:
+        for path in done.save(stem):
+            print(path)
+    return 0 if done.holds else FAILED

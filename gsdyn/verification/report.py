@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from gsdyn.experiments._results import Outputs, provenance
@@ -43,7 +44,7 @@ class Report:
             right = column in ("samples", "violations", "worst", "tolerance")
             table.add_column(column, justify="right" if right else "left", no_wrap=True)
         for finding in self.findings:
-            table.add_row(*_row(finding), style=_style(finding))
+            table.add_row(*map(escape, _row(finding)), style=_style(finding))
         return table
 
     def notes(self) -> list[str]:
@@ -59,7 +60,8 @@ class Report:
     def markdown(self) -> str:
         """The whole report as Markdown."""
         head = [f"# {self.title}", "", f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
-        rows = [f"| {' | '.join(_row(finding))} |" for finding in self.findings]
+        cells = ([cell.replace("|", r"\|") for cell in _row(finding)] for finding in self.findings)
+        rows = [f"| {' | '.join(row)} |" for row in cells]
         notes = [f"- {note}" for note in self.notes()]
         origin = [f"- {name}: {value}" for name, value in provenance(self.settings).items()]
         return "\n".join([*head, *rows, "", *notes, "", "## Provenance", "", *origin, ""])
@@ -110,4 +112,6 @@ def _listed(values: Mapping[str, Any]) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"({_listed(value)})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_shown, value))}]"
     return f"{value:.3g}" if isinstance(value, float) else f"{value}"
