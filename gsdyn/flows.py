@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from gsdyn import _checks
+from gsdyn._linear import adjoint
 from gsdyn._problem import problem
 from gsdyn.features import FeatureBasis
 from gsdyn.losses import FirstOrderCrossEntropy, Loss, Softmax, SquaredError
@@ -90,7 +91,7 @@ class PrimalFlow(Flow):
     def velocity(self, state: Array) -> Array:
         lam1, _ = self.penalty.decay()
         s2 = (self.basis.s**2).reshape((-1,) + (1,) * (state.ndim - 1))
-        force = self.basis.U.T @ self.output_force(self.basis.U @ state)
+        force = adjoint(self.basis.U, self.output_force(self.basis.U @ state))
         return self.eta * (s2 * force - lam1 * state)
 
     def observe(self, state: Array) -> tuple[Array, Array]:
@@ -157,7 +158,7 @@ class DualFlow(Flow):
         """The responses of the parameters that are optimal for `alpha`, `z = c U^T alpha` (P21-Eq11)."""
         U, c, tilt = self.basis.U, *problem(self.basis, self.loss, self.penalty)
         if tilt is None:
-            return c.reshape((-1,) + (1,) * (alpha.ndim - 1)) * (U.T @ self._pull(alpha))
+            return c.reshape((-1,) + (1,) * (alpha.ndim - 1)) * adjoint(U, self._pull(alpha))
         # (I + A T)^-1 A = B (I + B^T T B)^-1 B^T
         root = jnp.sqrt(c)
         B = U * root[None, :]

@@ -132,6 +132,7 @@ def steady_state(
     return _run(flow, end, _tolerances(flow, rtol, atol), None, max_steps, False, adjoint)
 
 
+@eqx.filter_jit
 def _run(
     flow: Flow,
     ts: Array,
