@@ -9,6 +9,7 @@ import jax
 
 from gsdyn.experiments._progress import Progress, silent
 from gsdyn.verification import (
+    c18_depth,
     c18_extensions,
     c18_modes,
     c18_rare,
@@ -26,6 +27,7 @@ GROUPS: tuple[Group, ...] = (
     p21_closed_forms.GROUP,
     p21_decoupling.GROUP,
     c18_modes.GROUP,
+    c18_depth.GROUP,
     c18_extensions.GROUP,
     c18_rare.GROUP,
 )
