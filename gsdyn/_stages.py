@@ -3,11 +3,11 @@
     dual      p - tau (x - f(p)) = r,    p = a(x)        the pull p, seen through the margins x
     primal    w + tau grad P(w) = r,     f = U S w       the parameters along the features, w = z / s
 
-Both are the optimality condition of a strictly convex problem, so every `r` and every `tau > 0` has one solution, and in
-these coordinates the dual variable never leaves its domain: where it underflows, `x` stays finite.
+Both are the optimality condition of a strictly convex problem, so every `r` and every `tau > 0` has one solution, and
+in these coordinates the dual variable never leaves its domain: where it underflows, `x` stays finite.
 
-Newton's step is taken whole if it changes the margins by at most 1.79 (then `_newton` proves a decrease) or if the slope
-of the convex objective along it has not grown to half of what it was; else it is shortened by four until it does.
+Newton's step is taken whole if it changes the margins by at most 1.79 (then `_newton` proves a decrease) or if the
+slope of the convex objective along it has not grown to half of what it was; else it is shortened by four until it does.
 """
 
 from __future__ import annotations
@@ -19,14 +19,11 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool
 
 from gsdyn import _linear
 from gsdyn._newton import FULL_STEP
-from gsdyn._problem import problem
-from gsdyn.flows import DualFlow, PrimalFlow, into_domain
-from gsdyn.losses import Loss, Softmax, SquaredError
-from gsdyn.penalties import Tilt
+from gsdyn.losses import Loss, SquaredError
 
 NEWTON_LIMIT = 40
 NEWTON_SHARE = 0.01  # of the relative tolerance
@@ -163,238 +160,7 @@ def _solve_jvp(primals: tuple, tangents: tuple) -> tuple[Solution, Solution]:
     return solution, Solution(dx, dp, None)  # pyright: ignore[reportArgumentType]
 
 
-class DualStages(Stages):
-    """Stages of a `DualFlow`: the state is the pull `p` (`alpha`, or `E - alpha` for softmax) and the responses.
-
-    The margins are `f = B B^T (p + shift)`, with `B = U sqrt(c)` but for a tilt.
-    """
-
-    loss: Loss
-    U: Float[Array, "n k"]
-    c: Float[Array, " k"]
-    B: Float[Array, "n k"]
-    shift: Float[Array, " n"] | None
-    eta: Float[Array, ""]
-    alpha0: Array
-
-    def __init__(self, flow: DualFlow):
-        c, tilt = problem(flow.basis, flow.loss, flow.penalty)
-        self.loss, self.U, self.c, self.eta, self.alpha0 = flow.loss, flow.basis.U, c, flow.eta, flow.alpha0
-        B = self.U * jnp.sqrt(c)[None, :]
-        if tilt is not None:
-            lower = jnp.linalg.cholesky(jnp.eye(len(c), dtype=c.dtype) + B.T @ (tilt.curvature[:, None] * B))
-            B = jax.scipy.linalg.solve_triangular(lower, B.T, lower=True).T
-        self.B, self.shift = B, None if tilt is None else tilt.pull
-
-    def start(self) -> tuple[tuple[Array, ...], Array]:
-        p = self._pull(self.alpha0)
-        return (p, self._responses(p)), self.loss.slope(self.alpha0)
-
-    def velocity(self, y: tuple[Array, ...]) -> tuple[Array, ...]:
-        p, z = y
-        k = self.eta * (self.loss.slope(self._pull(p)) - _linear.product(self.U, z))
-        return k, self._responses(k) if self.shift is None else self.U.T @ self._up(_down(self.B, k))
-
-    def first_step(self, rtol: float) -> Array:
-        (p, z), _ = self.start()
-        k, _ = self.velocity((p, z))
-        free = jnp.abs(p) + rtol
-        return jnp.min(jnp.where(k == 0, jnp.inf, 0.1 * rtol**0.2 * free / jnp.where(k == 0, 1.0, jnp.abs(k))))
-
-    def horizon(self) -> Array:
-        return 1e6 / self.eta
-
-    def margins(self, x: Array) -> Array:
-        return x
-
-    def guess(self, predicted: Array, x: Array) -> Array:
-        # Beyond the edge the pull no longer changes, and Newton's way back from far out would be long.
-        edge = -jnp.log(EDGE * self._fine())
-        slope = self.loss.slope(self._pull(predicted))
-        at_edge = self._at_edge(x, EDGE)
-        return jnp.where(jnp.isfinite(slope) & ~at_edge, slope, jnp.where(at_edge, jnp.clip(x, -edge, edge), x))
-
-    def residual(self, x: Array, r: Array, tau: Array) -> Array:
-        p = self.loss.weight(x)
-        return p - r + tau * (self._up(self._down(p)) - x)
-
-    def linear(self, x: Array, tau: Array, accuracy: float) -> Callable[[Array], Array]:
-        root, apply_W, inverse = _damped(self.loss.root_curvature(x), tau)
-        solver = _linear.solver(root, self.B, accuracy)
-
-        def solve(g: Array, y: Array | float = 0.0) -> Array:
-            # y = B^T p apart, as the part of the residual that B y makes: nothing cancels when y is given
-            q = solver(y - _down(self.B, apply_W(inverse(g))))
-            return inverse(g + tau * self._up(q))
-
-        return solve
-
-    def newton(self, x: Array, f: Array, p: Array, r: Array, tau: Array, accuracy: float) -> Step:
-        del f
-        root = self.loss.root_curvature(x)
-        d = self.linear(x, tau, accuracy)(p - r - tau * x, self._down(p))  # pyright: ignore[reportCallIssue]
-        w = root * root if root.ndim == 1 else jnp.sum(root * root, axis=1)
-        size = jnp.abs(p) + jnp.abs(r) + jnp.sum(jnp.abs(p - r) + tau * jnp.abs(x))
-        noise = 8 * jnp.finfo(d.dtype).eps * size / (tau + w)
-        d = jnp.where(jnp.abs(d) <= noise, 0.0, d)
-        rest = tau / (1 + tau * jnp.sum(self.c)) * jnp.sum(d * d)
-        return Step(d, d, _linear.curvature_product(root, d), rest)
-
-    def negligible(self, dp: Array, p: Array, x: Array, tau: Array, share: float) -> Bool[Array, ""]:
-        return jnp.all(jnp.abs(dp) <= share * jnp.abs(p))
-
-    def state(self, solution: Solution, r: Array, tau: Array) -> tuple[Array, ...]:
-        # Where tau c > 1 the margins follow from the coordinate: c U^T p would magnify the rounding of p by c.
-        z = self._responses(solution.pull)
-        slaved = self.U.T @ (solution.x - (solution.pull - r) / tau)
-        return solution.pull, jnp.where(_columns(self.c, z) * tau > 1, slaved, z)
-
-    def settle(self, k: Array, x: Array, rtol: float) -> Array:
-        stuck = self._at_edge(x, 1e-3 * rtol) & (x * k < 0)
-        if not isinstance(self.loss, Softmax):
-            return jnp.where(stuck, 0.0, k)
-        k = jnp.where(stuck, 0.0, k)
-        free = jnp.sum(~stuck, axis=1, keepdims=True)
-        return jnp.where(stuck, 0.0, k - jnp.sum(k, axis=1, keepdims=True) / jnp.maximum(free, 1))
-
-    def error(
-        self, e: tuple[Array, ...], y0: tuple[Array, ...], y1: tuple[Array, ...], tau: Array, rtol: float, atol: float
-    ) -> tuple[Array, ...]:
-        (ep, ez), (p0, z0), (p1, z1) = e, y0, y1
-        largest = jnp.maximum(jnp.max(jnp.abs(z0)), jnp.max(jnp.abs(z1)))
-        p = jnp.maximum(jnp.abs(p0), jnp.abs(p1))
-        # what the rounding of p does to the responses, however small the step
-        noise = 16 * jnp.finfo(p.dtype).eps * jnp.minimum(_columns(self.c, ez), 1 / tau) * jnp.max(p)
-        return ep / (atol + rtol * p), ez / (atol + rtol * largest + noise)
-
-    def observe(self, y: tuple[Array, ...]) -> tuple[Array, Array]:
-        p, z = y
-        return into_domain(self.loss, self._pull(p)), z
-
-    def _pull(self, alpha: Array) -> Array:
-        # its own inverse
-        return self.loss.one_hot(alpha.dtype) - alpha if isinstance(self.loss, Softmax) else alpha
-
-    def _down(self, p: Array) -> Array:
-        return _down(self.B, p if self.shift is None else p + self.shift)
-
-    def _up(self, y: Array) -> Array:
-        return _linear.product(self.B, y)
-
-    def _responses(self, p: Array) -> Array:
-        if self.shift is None:
-            return _columns(self.c, p) * _down(self.U, p)
-        return self.U.T @ self._up(self._down(p))
-
-    def _fine(self) -> Array:
-        # a pull that changes the margins by one
-        return _columns(1 / (1 + jnp.sum(self.B * self.B, axis=1)), self.alpha0)
-
-    def _at_edge(self, x: Array, share: float) -> Array:
-        root = self.loss.root_curvature(x)
-        w = root * root if root.ndim == 1 else jnp.sum(root * root, axis=1)
-        return w <= share * self._fine()
-
-
-class PrimalStages(Stages):
-    """Stages of a `PrimalFlow`: the state is `w = z / s`, the parameters along the features."""
-
-    loss: Loss
-    U: Float[Array, "n k"]
-    s: Float[Array, " k"]
-    decay: Float[Array, " k"]
-    unit: Float[Array, " k"]
-    tilt: Tilt | None
-    eta: Float[Array, ""]
-    z0: Array
-
-    def __init__(self, flow: PrimalFlow):
-        c, self.tilt = problem(flow.basis, flow.loss, flow.penalty)
-        self.loss, self.U, self.s, self.eta, self.z0 = flow.loss, flow.basis.U, flow.basis.s, flow.eta, flow.z0
-        lam1, lam2 = flow.penalty.decay()
-        self.decay = (lam1 + lam2 * self.s**2).astype(c.dtype)
-        self.unit = jnp.minimum(1.0, c)
-
-    def start(self) -> tuple[tuple[Array, ...], Array]:
-        s = _columns(self.s, self.z0)
-        w = jnp.where(s > 0, self.z0 / jnp.where(s > 0, s, 1.0), 0.0)
-        return (w,), w
-
-    def velocity(self, y: tuple[Array, ...]) -> tuple[Array, ...]:
-        (w,) = y
-        return (self.eta * self.residual(w, w, jnp.ones((), w.dtype)),)
-
-    def first_step(self, rtol: float) -> Array:
-        (k,) = self.velocity(self.start()[0])
-        rate = jnp.max(jnp.abs(self._margin_change(k))) + self.eta * jnp.max(self.decay)
-        return 0.1 * rtol**0.2 / rate
-
-    def horizon(self) -> Array:
-        slowest = jnp.min(jnp.where(self.s > 0, self.decay, jnp.inf))
-        return 1e6 / (self.eta * jnp.where(slowest < jnp.inf, slowest, 1.0))
-
-    def margins(self, x: Array) -> Array:
-        return self._margin_change(x)
-
-    def guess(self, predicted: Array, x: Array) -> Array:
-        return jnp.where(jnp.isfinite(predicted), predicted, x)
-
-    def residual(self, x: Array, r: Array, tau: Array) -> Array:
-        f = self.margins(x)
-        return r - (1 + tau * _columns(self.decay, x)) * x + tau * self._down(self._force(self.loss.weight(f), f))
-
-    def linear(self, x: Array, tau: Array, accuracy: float) -> Callable[[Array], Array]:
-        root = self.loss.root_curvature(self.margins(x))
-        if self.tilt is not None:
-            root = jnp.hypot(root, jnp.sqrt(self.tilt.curvature))
-        D = jnp.sqrt(1 + tau * self.decay)
-        solver = _linear.solver(root, self.U * (self.s * jnp.sqrt(tau) / D)[None, :], accuracy)
-        return lambda g: solver(g / _columns(D, g)) / _columns(D, g)
-
-    def newton(self, x: Array, f: Array, p: Array, r: Array, tau: Array, accuracy: float) -> Step:
-        D = 1 + tau * _columns(self.decay, x)
-        d = self.linear(x, tau, accuracy)(r - D * x + tau * self._down(self._force(p, f)))
-        df = self._margin_change(d)
-        rest = jnp.sum(D * d * d) / tau
-        if self.tilt is not None:
-            rest = rest + jnp.sum(self.tilt.curvature * df * df)
-        return Step(d, df, _linear.curvature_product(self.loss.root_curvature(f), df), rest)
-
-    def negligible(self, dp: Array, p: Array, x: Array, tau: Array, share: float) -> Bool[Array, ""]:
-        s = _columns(self.s, x)
-        moved = tau * s * s * _down(jnp.abs(self.U), jnp.abs(dp)) / (1 + tau * _columns(self.decay, x))
-        return jnp.all(moved <= share * (s * jnp.abs(x) + _columns(self.unit, x)))
-
-    def state(self, solution: Solution, r: Array, tau: Array) -> tuple[Array, ...]:
-        return (solution.x,)
-
-    def settle(self, k: Array, x: Array, rtol: float) -> Array:
-        return k
-
-    def error(
-        self, e: tuple[Array, ...], y0: tuple[Array, ...], y1: tuple[Array, ...], tau: Array, rtol: float, atol: float
-    ) -> tuple[Array, ...]:
-        (ew,), (w0,), (w1,) = e, y0, y1
-        s = _columns(self.s, ew)
-        z = s * jnp.maximum(jnp.abs(w0), jnp.abs(w1))
-        floor = atol * _columns(jnp.where(self.unit > 0, self.unit, 1.0), ew)
-        return (s * ew / (floor + rtol * z),)
-
-    def observe(self, y: tuple[Array, ...]) -> tuple[Array, Array]:
-        z = _columns(self.s, y[0]) * y[0]
-        return into_domain(self.loss, self.loss.dual(_linear.product(self.U, z))), z
-
-    def _margin_change(self, d: Array) -> Array:
-        return _linear.product(self.U, _columns(self.s, d) * d)
-
-    def _down(self, p: Array) -> Array:
-        return _columns(self.s, self.z0) * _down(self.U, p)
-
-    def _force(self, p: Array, f: Array) -> Array:
-        return p if self.tilt is None else p - self.tilt.curvature * f + self.tilt.pull
-
-
-def _damped(root: Array, tau: Array) -> tuple[Array, Callable[[Array], Array], Callable[[Array], Array]]:
+def damped(root: Array, tau: Array) -> tuple[Array, Callable[[Array], Array], Callable[[Array], Array]]:
     """For `W = R^T R`: a root of `tau W (tau + W)^-1`, the product with `W`, and the solution of `(tau + W) v = g`."""
     if root.ndim == 1:
         w = root * root
@@ -411,10 +177,6 @@ def _damped(root: Array, tau: Array) -> tuple[Array, Callable[[Array], Array], C
     )
 
 
-def _down(matrix: Array, v: Array) -> Array:
-    return _linear.product(matrix.T, v)
-
-
-def _columns(c: Array, like: Array) -> Array:
+def columns(c: Array, like: Array) -> Array:
     """`c`, one entry a row, with as many axes as `like`."""
     return c.reshape(c.shape + (1,) * (like.ndim - 1))

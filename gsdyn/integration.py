@@ -13,7 +13,9 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from gsdyn import _checks
 from gsdyn._dirk import StageSolver
-from gsdyn._stages import DualStages, PrimalStages, Stages
+from gsdyn._dual_stages import DualStages
+from gsdyn._primal_stages import PrimalStages
+from gsdyn._stages import Stages
 from gsdyn.features import FeatureBasis
 from gsdyn.flows import DualFlow, Flow, PrimalFlow
 

@@ -1,0 +1,149 @@
+"""The implicit stages of a dual flow (see `_stages`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from gsdyn import _linear
+from gsdyn._linear import adjoint
+from gsdyn._problem import problem
+from gsdyn._stages import EDGE, Solution, Stages, Step, columns, damped
+from gsdyn.flows import DualFlow, into_domain
+from gsdyn.losses import Loss, Softmax
+
+
+class DualStages(Stages):
+    """Stages of a `DualFlow`: the state is the pull `p` (`alpha`, or `E - alpha` for softmax) and the responses.
+
+    The margins are `f = B B^T (p + shift)`, with `B = U sqrt(c)` but for a tilt.
+    """
+
+    loss: Loss
+    U: Float[Array, "n k"]
+    c: Float[Array, " k"]
+    B: Float[Array, "n k"]
+    shift: Float[Array, " n"] | None
+    eta: Float[Array, ""]
+    alpha0: Array
+
+    def __init__(self, flow: DualFlow):
+        c, tilt = problem(flow.basis, flow.loss, flow.penalty)
+        self.loss, self.U, self.c, self.eta, self.alpha0 = flow.loss, flow.basis.U, c, flow.eta, flow.alpha0
+        B = self.U * jnp.sqrt(c)[None, :]
+        if tilt is not None:
+            lower = jnp.linalg.cholesky(jnp.eye(len(c), dtype=c.dtype) + B.T @ (tilt.curvature[:, None] * B))
+            B = jax.scipy.linalg.solve_triangular(lower, B.T, lower=True).T
+        self.B, self.shift = B, None if tilt is None else tilt.pull
+
+    def start(self) -> tuple[tuple[Array, ...], Array]:
+        p = self._pull(self.alpha0)
+        return (p, self._responses(p)), self.loss.slope(self.alpha0)
+
+    def velocity(self, y: tuple[Array, ...]) -> tuple[Array, ...]:
+        p, z = y
+        k = self.eta * (self.loss.slope(self._pull(p)) - _linear.product(self.U, z))
+        return k, self._responses(k) if self.shift is None else adjoint(self.U, self._up(adjoint(self.B, k)))
+
+    def first_step(self, rtol: float) -> Array:
+        (p, z), _ = self.start()
+        k, _ = self.velocity((p, z))
+        free = jnp.abs(p) + rtol
+        return jnp.min(jnp.where(k == 0, jnp.inf, 0.1 * rtol**0.2 * free / jnp.where(k == 0, 1.0, jnp.abs(k))))
+
+    def horizon(self) -> Array:
+        return 1e6 / self.eta
+
+    def margins(self, x: Array) -> Array:
+        return x
+
+    def guess(self, predicted: Array, x: Array) -> Array:
+        # Beyond the edge the pull no longer changes, and Newton's way back from far out would be long.
+        edge = -jnp.log(EDGE * self._fine())
+        slope = self.loss.slope(self._pull(predicted))
+        at_edge = self._at_edge(x, EDGE)
+        return jnp.where(jnp.isfinite(slope) & ~at_edge, slope, jnp.where(at_edge, jnp.clip(x, -edge, edge), x))
+
+    def residual(self, x: Array, r: Array, tau: Array) -> Array:
+        p = self.loss.weight(x)
+        return p - r + tau * (self._up(self._down(p)) - x)
+
+    def linear(self, x: Array, tau: Array, accuracy: float) -> Callable[[Array], Array]:
+        root, apply_W, inverse = damped(self.loss.root_curvature(x), tau)
+        solver = _linear.solver(root, self.B, accuracy)
+
+        def solve(g: Array, y: Array | float = 0.0) -> Array:
+            # y = B^T p apart, as the part of the residual that B y makes: nothing cancels when y is given
+            q = solver(y - adjoint(self.B, apply_W(inverse(g))))
+            return inverse(g + tau * self._up(q))
+
+        return solve
+
+    def newton(self, x: Array, f: Array, p: Array, r: Array, tau: Array, accuracy: float) -> Step:
+        del f
+        root = self.loss.root_curvature(x)
+        d = self.linear(x, tau, accuracy)(p - r - tau * x, self._down(p))  # pyright: ignore[reportCallIssue]
+        w = root * root if root.ndim == 1 else jnp.sum(root * root, axis=1)
+        size = jnp.abs(p) + jnp.abs(r) + jnp.sum(jnp.abs(p - r) + tau * jnp.abs(x))
+        noise = 8 * jnp.finfo(d.dtype).eps * size / (tau + w)
+        d = jnp.where(jnp.abs(d) <= noise, 0.0, d)
+        rest = tau / (1 + tau * jnp.sum(self.c)) * jnp.sum(d * d)
+        return Step(d, d, _linear.curvature_product(root, d), rest)
+
+    def negligible(self, dp: Array, p: Array, x: Array, tau: Array, share: float) -> Bool[Array, ""]:
+        return jnp.all(jnp.abs(dp) <= share * jnp.abs(p))
+
+    def state(self, solution: Solution, r: Array, tau: Array) -> tuple[Array, ...]:
+        # Where tau c > 1 the margins follow from the coordinate: c U^T p would magnify the rounding of p by c.
+        z = self._responses(solution.pull)
+        slaved = adjoint(self.U, solution.x - (solution.pull - r) / tau)
+        return solution.pull, jnp.where(columns(self.c, z) * tau > 1, slaved, z)
+
+    def settle(self, k: Array, x: Array, rtol: float) -> Array:
+        stuck = self._at_edge(x, 1e-3 * rtol) & (x * k < 0)
+        if not isinstance(self.loss, Softmax):
+            return jnp.where(stuck, 0.0, k)
+        k = jnp.where(stuck, 0.0, k)
+        free = jnp.sum(~stuck, axis=1, keepdims=True)
+        return jnp.where(stuck, 0.0, k - jnp.sum(k, axis=1, keepdims=True) / jnp.maximum(free, 1))
+
+    def error(
+        self, e: tuple[Array, ...], y0: tuple[Array, ...], y1: tuple[Array, ...], tau: Array, rtol: float, atol: float
+    ) -> tuple[Array, ...]:
+        (ep, ez), (p0, z0), (p1, z1) = e, y0, y1
+        largest = jnp.maximum(jnp.max(jnp.abs(z0)), jnp.max(jnp.abs(z1)))
+        p = jnp.maximum(jnp.abs(p0), jnp.abs(p1))
+        # what the rounding of p does to the responses, however small the step
+        noise = 16 * jnp.finfo(p.dtype).eps * jnp.minimum(columns(self.c, ez), 1 / tau) * jnp.max(p)
+        return ep / (atol + rtol * p), ez / (atol + rtol * largest + noise)
+
+    def observe(self, y: tuple[Array, ...]) -> tuple[Array, Array]:
+        p, z = y
+        return into_domain(self.loss, self._pull(p)), z
+
+    def _pull(self, alpha: Array) -> Array:
+        # its own inverse
+        return self.loss.one_hot(alpha.dtype) - alpha if isinstance(self.loss, Softmax) else alpha
+
+    def _down(self, p: Array) -> Array:
+        return adjoint(self.B, p if self.shift is None else p + self.shift)
+
+    def _up(self, y: Array) -> Array:
+        return _linear.product(self.B, y)
+
+    def _responses(self, p: Array) -> Array:
+        if self.shift is None:
+            return columns(self.c, p) * adjoint(self.U, p)
+        return adjoint(self.U, self._up(self._down(p)))
+
+    def _fine(self) -> Array:
+        # a pull that changes the margins by one
+        return columns(1 / (1 + jnp.sum(self.B * self.B, axis=1)), self.alpha0)
+
+    def _at_edge(self, x: Array, share: float) -> Array:
+        root = self.loss.root_curvature(x)
+        w = root * root if root.ndim == 1 else jnp.sum(root * root, axis=1)
+        return w <= share * self._fine()
