@@ -33,7 +33,11 @@ def pull(loss: Loss, tilt: Tilt | None, f: Array) -> Array:
 def root_curvature(loss: Loss, tilt: Tilt | None, f: Array) -> Array:
     """`R` with `R^T R` the curvature of the loss and the tilt at margins `f`."""
     root = loss.root_curvature(f)
-    return root if tilt is None else jnp.hypot(root, jnp.sqrt(tilt.curvature))
+    if tilt is None:
+        return root
+    # the square root of the sum, never of the curvature alone: that is 0 in some example, where its derivative is infinite
+    total = root * root + tilt.curvature
+    return jnp.where(total > 0, jnp.sqrt(jnp.where(total > 0, total, 1.0)), root)
 
 
 def minimise(
