@@ -149,4 +149,5 @@ def _fates(norm: float, y0: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.
     moved = (y_end != w[:, 0]) | (z_end != out[:, 0])
     fate = np.select([~moved & (y_end <= 0), y_end <= 0, z_end > 0], [Outcome.FROZEN, Outcome.DIES, Outcome.SOLVES],
                      Outcome.DECAYS)  # fmt: skip
-    return tuple(part.reshape(len(y0), len(z0)) for part in (by_theory, fate))
+    shape = (len(y0), len(z0))
+    return by_theory.reshape(shape), fate.reshape(shape)

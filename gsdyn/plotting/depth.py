@@ -51,5 +51,5 @@ def _labels(dataset: xr.Dataset, logit: Axes, confidence: Axes, error: Axes) -> 
     error.legend(loc="upper left")
 
 
-def _sigma(u: xr.DataArray) -> xr.DataArray:
-    return 1 / (1 + np.exp(-u))
+def _sigma(u: xr.DataArray) -> np.ndarray:
+    return 1 / (1 + np.exp(-u.values))
