@@ -99,13 +99,14 @@ def broken_modes(
         progress("broken assumptions", len(found), len(sweeps))
         found.append(_compared(sweep, rate, times).expand_dims(assumption=[name]))
     progress("broken assumptions", len(sweeps), len(sweeps))
-    dataset = xr.concat(found, "assumption")
     rival = _rivals(np.asarray(leaks), start, times)
-    dataset["competition"] = (("degree", "point", "time"), rival)
-    off = np.abs(dataset["margin"].sel(assumption="H2") - dataset["competition"])
-    dataset["competition_error"] = ("degree", off.max(("point", "time")).values)
+    off = np.abs(found[list(sweeps).index("H2")]["margin"].values[0] - rival)
+    dataset = xr.concat(found, dim="assumption", data_vars="all").assign(
+        competition=(("degree", "point", "time"), rival),
+        competition_error=("degree", off.max(axis=(1, 2))),
+    )
     dataset.attrs = {"title": "Independent modes with H1, H2, H3 violated by degrees", "rate": rate, "start": start}
-    return labelled(dataset, NAMES)
+    return labelled(dataset, NAMES)  # pyright: ignore[reportArgumentType] - a concat of datasets is one
 
 
 def _acute(cosines: np.ndarray, start: float) -> Sweep:
