@@ -108,7 +108,7 @@ class DualStages(Stages):
             return jnp.where(stuck, 0.0, k)
         k = jnp.where(stuck, 0.0, k)
         free = jnp.sum(~stuck, axis=1, keepdims=True)
-        return jnp.where(stuck, 0.0, k - jnp.sum(k, axis=1, keepdims=True) / jnp.maximum(free, 1))
+        return jnp.where(stuck, 0.0, k - jnp.sum(k, axis=1, keepdims=True) / jnp.maximum(free, 1).astype(k.dtype))
 
     def error(
         self, e: tuple[Array, ...], y0: tuple[Array, ...], y1: tuple[Array, ...], tau: Array, rtol: float, atol: float

@@ -1,0 +1,180 @@
+"""Trajectories against SciPy, matrix exponentials, fixed points and finite differences."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+from scipy.linalg import expm
+
+import gsdyn as gs
+
+# THEORY section 4: end points (z_1, z_2) of Eq. 9 for delta = 0.5, s_2 = 2, lam = 0.01
+B1_ENDS = {
+    2.0: (6.1204, 1.6400),
+    3.0: (7.0681, 1.5831),
+    4.0: (7.8120, 1.4668),
+    5.0: (8.4652, 1.3290),
+    6.0: (9.0710, 1.1853),
+}
+BASIS = gs.FeatureBasis.rotation(3.0, 2.0, 0.3)
+TIMES = jnp.array([0.0, 0.05, 0.3, 1.0, 4.0])
+
+
+def _dual(alpha, kernel, first_order):
+    log_rest = -alpha if first_order else np.log1p(-alpha)
+    return log_rest - np.log(alpha) - kernel @ alpha
+
+
+@pytest.mark.parametrize("first_order", [False, True])
+def test_dual_flow_against_scipy(first_order):
+    lam = 0.1
+    loss = gs.FirstOrderCrossEntropy() if first_order else gs.CrossEntropy()
+    trajectory = gs.integrate(gs.DualFlow(BASIS, loss, gs.WeightDecay(lam)), TIMES, rtol=1e-9, atol=1e-11)
+    kernel = np.array(BASIS.kernel()) / lam
+    oracle = solve_ivp(
+        lambda t, a: _dual(a, kernel, first_order), (0, 4), [0.5, 0.5], "Radau", TIMES, rtol=1e-11, atol=1e-13
+    )
+    assert trajectory.succeeded
+    np.testing.assert_allclose(trajectory.alpha, oracle.y.T, rtol=2e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("penalty", [gs.WeightDecay(0.1), gs.SpectralDecoupling(0.1), gs.Mixed(0.1, 0.05)])
+def test_primal_flow_against_scipy(penalty):
+    lam1, lam2 = (float(x) for x in penalty.decay())
+    U, s = np.array(BASIS.U), np.array(BASIS.s)
+
+    def velocity(t, z):
+        f = U @ z
+        return s**2 * (U.T @ (1 / (1 + np.exp(f)) - lam2 * f)) - lam1 * z
+
+    trajectory = gs.integrate(gs.PrimalFlow(BASIS, gs.CrossEntropy(), penalty), TIMES, rtol=1e-9, atol=1e-11)
+    oracle = solve_ivp(velocity, (0, 4), [0.0, 0.0], "LSODA", TIMES, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(trajectory.z, oracle.y.T, rtol=1e-7, atol=1e-9)
+
+
+def test_squared_error_against_the_matrix_exponential():
+    lam = 0.2
+    trajectory = gs.integrate(
+        gs.DualFlow(BASIS, gs.SquaredError(), gs.WeightDecay(lam)), TIMES, rtol=1e-10, atol=1e-12
+    )
+    system = np.eye(2) + np.array(BASIS.kernel()) / lam
+    end = np.linalg.solve(system, np.ones(2))
+    for t, alpha in zip(TIMES, trajectory.alpha, strict=True):
+        exact = end + expm(-system * float(t)) @ (0.5 - end)
+        np.testing.assert_allclose(alpha, exact, atol=1e-8)
+
+
+def test_spectral_decoupling_is_elementwise():
+    trajectory = gs.integrate(gs.DualFlow(BASIS, gs.CrossEntropy(), gs.SpectralDecoupling(0.1)), TIMES)
+    np.testing.assert_allclose(trajectory.alpha[:, 0], trajectory.alpha[:, 1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("s1", B1_ENDS)
+@pytest.mark.parametrize("flow", [gs.DualFlow, gs.PrimalFlow])
+def test_end_points_of_the_papers_experiment(s1, flow):
+    basis = gs.FeatureBasis.rotation(s1, 2.0, 0.5)
+    end = gs.steady_state(flow(basis, gs.CrossEntropy(), gs.WeightDecay(0.01)))
+    np.testing.assert_allclose(end.z[-1], B1_ENDS[s1], atol=5.1e-5)
+
+
+@pytest.mark.parametrize("flow", ["dual", "primal"])
+def test_no_stiff_cell_fails_and_steady_states_are_fixed_points(flow):
+    rng = np.random.default_rng(3)
+    m = 96
+    s1, s2 = 10 ** rng.uniform(-1.5, 1.5, (2, m))
+    delta, lam = rng.uniform(0, 0.99, m), 10 ** rng.uniform(-6, 1, m)
+    alpha0 = np.clip(rng.uniform(0, 1, m), 1e-6, 1 - 1e-6)
+    alpha0[:3], lam[:3], s1[:3] = (0.01, 0.5, 0.99), 1e-6, 30.0
+
+    @jax.jit
+    @jax.vmap
+    def run(s1, s2, delta, lam, alpha0):
+        basis, loss, penalty = gs.FeatureBasis.rotation(s1, s2, delta), gs.CrossEntropy(), gs.WeightDecay(lam)
+        if flow == "dual":
+            end = gs.steady_state(gs.DualFlow(basis, loss, penalty, alpha0=jnp.full(2, alpha0)))
+        else:
+            end = gs.steady_state(gs.PrimalFlow(basis, loss, penalty))
+        return end.z[0], end.alpha[0], end.succeeded, gs.fixed_point(basis, loss, penalty).z
+
+    z, alpha, succeeded, exact = run(s1, s2, delta, lam, alpha0)
+    assert succeeded.all()
+    assert ((alpha > 0) & (alpha < 1)).all()
+    np.testing.assert_array_less(jnp.max(jnp.abs(z - exact), axis=1), 1e-8 * jnp.max(jnp.abs(exact), axis=1))
+
+
+def test_softmax_stays_on_the_simplex_and_meets_its_fixed_point():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(5, 7))
+    basis, loss, penalty = gs.FeatureBasis.from_ntrf(x), gs.Softmax(np.array([0, 1, 2, 1, 0]), 3), gs.WeightDecay(0.5)
+    trajectory = gs.integrate(gs.DualFlow(basis, loss, penalty), jnp.array([0.0, 1.0, 60.0]))
+    np.testing.assert_allclose(jnp.sum(trajectory.alpha, axis=2), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(trajectory.z[-1], gs.fixed_point(basis, loss, penalty).z, atol=1e-8)
+
+
+def test_flows_contract_at_the_rate_of_theorem_1():
+    penalty = gs.WeightDecay(0.5)
+    end = gs.fixed_point(BASIS, gs.CrossEntropy(), penalty).alpha
+    trajectory = gs.integrate(gs.DualFlow(BASIS, gs.CrossEntropy(), penalty, eta=0.3), TIMES, rtol=1e-10, atol=1e-14)
+    distance = jnp.linalg.norm(trajectory.alpha - end, axis=1)
+    assert (distance <= distance[0] * jnp.exp(-4 * 0.3 * TIMES) * (1 + 1e-6) + 1e-12).all()
+
+
+def test_derivative_of_a_trajectory():
+    def late(lam):
+        flow = gs.DualFlow(BASIS, gs.CrossEntropy(), gs.WeightDecay(lam))
+        return gs.integrate(flow, jnp.array([0.1]), rtol=1e-10, atol=1e-12).z[-1, 0]
+
+    step = 1e-4
+    numeric = (late(0.5 + step) - late(0.5 - step)) / (2 * step)
+    np.testing.assert_allclose(jax.grad(late)(0.5), numeric, rtol=1e-6)
+
+
+def test_dense_output_passes_through_the_saved_points():
+    trajectory = gs.integrate(gs.DualFlow(BASIS, gs.CrossEntropy(), gs.WeightDecay(0.1)), TIMES, dense=True)
+    np.testing.assert_allclose(trajectory.evaluate(TIMES).alpha, trajectory.alpha, rtol=1e-9)
+    with pytest.raises(ValueError, match="dense"):
+        gs.integrate(gs.DualFlow(BASIS, gs.CrossEntropy(), gs.WeightDecay(0.1)), TIMES).evaluate(0.1)
+
+
+def test_float32_is_kept():
+    basis = gs.FeatureBasis(np.array(BASIS.U, np.float32), np.array(BASIS.s, np.float32))
+    end = gs.steady_state(gs.DualFlow(basis, gs.CrossEntropy(), gs.WeightDecay(0.1)))
+    assert end.z.dtype == jnp.float32
+    exact = gs.fixed_point(BASIS, gs.CrossEntropy(), gs.WeightDecay(0.1)).z
+    np.testing.assert_allclose(end.z[0], exact, rtol=1e-4)
+
+
+def test_a_failure_is_visible():
+    trajectory = gs.integrate(gs.DualFlow(BASIS, gs.CrossEntropy(), gs.WeightDecay(1e-3)), TIMES, max_steps=2)
+    assert not trajectory.succeeded
+    assert jnp.isnan(trajectory.z[-1]).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"ts": jnp.array([1.0, 0.5])}, "ts"),
+        ({"ts": jnp.array([0.0, jnp.nan])}, "ts"),
+        ({"ts": jnp.array([-1.0, 0.5])}, "ts"),
+        ({"ts": TIMES, "rtol": 0.0}, "rtol"),
+        ({"ts": TIMES, "max_steps": 0}, "max_steps"),
+        ({"ts": TIMES, "flow": BASIS}, "flow"),
+    ],
+)
+def test_bad_input_is_named(arguments, named):
+    flow = arguments.pop("flow", gs.DualFlow(BASIS, gs.CrossEntropy(), gs.WeightDecay(0.1)))
+    with pytest.raises(ValueError, match=named) as error:
+        gs.integrate(flow, **arguments)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("flow", [gs.DualFlow, gs.PrimalFlow])
+def test_bad_flows_are_refused(flow):
+    with pytest.raises(ValueError, match="loss"):
+        flow(BASIS, gs.Hinge(), gs.WeightDecay(0.1))
+    with pytest.raises(ValueError, match="eta"):
+        flow(BASIS, gs.CrossEntropy(), gs.WeightDecay(0.1), eta=0.0)
+    start = {"alpha0": 1.5} if flow is gs.DualFlow else {"z0": jnp.zeros(3)}
+    with pytest.raises(ValueError, match=next(iter(start))):
+        flow(BASIS, gs.CrossEntropy(), gs.WeightDecay(0.1), **start)
