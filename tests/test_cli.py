@@ -25,18 +25,8 @@ from gsdyn.cli._grid import parse_grid
 
 ROOT = Path(__file__).parents[1]
 # the shapes of test_experiments and test_verification, so that what they compile serves here too
-SMALL = [
-    "curves",
-    "--lam",
-    "1e-3:1:4",
-    "--delta",
-    "0,0.2,0.5,0.8",
-    "--at-delta",
-    "0.5",
-    "--integrated",
-    "3",
-    "--no-digits",
-]
+GRID = "--lam 1e-3:1:4 --delta 0,0.2,0.5,0.8 --at-lam 0.01 --at-delta 0.5 --integrated 3"
+SMALL = ["curves", *GRID.split(), "--no-digits"]
 
 positive = st.floats(1e-300, 1e300)
 finite = st.floats(-1e300, 1e300)

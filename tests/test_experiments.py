@@ -61,7 +61,7 @@ def test_curves_add_the_cuts_to_the_grid(curves):
 
 
 def test_the_one_value_of_an_axis_is_the_cut():
-    one = starvation_curves([0.5], [0.7], integrated=0)
+    one = starvation_curves([0.5], [0.7], loss=gs.Hinge())
     assert (one.attrs["at_lam"], one.attrs["at_delta"]) == (0.5, 0.7)
     assert (one.sizes["lam"], one.sizes["delta"]) == (1, 1)
 

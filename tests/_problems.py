@@ -1,0 +1,109 @@
+"""Random problems for every loss and penalty, and one compiled solver that all tests share.
+
+Compiling is what these tests spend their time on, so problems come in one shape and in batches of one size.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import pytest
+
+import gsdyn as gs
+
+EXAMPLES = 8
+LANES = 66
+QUICK = {"xla_backend_optimization_level": 0}  # the same arithmetic, compiled in half the time
+CELLS = 4097  # four chunks of the grid solver and one cell more
+LABELS = np.array([1, -1, -1, 1, 1, 1, -1, 1])
+CLASSES = np.array([2, 0, 1, 1, 0, 2, 2, 0])
+
+LOSSES = {
+    "cross-entropy": gs.CrossEntropy(),
+    "first-order": gs.FirstOrderCrossEntropy(),
+    "squared": gs.SquaredError(),
+    "hinge": gs.Hinge(),
+    "softmax": gs.Softmax(CLASSES, 3),
+}
+PENALTIES = {
+    "decay": gs.WeightDecay,
+    "decoupling": gs.SpectralDecoupling,
+    "mixed": lambda lam: gs.Mixed(lam, lam / 3),
+    "by-class": lambda lam: gs.SpectralDecoupling.by_class(LABELS, (lam, 2.5 * lam), (0.4, -0.3)),
+}
+# the penalty enters every loss by the same filter and tilt, so some pairs may wait for `make slow`
+WAITING = {(a, "decoupling") for a in LOSSES if a != "cross-entropy"} | {("first-order", "mixed"), ("hinge", "mixed")}
+# Softmax has no margins that a target of each example could bend
+PAIRS = [
+    pytest.param((a, b), id=f"{a}-{b}", marks=[pytest.mark.slow] if (a, b) in WAITING else [])
+    for a in LOSSES
+    for b in PENALTIES
+    if (a, b) != ("softmax", "by-class")
+]
+
+
+class Solved(NamedTuple):
+    """A batch of fixed points and starvation matrices, in NumPy."""
+
+    alpha: np.ndarray
+    z: np.ndarray
+    margins: np.ndarray
+    gap: np.ndarray
+    error_bound: np.ndarray
+    objective: np.ndarray
+    converged: np.ndarray
+    G: np.ndarray
+
+
+def _solve(U, s, loss, penalty):
+    basis = gs.FeatureBasis(U, s)
+    return _solved(basis, gs.fixed_point(basis, loss, penalty))
+
+
+def _solved(basis, fp):
+    return Solved(*(getattr(fp, name) for name in Solved._fields[:-1]), gs.starvation_matrix(basis, fp))
+
+
+_lanes = jax.jit(jax.vmap(_solve, in_axes=(0, 0, None, 0)))
+_lanes_quick = jax.jit(jax.vmap(_solve, in_axes=(0, 0, None, 0)), compiler_options=QUICK)
+
+
+def solve(U, s, loss, penalties, *, quick=False) -> Solved:
+    """The fixed points of up to `LANES` problems, one penalty each, with their starvation matrices."""
+    count = len(s)
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *penalties)
+    batch = jax.tree.map(lambda x: np.resize(x, (LANES, *x.shape[1:])), (U, s, stacked))
+    solved = (_lanes_quick if quick else _lanes)(batch[0], batch[1], loss, batch[2])
+    return Solved(*(np.asarray(x)[:count] for x in solved))
+
+
+def _cell(loss, s1, s2, delta, lam):
+    basis = gs.FeatureBasis.rotation(s1, s2, delta)
+    return _solved(basis, gs.fixed_point(basis, loss, gs.WeightDecay(lam)))
+
+
+_cells = jax.jit(jax.vmap(_cell, in_axes=(None, 0, 0, 0, 0)))
+
+
+def solve_cells(loss, s1, s2, delta, lam) -> Solved:
+    """The same for any number of two-feature cells under weight decay (P21-Eq15); arguments broadcast."""
+    cells = np.broadcast_arrays(s1, s2, delta, lam)
+    count = cells[0].size
+    parts = []
+    for start in range(0, count, CELLS):
+        batch = [np.resize(x[start : start + CELLS], CELLS) for x in cells]
+        parts.append(_cells(loss, *batch))
+    return Solved(*(np.concatenate(x)[:count] for x in zip(*parts, strict=True)))
+
+
+def orthogonal(rng, count, n=EXAMPLES):
+    """Random orthogonal matrices, shape (count, n, n)."""
+    return np.linalg.qr(rng.standard_normal((count, n, n)))[0]
+
+
+def central_difference(values, steps):
+    """First derivatives, to fourth order, from values at `-2h, -h, h, 2h` along the first axis."""
+    low2, low, high, high2 = values
+    return (8 * (high - low) - (high2 - low2)) / (12 * steps)
