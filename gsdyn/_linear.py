@@ -25,7 +25,7 @@ def product(matrix: Float[Array, "p q"], v: Array) -> Array:
 
 
 def adjoint(matrix: Float[Array, "p q"], v: Array) -> Array:
-    """`matrix^T @ v` as `v @ matrix`, which for a vector reads the matrix in order (XLA is 20 times slower otherwise)."""
+    """`matrix^T @ v` as `v @ matrix`, which reads the matrix in order (XLA is 20 times slower otherwise)."""
     if v.ndim == 1 and matrix.shape != (2, 2):
         return v @ matrix
     return product(matrix.T, v)

@@ -35,7 +35,7 @@ def root_curvature(loss: Loss, tilt: Tilt | None, f: Array) -> Array:
     root = loss.root_curvature(f)
     if tilt is None:
         return root
-    # the square root of the sum, never of the curvature alone: that is 0 in some example, where its derivative is infinite
+    # the root of the sum, never of the curvature alone: that is 0 in some example, where its derivative is infinite
     total = root * root + tilt.curvature
     return jnp.where(total > 0, jnp.sqrt(jnp.where(total > 0, total, 1.0)), root)
 

@@ -49,8 +49,8 @@ def permutation(s: ArrayLike, lam: ArrayLike, *, exact: bool = False) -> ClosedF
 
         z_j* = s_j^2 W(s_j^2/lam + 1)/(s_j^2 + lam)
 
-    the fixed point of P21-Eq10; with `exact=True` `z_j* = W_1(s_j^2/lam)`, that of P21-Eq9 (*beyond*). `alpha[j]` belongs
-    to the example of feature j.
+    the fixed point of P21-Eq10; with `exact=True` `z_j* = W_1(s_j^2/lam)`, that of P21-Eq9 (*beyond*).
+    `alpha[j]` belongs to the example of feature j.
 
     - `s`: strengths, finite and >= 0. `lam`: finite and > 0. They broadcast.
     """

@@ -27,7 +27,7 @@ class FeatureBasis(eqx.Module):
     U: Float[Array, "n k"]
     s: Float[Array, " k"]
 
-    def __init__(self, U: ArrayLike, s: ArrayLike):  # noqa: N803 - the paper's symbol
+    def __init__(self, U: ArrayLike, s: ArrayLike):
         self.U = _checks.finite("U", U, ndim=2)
         self.s = _checks.nonnegative("s", s, ndim=1)
         n, k = self.U.shape

@@ -104,7 +104,7 @@ def integrate(
     - `solver`: None for a stiffly accurate implicit method whose stages always have a solution inside the domain of
       alpha, however small `lam` and wherever alpha starts; or an adaptive solver of diffrax (such as
       `diffrax.Tsit5()`) on the plain vector field, for problems that are not stiff.
-    - `max_steps`: where to give up. `dense`: keep what `Trajectory.evaluate` needs, memory in proportion to `max_steps`.
+    - `max_steps`: where to give up. `dense`: keep what `Trajectory.evaluate` needs, in memory for `max_steps`.
     - `adjoint`: how diffrax differentiates, default its `RecursiveCheckpointAdjoint`; `ForwardMode` for forward mode.
 
     A failure shows as a result code with NaN at the times not reached. Raises `ValueError` for a flow of a loss that is
@@ -184,7 +184,10 @@ def _run(
 
 
 def _stages(flow: Flow) -> Stages:
-    return DualStages(flow) if isinstance(flow, DualFlow) else PrimalStages(flow)
+    if isinstance(flow, DualFlow):
+        return DualStages(flow)
+    assert isinstance(flow, PrimalFlow)
+    return PrimalStages(flow)
 
 
 def _require_flow(flow: Flow) -> Flow:
@@ -209,8 +212,10 @@ def _times(ts: ArrayLike) -> Array:
 def _tolerances(flow: Flow, rtol: float | None, atol: float | None) -> tuple[float, float]:
     """Both tolerances, by default the root of the unit roundoff, and never below what rounding allows."""
     eps = float(jnp.finfo(flow.basis.U.dtype).eps)
-    given = {"rtol": rtol, "atol": atol}
-    for name, value in given.items():
+
+    def tolerance(name: str, value: float | None) -> float:
         if value is not None and not 0 < value < 1:
             raise ValueError(f"{name} must be in (0, 1), got {value}")
-    return tuple(max(eps**0.5 if value is None else float(value), 64 * eps) for value in given.values())
+        return max(eps**0.5 if value is None else float(value), 64 * eps)
+
+    return tolerance("rtol", rtol), tolerance("atol", atol)

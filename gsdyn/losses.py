@@ -57,8 +57,8 @@ class Loss(eqx.Module):
         return _checks.require(name, alpha, "inside (0, 1)", lambda v: (v > 0) & (v < 1))
 
     def curvature_spread(self, f: Array) -> tuple[Array, Array]:
-        """`(w_0, w(f_i) - w_0)` with `w = l''` and `w_0` at the mean margin: the differences, from which all starvation comes,
-        keep their digits where the margins nearly agree."""
+        """`(w_0, w(f_i) - w_0)` with `w = l''` and `w_0` at the mean margin: the differences, from which all starvation
+        comes, keep their digits where the margins nearly agree."""
         w = self.root_curvature(f) ** 2
         reference = jnp.mean(w)
         return reference, w - reference
