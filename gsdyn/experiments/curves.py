@@ -28,7 +28,6 @@ from gsdyn.penalties import Penalty, WeightDecay
 from gsdyn.starvation import sign_law, starvation_matrix
 
 MakePenalty = Callable[[Array], Penalty]
-RELATIVE_STEP = 1e-3  # of s_1^2, in the central differences of end points
 
 NAMES = {
     "method": "how the optimum is found",
@@ -216,7 +215,7 @@ def _end_points(
             return steady_state(DualFlow(basis, loss, penalty(lam))).z[-1]
 
         square = s1 * s1
-        step = RELATIVE_STEP * square
+        step = jnp.finfo(square.dtype).eps ** 0.25 * square  # good for end points right to some eps^0.75
         middle, up, down = jax.vmap(responses)(jnp.stack([square, square + step, square - step]))
         return middle, (up - down)[1] / (2 * step)
 
