@@ -74,7 +74,7 @@ def _all(loss: CellLoss, limit: int, cells: Fields) -> Fields:
 def _finish(solve: Callable[..., Fields], cells: Fields, out: Fields) -> Fields:
     """`out`, the cells that are not done gathered, solved again and put back."""
     m = cells[0].size
-    room = min(m, max(CHUNK, m // 16))
+    room = min(m, max(CHUNK, m // 8))
 
     def again(state: tuple[Fields, Array]) -> tuple[Fields, Array]:
         out, todo = state
