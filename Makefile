@@ -11,7 +11,7 @@ run: $(STAMP)
 	$(BIN)/gsdyn verify thm2
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
