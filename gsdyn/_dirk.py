@@ -133,9 +133,9 @@ class StageSolver(diffrax.AbstractAdaptiveSolver):
     def order(self, terms: Any) -> int:
         return 5
 
-    def init(self, terms: Any, t0: Any, t1: Any, y0: Any, args: _stages.Stages) -> tuple[Array, Array]:
+    def init(self, terms: Any, t0: Any, t1: Any, y0: Any, args: _stages.Stages) -> tuple[Array, Array, Array]:
         _, x = args.start()
-        return x, args.velocity(y0)[0]
+        return x, args.velocity(y0)[0], t1 - t0
 
     def func(self, terms: Any, t0: Any, y0: Any, args: _stages.Stages) -> Any:
         return terms.vf(t0, y0, args)
@@ -144,8 +144,9 @@ class StageSolver(diffrax.AbstractAdaptiveSolver):
         self, terms: Any, t0: Any, t1: Any, y0: Any, args: _stages.Stages, solver_state: Any, made_jump: Any
     ) -> tuple:
         del terms, made_jump
-        x0, k = solver_state
-        h = t1 - t0
+        x0, k, last = solver_state
+        # Under vmap a trajectory that has arrived goes on with steps of no length, whose result is thrown away.
+        h = jnp.where(t1 > t0, t1 - t0, last)
         tau = h * GAMMA * args.eta
         y = y0[0]
         hk = jnp.zeros((8, *y.shape), y.dtype).at[0].set(h * args.settle(k, x0, self.rtol))
@@ -169,7 +170,7 @@ class StageSolver(diffrax.AbstractAdaptiveSolver):
         error = jax.tree.map(lambda e: jnp.where(jnp.all(solutions.found), e, jnp.inf), error)
         weights = jnp.asarray(BETWEEN, y.dtype)
         dense = {"y0": y0, "coefficients": jax.tree.map(lambda v: _combine(weights, v), differences)}
-        return y1, error, dense, (solutions.x[5], hk[6] / h), diffrax.RESULTS.successful
+        return y1, error, dense, (solutions.x[5], hk[6] / h, h), diffrax.RESULTS.successful
 
 
 def _combine(weights: Array, rows: Array) -> Array:

@@ -13,7 +13,7 @@ from gsdyn._linear import adjoint
 from gsdyn._problem import problem
 from gsdyn._stages import EDGE, Solution, Stages, Step, columns, damped
 from gsdyn.flows import DualFlow, into_domain
-from gsdyn.losses import Loss, Softmax
+from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy, Loss, Softmax
 
 
 class DualStages(Stages):
@@ -95,6 +95,10 @@ class DualStages(Stages):
 
     def negligible(self, dp: Array, p: Array, x: Array, tau: Array, share: float) -> Bool[Array, ""]:
         return jnp.all(jnp.abs(dp) <= share * jnp.abs(p))
+
+    def pair(self) -> tuple[Loss, Array, Array | None] | None:
+        quick = isinstance(self.loss, CrossEntropy | FirstOrderCrossEntropy) and self.B.shape == (2, 2)
+        return (self.loss, self.B, self.shift) if quick else None
 
     def state(self, solution: Solution, r: Array, tau: Array) -> tuple[Array, ...]:
         # Where tau c > 1 the margins follow from the coordinate: c U^T p would magnify the rounding of p by c.

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
-from gsdyn import _linear
+from gsdyn import _linear, _pair_stages
 from gsdyn._newton import FULL_STEP
 from gsdyn.losses import Loss, SquaredError
 
@@ -92,6 +92,10 @@ class Stages(eqx.Module):
     def negligible(self, dp: Array, p: Array, x: Array, tau: Array, share: float) -> Bool[Array, ""]:
         """Whether an error `dp` of the pull moves the state by less than this share of itself."""
 
+    def pair(self) -> tuple[Any, Array, Array | None] | None:
+        """Loss, `B` and shift of two features in two examples, for which `_pair_stages` is faster; else None."""
+        return None
+
     @abc.abstractmethod
     def state(self, solution: Solution, r: Array, tau: Array) -> tuple[Array, ...]:
         """The state of a stage."""
@@ -119,6 +123,9 @@ def solve(stages: Stages, r: Array, tau: Array, guess: Array, rtol: float) -> So
 @eqx.filter_custom_jvp
 def _solve(stages: Stages, r: Array, tau: Array, guess: Array, rtol: float) -> Solution:
     share = max(NEWTON_SHARE * rtol, 8 * float(jnp.finfo(r.dtype).eps))
+    pair = stages.pair()
+    if pair is not None:
+        return Solution(*_pair_stages.solve(*pair, r, tau, guess, share, NEWTON_LIMIT))
     one = jnp.ones((), r.dtype)
 
     def pull(f: Array, linear: Array) -> Array:
