@@ -21,6 +21,7 @@ from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy
 CHUNK = 1024
 STEPS = 3
 MORE = 12
+LEAST = STEPS + MORE  # fewer iterations than these are for the method that counts them one by one
 SUPPORTED = (CrossEntropy, FirstOrderCrossEntropy)
 
 CellLoss = CrossEntropy | FirstOrderCrossEntropy
@@ -144,7 +145,7 @@ def _thorough(loss: CellLoss, limit: int, *cells: Float[Array, " m"]) -> Fields:
 
     @jax.vmap
     def solve(b: Cell) -> tuple[Array, Array, Array]:
-        return _newton.minimise(loss, None, jnp.stack(b).reshape(2, 2), limit)
+        return _newton.minimise(loss, None, jnp.stack(b).reshape(2, 2), limit - STEPS)
 
     y, steps, done = solve(b)
     return _certified(loss, cells, r, (y[:, 0], y[:, 1]), steps + STEPS, done)

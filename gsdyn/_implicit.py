@@ -30,7 +30,7 @@ class Solution(NamedTuple):
 @eqx.filter_custom_jvp
 def solve(U: Float[Array, "n k"], c: Float[Array, " k"], loss: Loss, tilt: Tilt | None, limit: int) -> Solution:
     """The fixed point `z = c U^T a(U z)`, with implicit derivatives of every order."""
-    if U.shape == (2, 2) and tilt is None and isinstance(loss, _cells.SUPPORTED):
+    if U.shape == (2, 2) and tilt is None and isinstance(loss, _cells.SUPPORTED) and limit >= _cells.LEAST:
         z1, z2, *rest = _cells.solver(loss, limit)(*U.reshape(4), *c)
         return Solution(jnp.stack([z1, z2]), *rest)
     rc = jnp.sqrt(c)

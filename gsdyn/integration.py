@@ -130,7 +130,7 @@ def steady_state(
     `eta min_j (lam_1 + lam_2 s_j^2)`, over the features of some strength. Arguments as in `integrate`.
     """
     flow = _require_flow(flow)
-    end = _stages(flow).horizon()[None]
+    end = _stages(flow).horizon()[None].astype(flow.basis.U.dtype)
     return _run(flow, end, _tolerances(flow, rtol, atol), None, max_steps, False, adjoint)
 
 

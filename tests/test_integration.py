@@ -116,7 +116,7 @@ def test_flows_contract_at_the_rate_of_theorem_1():
     penalty = gs.WeightDecay(0.5)
     end = gs.fixed_point(BASIS, gs.CrossEntropy(), penalty).alpha
     trajectory = gs.integrate(gs.DualFlow(BASIS, gs.CrossEntropy(), penalty, eta=0.3), TIMES, rtol=1e-10, atol=1e-14)
-    distance = jnp.linalg.norm(trajectory.alpha - end, axis=1)
+    distance = jnp.linalg.norm(trajectory.alpha - end[None], axis=1)
     assert (distance <= distance[0] * jnp.exp(-4 * 0.3 * TIMES) * (1 + 1e-6) + 1e-12).all()
 
 

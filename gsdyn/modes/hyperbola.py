@@ -78,7 +78,9 @@ class Hyperbola(eqx.Module):
         stopped = angle >= self.end
         inside = jnp.where(stopped, 0, angle)
         u = logit_at(inside, self.u0, self.growing, self.shrinking)
-        return jnp.where(stopped, 0, jnp.where(u < self.u0, self.u0, u))
+        u = jnp.where(u < self.u0, self.u0, u)
+        # nor above what ends the path
+        return jnp.where(stopped | (self.plus < 0) & (u > 0), 0, u)
 
     def weights(self, angle: Float[Array, "..."]) -> tuple[Array, Array]:
         """`(y, z)` at an angle (C18-Eq19); they stay where they are from the end on."""
@@ -95,8 +97,8 @@ class Hyperbola(eqx.Module):
         y = jnp.where(right, y, (up + down) / 2)
         near = ~decays & (-reach * (1 + rise) < down)
         reached = jnp.where(right | near, reached, (up - down) / 2)
-        dead = self.active & (angle >= self.end)
-        return jnp.where(dead, 0, y), reached / self.norm
+        y = jnp.where(self.active & (angle >= self.end), 0, y)
+        return jnp.where(self.active, y, self.y0), jnp.where(self.active, reached / self.norm, self.z0)
 
     def angle(self, u: Float[Array, "..."]) -> Float[Array, "..."]:
         """The angle at which the logit is `u >= u_0`; infinite if the path ends below `u`."""
@@ -145,8 +147,9 @@ def angle_between(u0: Array, u: Array, growing: Array, shrinking: Array) -> Arra
     """
     speed0 = (growing + shrinking) / 2
     square = u * u + growing * shrinking
-    # never below |u|, whose square may underflow
-    speed = jnp.maximum(jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0), jnp.abs(u))
+    normal = square > jnp.finfo(u.dtype).tiny / jnp.finfo(u.dtype).eps
+    # below that the square of u has underflowed, and kappa with it unless it is far larger
+    speed = jnp.where(normal, jnp.sqrt(jnp.where(normal, square, 1)), jnp.abs(u))
     same_side = u * u0 > 0
     # ratios only: products of small logits would underflow in float32, and their derivatives sooner
     top, slow = jnp.where(same_side, u, 1), jnp.where(same_side, speed0, 1)
