@@ -148,16 +148,17 @@ def of_balanced(x, loss=None):
 
 
 @pytest.mark.parametrize("loss", [gs.CrossEntropy(), HINGE])
-@pytest.mark.parametrize("depth", [2.0, 3.0])
-def test_derivatives_of_a_balanced_start(loss, depth):
-    x = BALANCED.at[1].set(depth)
+def test_derivatives_of_a_balanced_start(loss):
     kept = jnp.array([0, 2, 3, 4, 5])
-    derivative = jax.jit(jax.jacrev(lambda v: of_balanced(x.at[kept].set(v), loss)))(x[kept])
+    slopes = jax.jit(jax.jacrev(lambda v, x: of_balanced(x.at[kept].set(v), loss)))
     values = jax.jit(lambda x: of_balanced(x, loss))
-    for j, k in enumerate(kept):
-        move = jnp.zeros_like(x).at[k].set(1e-6)
-        slope = (values(x + move) - values(x - move)) / 2e-6
-        np.testing.assert_allclose(derivative[:, j], slope, rtol=2e-7, atol=2e-8)
+    for depth in (2.0, 3.0):
+        x = BALANCED.at[1].set(depth)
+        derivative = slopes(x[kept], x)
+        for j, k in enumerate(kept):
+            move = jnp.zeros_like(x).at[k].set(1e-6)
+            slope = (values(x + move) - values(x - move)) / 2e-6
+            np.testing.assert_allclose(derivative[:, j], slope, rtol=2e-7, atol=2e-8)
 
 
 @pytest.mark.parametrize("loss", [pytest.param(gs.CrossEntropy(), marks=pytest.mark.slow), HINGE])
