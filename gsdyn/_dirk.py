@@ -1,7 +1,7 @@
 """Kvaerno's 5/4 method on the implicit stages of a flow, as a diffrax solver with a dense output that suits it.
 
 A singly diagonally implicit Runge-Kutta method with an explicit first stage, stiffly accurate and L-stable: the last
-stage is the new state, so a state is always one that the stages' coordinate gives, inside its domain; the last stage but
+stage is the new state, so a state is always one that the stages' coordinate gives, inside its domain; the last but
 one is the embedded state of order 4.
 
 Reference: Kvaerno 2004, Singly diagonally implicit Runge-Kutta methods with an explicit first stage, BIT 44.
