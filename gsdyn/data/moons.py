@@ -18,7 +18,7 @@ class Moons(NamedTuple):
     y: Float[Array, " n"]
 
 
-def moons(n: int = 300, *, margin: float = 0.1, noise: float = 0.1, seed: int = 0) -> Moons:
+def moons(n: int = 300, *, margin: float = 0.1, noise: float = 0.1, seed: int = 0, rotation: float = 0.0) -> Moons:
     """Two moons whose first coordinate has the sign opposite to the label, with a margin.
 
     From scikit-learn's `make_moons` points `(p, q)` with labels `y`, as in the authors' code:
@@ -32,6 +32,7 @@ def moons(n: int = 300, *, margin: float = 0.1, noise: float = 0.1, seed: int = 
     - `margin`: finite.
     - `noise`: the standard deviation of the points about the moons, finite and >= 0.
     - `seed`: an integer in [0, 2^32).
+    - `rotation`: degrees by which the points are then turned about 0, clockwise as in the authors' code; finite.
 
     Raises `ValueError` outside these ranges.
     """
@@ -39,6 +40,8 @@ def moons(n: int = 300, *, margin: float = 0.1, noise: float = 0.1, seed: int = 
         raise ValueError(f"n must be at least 2, got {n}")
     if not math.isfinite(margin):
         raise ValueError(f"margin must be finite, got {margin}")
+    if not math.isfinite(rotation):
+        raise ValueError(f"rotation must be finite, got {rotation}")
     if not 0 <= noise < math.inf:
         raise ValueError(f"noise must be finite and >= 0, got {noise}")
     if not 0 <= seed < 2**32:
@@ -47,4 +50,7 @@ def moons(n: int = 300, *, margin: float = 0.1, noise: float = 0.1, seed: int = 
     y = 2.0 * moon - 1.0
     q = points[:, 1] - 0.3 * y
     x = np.stack([-y * (abs(q - q.mean()) + margin), points[:, 0] - 0.5], axis=1)
+    if rotation:
+        c, s = math.cos(math.radians(rotation)), math.sin(math.radians(rotation))
+        x = x @ np.array([[c, -s], [s, c]])
     return Moons(jnp.asarray(x, float), jnp.asarray(y, float))

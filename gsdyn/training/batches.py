@@ -1,4 +1,4 @@
-"""How a step gets its examples: all of them, shuffled in epochs, or drawn at random."""
+"""How a step gets its examples: all of them, shuffled in epochs, or drawn at random; with noise or without."""
 
 from __future__ import annotations
 
@@ -83,6 +83,25 @@ class Drawn(Batches):
         key, now = jax.random.split(state)
         rows = jax.random.randint(now, (self.size,), 0, data[0].shape[0])
         return tuple(part[rows] for part in data), key
+
+
+class Keyed(Batches):
+    """Another rule's batches, each with a fresh random key behind its arrays: for dropout and other noise.
+
+    The objective is called with that key as its last argument.
+    """
+
+    inner: Batches = eqx.field(default_factory=FullBatch)
+
+    def init(self, data: Data, key: PRNGKeyArray | None) -> Any:
+        own, inner = jax.random.split(_needed(key))
+        return own, self.inner.init(data, inner)
+
+    def draw(self, data: Data, state: Any) -> tuple[Data, Any]:
+        key, inner = state
+        key, now = jax.random.split(key)
+        batch, inner = self.inner.draw(data, inner)
+        return (*batch, now), (key, inner)
 
 
 def _check_size(size: object) -> None:
