@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
@@ -100,7 +101,9 @@ def small_overlap_starvation(
     c1, c2 = s1 * s1 / lam, s2 * s2 / lam
     (alpha1, f1), (_, f2) = _lone_example(c1, exact), _lone_example(c2, exact)
     w1, w2 = loss.root_curvature(f1) ** 2, loss.root_curvature(f2) ** 2
-    return -delta * (w2 - w1) * c2 * alpha1 / (lam * (1 + c1 * w1) * (1 + c2 * w2))
+    _, spread = jax.vmap(loss.curvature_spread)(jnp.stack(jnp.broadcast_arrays(f1, f2), axis=-1).reshape(-1, 2))
+    apart = (spread[:, 0] - spread[:, 1]).reshape(jnp.broadcast_shapes(f1.shape, f2.shape))
+    return delta * apart * c2 * alpha1 / (lam * (1 + c1 * w1) * (1 + c2 * w2))
 
 
 def _strength_and_decay(s: ArrayLike, lam: ArrayLike) -> tuple[Array, Array]:

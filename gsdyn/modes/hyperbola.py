@@ -70,8 +70,9 @@ class Hyperbola(eqx.Module):
     def end(self) -> Float[Array, "..."]:
         """The angle at which y reaches 0, when `y_0 < -r z_0`; infinite otherwise, 0 if inactive."""
         dies = self.active & (self.plus < 0)
-        ratio = jnp.where(dies, self.minus, 1) / jnp.where(dies, -self.plus, 1)
-        return jnp.where(dies, jnp.log(ratio), jnp.where(self.active, jnp.inf, 0))
+        # minus / -plus, whose excess over 1 is small where y_0 is
+        excess = 2 * jnp.where(dies, self.y0, 0) / jnp.where(dies, -self.plus, 1)
+        return jnp.where(dies, jnp.log1p(excess), jnp.where(self.active, jnp.inf, 0))
 
     def logit(self, angle: Float[Array, "..."]) -> Float[Array, "..."]:
         """The logit `u = y z` at an angle: 0 from the end on."""

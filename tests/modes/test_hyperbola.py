@@ -97,3 +97,13 @@ def test_what_is_never_reached():
     assert (hyperbola.angle(jnp.array([0.1, 0.0, 0.1])) == jnp.inf).all()
     assert hyperbola.end[1] == jnp.inf
     assert (hyperbola.logit(jnp.array([50.0, 50.0, 50.0])) == jnp.array([0.0, -0.25 * np.exp(-50.0), 0.0])).all()
+
+
+def test_end_keeps_its_digits_however_short_the_path_is():
+    """`log((r|z_0| + y_0)/(r|z_0| - y_0))`, tiny for a tiny `y_0`, large beside the separatrix."""
+    share = np.array([1e-300, 1e-17, 1e-9, 1e-3, 0.5, 0.999, 1 - 2.0**-30])
+    norm, z0 = np.resize([1.0, 2.0, 0.25], 7), -np.resize([1.0, 0.5, 8.0, 2.0], 7)
+    end = path(norm, share * norm * -z0, z0).end
+    with mp.workdps(40):
+        exact = [float(2 * mp.atanh(mp.mpf(float(x)))) for x in share]
+    np.testing.assert_allclose(end, exact, rtol=1e-15)
