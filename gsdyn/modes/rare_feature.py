@@ -99,7 +99,8 @@ class RareFeature(eqx.Module):
         """`1/(1 + exp(-q log((1-eps)/eps) - z_T (b_0 - q a_0)))`, for any start (C18-ThmD.2).
 
         `z_stop` is `z_T`, the output weight when training stops, by default the integrated one. The paper draws
-        Fig. 5 with `z_T = a_T = sqrt(log((1-eps)/eps))`, which is never above the integrated one.
+        Fig. 5 with `z_T = a_T = sqrt(log((1-eps)/eps))`: below the integrated one if `z_0 >= a_0` and `b_0 > 0`, since
+        `z_T^2 - a_T^2 = z_0^2 - a_0^2 + b_T^2 - b_0^2`, so that for `b_0 > q a_0` it is no bound.
         """
         z_stop = self.stop(eps).z if z_stop is None else _checks.nonnegative("z_stop", z_stop)
         odds, z, q, a0, b0 = together(log_odds(eps), z_stop, self.fraction, self.a0, self.b0)
