@@ -16,7 +16,7 @@ import gsdyn as gs
 EXAMPLES = 8
 LANES = 66
 QUICK = {"xla_backend_optimization_level": 0}  # the same arithmetic, compiled in half the time
-CELLS = 4097  # four chunks of the grid solver and one cell more
+CELLS = 4097  # more than the grid solver takes at once, and no multiple of anything
 LABELS = np.array([1, -1, -1, 1, 1, 1, -1, 1])
 CLASSES = np.array([2, 0, 1, 1, 0, 2, 2, 0])
 
@@ -94,7 +94,7 @@ _cells = {
 
 def solve_cells(name, s1, s2, delta, lam) -> Solved:
     """The same for any number of two-feature cells under weight decay (P21-Eq15); arguments broadcast."""
-    cells = np.broadcast_arrays(s1, s2, delta, lam)
+    cells = np.broadcast_arrays(*(np.atleast_1d(x) for x in (s1, s2, delta, lam)))
     count = cells[0].size
     parts = []
     for start in range(0, count, CELLS):

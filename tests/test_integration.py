@@ -55,9 +55,7 @@ def test_primal_flow_against_scipy(penalty):
 
 def test_squared_error_against_the_matrix_exponential():
     lam = 0.2
-    trajectory = gs.integrate(
-        gs.DualFlow(BASIS, gs.SquaredError(), gs.WeightDecay(lam)), TIMES, rtol=1e-10, atol=1e-12
-    )
+    trajectory = gs.integrate(gs.DualFlow(BASIS, gs.SquaredError(), gs.WeightDecay(lam)), TIMES, rtol=1e-10, atol=1e-12)
     system = np.eye(2) + np.array(BASIS.kernel()) / lam
     end = np.linalg.solve(system, np.ones(2))
     for t, alpha in zip(TIMES, trajectory.alpha, strict=True):

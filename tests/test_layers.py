@@ -37,9 +37,7 @@ def _contract(contract: dict):
 @pytest.mark.parametrize("contract", [_contract(contract) for contract in CONTRACTS])
 def test_import_contract(contract):
     lint = Path(sysconfig.get_path("scripts")) / "lint-imports"
-    done = subprocess.run(
-        [lint, "--no-cache", "--contract", contract["id"]], cwd=ROOT, capture_output=True, text=True
-    )
+    done = subprocess.run([lint, "--no-cache", "--contract", contract["id"]], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -57,9 +55,7 @@ def test_files_and_functions_are_short(path):
 
 def _imported_by(*arguments: str) -> set[str]:
     """The top-level modules a fresh interpreter has loaded after running with these arguments."""
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", *arguments], cwd=ROOT, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-X", "importtime", *arguments], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     rows = (line for line in done.stderr.splitlines() if line.startswith("import time:"))
     return {row.rsplit("|", 1)[1].strip().split(".")[0] for row in rows}
