@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from gsdyn.kernels import _layers
+from gsdyn.kernels import _layers, _program
+from gsdyn.kernels._layers import Factors, Whole
 from gsdyn.kernels._model import Model, Outputs
 
 WORKSPACE = 2**29
@@ -43,14 +44,14 @@ class VectorProducts(Method):
 
     def operations(self, model: Model, x: Array, outputs: Outputs, shape: tuple[int, int], trace: bool) -> float:
         n1, n2 = shape
-        forward = _layers.forward_operations(model, x)
+        forward = _program.forward_operations(model, x)
         return outputs.count * forward * (2.0 * n1 * n2 + 3.0 * n2)
 
     def tile(self, model: Model, x: Array, outputs: Outputs) -> tuple[int, int]:
         size = outputs.itemsize
         columns = WORKSPACE // (2 * size * outputs.count * model.size)
         columns = int(min(max(columns, 1), 256))
-        held = size * outputs.count * columns * _layers.activation_count(model, x)
+        held = size * outputs.count * columns * _program.activation_count(model, x)
         return int(min(max(WORKSPACE // held, 1), 4096)), columns
 
     def block(self, model: Model, x1: Array, x2: Array, trace: bool) -> Array:
@@ -70,31 +71,46 @@ class VectorProducts(Method):
 
 
 class LayerContraction(Method):
-    """Jacobians contracted parameter by parameter.
+    """Jacobians contracted parameter by parameter, a weight matrix as the product of two vectors.
 
-    It costs about `2 n1 n2 m C^2` operations for `m` parameters, and holds the Jacobians of one tile of examples.
+    A matrix that multiplies one vector costs about `2 (K + F C^2)` operations for each pair of examples, with `K` and
+    `F` its sides; any other parameter (a convolution, a bias, a matrix used twice or on several positions) of `m`
+    entries `2 m C^2`. It holds the gradients, so taken apart, of one tile of examples.
     """
 
     def operations(self, model: Model, x: Array, outputs: Outputs, shape: tuple[int, int], trace: bool) -> float:
         n1, n2 = shape
         pairs = outputs.count if trace else outputs.count**2
-        forward = _layers.forward_operations(model, x)
-        return 2.0 * pairs * n1 * n2 * model.size + 3.0 * outputs.count * forward * (n1 + n2)
+        parts = eqx.filter_eval_shape(_layers.factored, model, x[0])
+        each = sum(
+            part.left.size + part.right.shape[-1] * pairs if isinstance(part, Factors) else part.rows.shape[-1] * pairs
+            for part in parts
+        )
+        return 2.0 * n1 * n2 * each + 3.0 * outputs.count * _program.forward_operations(model, x) * (n1 + n2)
 
     def tile(self, model: Model, x: Array, outputs: Outputs) -> tuple[int, int]:
-        size = outputs.itemsize
-        row = size * outputs.count * (model.size + _layers.activation_count(model, x))
-        square = math.isqrt(WORKSPACE // (size * outputs.count**2))
-        tile = int(min(max(WORKSPACE // row, 1), max(square, 1)))
+        parts = eqx.filter_eval_shape(_layers.factored, model, x[0])
+        held = sum(array.size for array in jax.tree.leaves(parts))
+        held += outputs.count * _program.activation_count(model, x)
+        square = math.isqrt(WORKSPACE // (outputs.itemsize * outputs.count**2))
+        tile = int(min(max(WORKSPACE // (outputs.itemsize * held), 1), max(square, 1)))
         return tile, tile
 
     def block(self, model: Model, x1: Array, x2: Array, trace: bool) -> Array:
-        sides = [jax.vmap(lambda x: _layers.jacobian(model, x))(x) for x in (x1, x2)]
+        sides = [jax.vmap(lambda x: _layers.factored(model, x))(x) for x in (x1, x2)]
         total = jnp.asarray(sum(_contract(a, b, trace) for a, b in zip(*sides, strict=True)))
-        return total / sides[0][0].shape[1] if trace else total.swapaxes(1, 2)
+        return total / jax.tree.leaves(sides[0])[-1].shape[1] if trace else total.swapaxes(1, 2)
 
 
-def _contract(a: Array, b: Array, trace: bool) -> Array:
-    """Products over the parameters of `a` (n1, C, m) and `b` (n2, C, m): (n1, C, n2, C), or summed over equal c."""
-    dims = ((1, 2), (1, 2)) if trace else ((2,), (2,))
-    return jax.lax.dot_general(a, b, (dims, ((), ())), precision=jax.lax.Precision.HIGHEST)
+def _contract(a: Whole | Factors, b: Whole | Factors, trace: bool) -> Array:
+    """What one parameter adds to the kernel: (n1, C, n2, C), or (n1, n2) summed over equal outputs."""
+    if isinstance(a, Factors) and isinstance(b, Factors):
+        left, right = _inner(a.left, b.left, (1,)), _inner(a.right, b.right, (1, 2) if trace else (2,))
+        return right * (left if trace else left[:, None, :, None])
+    assert isinstance(a, Whole)
+    assert isinstance(b, Whole)
+    return _inner(a.rows, b.rows, (1, 2) if trace else (2,))
+
+
+def _inner(a: Array, b: Array, axes: tuple[int, ...]) -> Array:
+    return jax.lax.dot_general(a, b, ((axes, axes), ((), ())), precision=jax.lax.Precision.HIGHEST)

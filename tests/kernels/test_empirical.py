@@ -280,3 +280,41 @@ def test_too_little_memory_is_said_before_the_work_starts(monkeypatch):
     monkeypatch.undo()
     with pytest.raises(MemoryError, match="GiB of memory"):
         empirical_ntk(net, params, np.zeros((3_000_000, 4)))
+
+
+@jax.jit
+def layer(w, h):
+    return jnp.tanh(h @ w.T)
+
+
+def awkward(p, x):
+    """Weights scaled first, transposed, reshaped, in a function called twice, tied, bare, unused, on two positions."""
+    h = layer(p["b"] * 0.3, layer(0.5 * p["a"] / 2.0, x))
+    h = jax.nn.relu(h @ p["tied"]) @ p["tied"] + jnp.einsum("oij,nij->no", p["split"], h.reshape(-1, 2, 3))
+    pairs = jnp.sin(x.reshape(-1, 2, 2) @ p["shared"]).sum(axis=(1, 2))
+    scale = p["scalar"] * p["scaled"]
+    return jnp.concatenate([h @ scale, (h * pairs[:, None]) @ p["out"] + p["bare"].reshape(-1)[None, :]], axis=1)
+
+
+def test_every_use_of_a_weight_is_taken_for_what_it_is():
+    shapes = {
+        "a": (5, 4), "b": (6, 5), "bare": (2, 1), "out": (6, 2), "scalar": (), "scaled": (6, 2), "shared": (2, 3),
+        "split": (6, 2, 3), "tied": (6, 6), "unused": (3, 3),
+    }  # fmt: skip
+    keys = jax.random.split(jax.random.key(6), len(shapes))
+    params = {name: jax.random.normal(key, shape) for key, (name, shape) in zip(keys, shapes.items(), strict=True)}
+    x = inputs()
+    parts = kernels._layers.factored(kernels._model.model(awkward, params), x[0])
+    kinds = {name for name, part in zip(shapes, parts, strict=True) if isinstance(part, kernels._layers.Factors)}
+    assert kinds == {"a", "b", "out", "split"}
+    phi = reference(awkward, params, x)
+    theta = empirical_ntk(awkward, params, x, method=LayerContraction())
+    np.testing.assert_allclose(theta, np.einsum("icm,jdm->ijcd", phi, phi), rtol=1e-10, atol=1e-12)
+
+
+def test_wide_layers_cost_no_square_of_the_width():
+    net = FullyConnected(3, 512, outputs=2)
+    model = kernels._model.model(net, net.init(jax.random.key(0), 4))
+    x, out = jnp.asarray(inputs()), kernels._model.outputs(model, inputs())
+    each = LayerContraction().operations(model, x, out, (10_000, 10_000), False) / 1e8
+    assert each < 30 * 512 < model.size / 10
