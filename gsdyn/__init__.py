@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gsdyn import modes as modes
     from gsdyn import networks as networks
     from gsdyn import special as special
+    from gsdyn import sweeps as sweeps
     from gsdyn.features import FeatureBasis as FeatureBasis
     from gsdyn.fixed_points import FixedPoint as FixedPoint
     from gsdyn.fixed_points import fixed_point as fixed_point
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from gsdyn.starvation import sign_law as sign_law
     from gsdyn.starvation import starvation_matrix as starvation_matrix
     from gsdyn.starvation import starves as starves
+    from gsdyn.sweeps import sweep as sweep
 
 __version__ = "0.1.0"
 
@@ -45,9 +47,10 @@ _HOMES = {
     "integration": ("Trajectory", "integrate", "steady_state"),
     "fixed_points": ("FixedPoint", "fixed_point"),
     "starvation": ("sign_law", "starvation_matrix", "starves"),
+    "sweeps": ("sweep",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("closed_forms", "data", "kernels", "modes", "networks", "special")
+_MODULES = ("closed_forms", "data", "kernels", "modes", "networks", "special", "sweeps")
 
 __all__ = [*sorted(_HOME), *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]
 

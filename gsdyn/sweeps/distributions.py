@@ -1,0 +1,84 @@
+"""Distributions to draw the parameters of a sweep from."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+
+@runtime_checkable
+class Distribution(Protocol):
+    """Independent draws of a number. The first of many draws must be those of fewer."""
+
+    def draw(self, stream: np.random.Generator, count: int) -> np.ndarray:
+        """`count` draws, shape (count, ...)."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Uniform:
+    """Uniform in [low, high)."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        _check(self.low, self.high, -math.inf)
+
+    def draw(self, stream: np.random.Generator, count: int) -> np.ndarray:
+        share = stream.random(count)
+        return self.low * (1 - share) + self.high * share
+
+
+@dataclasses.dataclass(frozen=True)
+class LogUniform:
+    """Positive, its logarithm uniform in [log low, log high)."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        _check(self.low, self.high, 0.0)
+
+    def draw(self, stream: np.random.Generator, count: int) -> np.ndarray:
+        share = stream.random(count)
+        draws = np.exp(math.log(self.low) * (1 - share) + math.log(self.high) * share)
+        return np.clip(draws, self.low, self.high)
+
+
+@dataclasses.dataclass(frozen=True)
+class Normal:
+    """Normal with the given mean and standard deviation."""
+
+    mean: float = 0.0
+    deviation: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.mean) and 0 < self.deviation < math.inf):
+            raise ValueError(f"Normal must have a finite mean and a deviation > 0, got {self.mean}, {self.deviation}")
+
+    def draw(self, stream: np.random.Generator, count: int) -> np.ndarray:
+        return self.mean + self.deviation * stream.standard_normal(count)
+
+
+@dataclasses.dataclass(frozen=True)
+class Integers:
+    """Whole numbers low <= i < high, equally likely."""
+
+    low: int
+    high: int
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high <= self.low + 2**53:
+            raise ValueError(f"Integers must have low < high <= low + 2^53, got {self.low}, {self.high}")
+
+    def draw(self, stream: np.random.Generator, count: int) -> np.ndarray:
+        return self.low + np.floor(stream.random(count) * (self.high - self.low)).astype(np.int64)
+
+
+def _check(low: float, high: float, floor: float) -> None:
+    if not floor < low < high < math.inf:
+        raise ValueError(f"a range must have finite low < high{', above 0' * (floor == 0)}, got {low}, {high}")

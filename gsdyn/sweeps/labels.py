@@ -1,0 +1,24 @@
+"""What the numbers of a sweep are called and measured in."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Label:
+    """The description of a parameter or of a result.
+
+    - `name`: in words; empty for none.
+    - `units`: "1" for pure numbers (the default, as everywhere in gsdyn), or for example "s"; None leaves it open.
+    - `dims`: names of the dimensions that one cell's value has of its own, in order.
+    """
+
+    name: str = ""
+    units: str | None = "1"
+    dims: tuple[str, ...] = ()
+
+    def attributes(self) -> dict[str, str]:
+        """As attributes of an `xarray` variable."""
+        named = {"long_name": self.name} if self.name else {}
+        return named if self.units is None else {**named, "units": self.units}
