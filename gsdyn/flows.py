@@ -110,8 +110,8 @@ class DualFlow(Flow):
 
         alpha' = eta ( h'(alpha) - f(alpha) ),    f = U c U^T alpha
 
-    For `Softmax` the flow runs on the simplex of each row, `alpha' = eta Pi (h'(alpha) - F(alpha))` with
-    `F = U c U^T (E - alpha)` in place of `-U c U^T alpha`. For class-wise spectral decoupling
+    For `Softmax` the flow runs on the simplex of each row, `alpha' = eta Pi (F(alpha) - log alpha)` with
+    `F = U c U^T (E - alpha)` and `Pi` the projection onto rows that sum to 0. For class-wise spectral decoupling
     `f = (I + A T)^-1 A (alpha + b)` with `A = U c U^T`, `T` and `b` the tilt: the margins at which theta is optimal.
 
     - `eta`: rate, finite and > 0.
