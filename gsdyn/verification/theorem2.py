@@ -33,7 +33,7 @@ from gsdyn.verification import _differences
 from gsdyn.verification._claims import Claim, Finding
 
 STRENGTHS, STRENGTH, OVERLAPS = (1e-2, 1e2), (1e-5, 1e2), (1e-3, 0.999)
-BLOCK = 1 << 16
+BLOCK = 1 << 13
 PROBLEMS = 1_000
 SMALL_OVERLAPS = 1e-12, OVERLAPS[1], 300
 LOST = 0.01
