@@ -182,6 +182,8 @@ class FullyConnected:
 
     def check(self, name: str, x: Float[Array, "n d"]) -> Float[Array, "n d"]:
         """`x`, the argument called `name`, for which `kernel` must be able to answer."""
+        if x.ndim != 2:
+            raise ValueError(f"{name} must have 2 dimensions, got shape {x.shape}")
         return self.activation.check(self, name, x)
 
     def kernel(

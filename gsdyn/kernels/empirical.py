@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from gsdyn import _checks
 from gsdyn.kernels import _layers, _memory, _model, _tiles
-from gsdyn.kernels._model import Model, Outputs
+from gsdyn.kernels._model import Model
+from gsdyn.kernels._tile_store import TileStore, digest, made
 from gsdyn.kernels.methods import WORKSPACE, LayerContraction, Method, VectorProducts
 
 
@@ -54,7 +56,7 @@ def ntrf(
     what = f"an NTRF matrix of {n} examples, {outputs.count} outputs and {model.size} parameters"
     _memory.require((n + 2 * batch) * row, what)
     phi = jnp.zeros((n, *shape), outputs.dtype)
-    starts = _tiles.starts(n, batch)
+    starts = range(0, n, batch)  # the last is moved back, to end with the rows
     for done, i in enumerate(starts, 1):
         phi = _tiles.place_rows(phi, _rows(model, x, jnp.asarray(i), batch).reshape(batch, *shape), i)
         progress("NTRF", done, len(starts))
@@ -76,6 +78,7 @@ def empirical_ntk(
     trace: bool = False,
     method: Method | None = None,
     tile: int | None = None,
+    out: str | Path | None = None,
     progress: _tiles.Progress = _tiles.silent,
 ) -> Float[Array, "n1 n2"] | Float[Array, "n1 n2 C C"]:
     """The NTK `Theta = Phi Phi^T` of a network at given parameters (P21-Eq2), without its NTRF matrix `Phi`.
@@ -87,6 +90,7 @@ def empirical_ntk(
       that the multi-class theory takes (Eqs 29-30).
     - `method`: `LayerContraction()` or `VectorProducts()`; by default the one of fewer operations, counted from shapes.
     - `tile`: rows and columns at a time; by default as many as half a gibibyte for each side of a tile holds.
+    - `out`: a Zarr store that keeps finished tiles, as in `infinite_ntk`.
     - `progress`: called with "empirical NTK", the tiles done and how many there are.
 
     Returns shape (n1, n2), or for outputs of shape (n, C) shape (n1, n2, C, C), with `[i, j, c, d]` the product of the
@@ -109,41 +113,49 @@ def empirical_ntk(
         method = min(methods, key=lambda method: method.operations(model, x1, outputs, (n1, n2), trace))
     _checks.instance("method", method, Method)
     pair = () if trace else outputs.shape * 2
+    if out is not None and not _checks.is_concrete((model, x1, x2)):
+        raise ValueError("out must be None inside jit, vmap or grad, where no tile is finished")
     if not _checks.is_concrete((model, x1, x2)):
-        return _block(method, model, x1, x2, jnp.zeros(2, int), (n1, n2), trace).reshape(n1, n2, *pair)
-    height, width = _shape(method, model, outputs, x1, x2, tile, symmetric)
-    what = f"an empirical NTK of {n1} x {n2} pairs of examples and {math.prod(pair)} entries each"
-    _memory.require((n1 * n2 + 2 * height * width) * math.prod(pair) * outputs.itemsize, what)
-    theta = jnp.zeros((n1, n2, *pair), outputs.dtype)
-    tiles = list(_tiles.grid(n1, n2, (height, width), symmetric))
-    for done, (i, j) in enumerate(tiles, 1):
-        block = _block(method, model, x1, x2, jnp.asarray([i, j]), (height, width), trace)
-        theta = _tiles.place(theta, block.reshape(height, width, *pair), i, j, symmetric)
-        progress("empirical NTK", done, len(tiles))
-    return theta
-
-
-def _shape(
-    method: Method, model: Model, outputs: Outputs, x1: Array, x2: Array, tile: int | None, symmetric: bool
-) -> tuple[int, int]:
-    """Rows and columns of a tile: the same where a diagonal of tiles is to be symmetric."""
+        theta = _block(method, (model, x1, x2), jnp.zeros(2, int), (n1, n2), trace)[0].reshape(n1, n2, *pair)
+        return (theta + _tiles.mirrored(theta)) / 2 if symmetric else theta
     shape = method.tile(model, x1, outputs) if tile is None else (_checks.integer("tile", tile, 1),) * 2
-    shape = (min(shape), min(shape)) if symmetric else shape
-    n1, n2 = x1.shape[0], x2.shape[0]
-    return _tiles.even(n1, min(shape[0], n1)), _tiles.even(n2, min(shape[1], n2))
+    shape = (min(shape), min(shape)) if symmetric else shape  # a diagonal of tiles that is symmetric
+    height, width = _tiles.even(n1, shape[0]), _tiles.even(n2, shape[1])
+    grid = _tiles.Grid(n1, n2, height, width, symmetric, pair, outputs.dtype)
+    grid.require_memory("an empirical NTK", 0)
+    inputs = (model, _tiles.padded(x1, height), _tiles.padded(x2, width))
+
+    def block(inputs: Any, i: int, j: int) -> tuple[Array, Bool[Array, ""]]:
+        theta, finite = _block(method, inputs, jnp.asarray([i, j]), (height, width), trace)
+        return theta.reshape(height, width, *pair), finite
+
+    store = None
+    if out is not None:
+        made_by = _made(net, model, x1, None if symmetric else x2, trace)
+        store = TileStore(out, made_by, (n1, n2, *pair), (height, width, *pair), symmetric)
+    return _tiles.assemble(grid, inputs, block, store=store, progress=progress, stage="empirical NTK")
+
+
+def _made(net: Any, model: Model, x1: Array, x2: Array | None, trace: bool) -> dict[str, Any]:
+    probe = LayerContraction().block(model, x1[:2], x1[:2], True)
+    return {
+        "kind": "empirical NTK, mean over outputs" if trace else "empirical NTK",
+        "inputs": digest(*model.leaves, x1, *([] if x2 is None else [x2])),
+        **made(net, probe),
+    }
 
 
 @eqx.filter_jit
 def _block(
     method: Method,
-    model: Model,
-    x1: Array,
-    x2: Array,
+    inputs: tuple[Model, Array, Array],
     start: Int[Array, "2"],
     shape: tuple[int, int],
     trace: bool,
-) -> Array:
-    """The tile that starts at `start`."""
+) -> tuple[Array, Bool[Array, ""]]:
+    """The tile that starts at `start`, and whether it is finite."""
+    model, x1, x2 = inputs
     rows = jax.lax.dynamic_slice_in_dim(x1, start[0], shape[0])
     columns = jax.lax.dynamic_slice_in_dim(x2, start[1], shape[1])
-    return method.block(model, rows, columns, trace)
+    theta = method.block(model, rows, columns, trace)
+    return theta, jnp.all(jnp.isfinite(theta))

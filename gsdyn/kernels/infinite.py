@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import functools
-from typing import Protocol, runtime_checkable
+import math
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from gsdyn import _checks
+from gsdyn.kernels import _tiles
+from gsdyn.kernels._tile_store import TileStore, digest, made
+
+TILE = 512
+_SCRATCH = 10  # arrays of the size of a tile that a kernel's own work holds, about
 
 
 @runtime_checkable
 class InfiniteWidth(Protocol):
-    """A hashable network that knows its NTK at infinite width: `gsdyn.networks.FullyConnected`."""
+    """A hashable network that knows its NTK at infinite width: the networks of `gsdyn.networks`.
 
-    def check(self, name: str, x: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    It may also have a method `entries(x)`: the numbers that its kernel holds for each pair of examples like those of
+    `x`, by default one; a convolutional network has one for every pair of pixels.
+    """
+
+    def check(self, name: str, x: Float[Array, "n ..."]) -> Float[Array, "n ..."]:
         """`x`, the argument called `name`, or an error where `kernel` could not answer for it."""
         ...
 
     def kernel(
         self,
-        x1: Float[Array, "n1 d"],
-        x2: Float[Array, "n2 d"],
+        x1: Float[Array, "n1 ..."],
+        x2: Float[Array, "n2 ..."],
         same: Bool[Array, "n1 n2"] | None = None,
     ) -> Float[Array, "n1 n2"]:
         """The NTK between `x1` and `x2`; `same` marks the pairs known to be one example twice."""
@@ -31,94 +42,93 @@ class InfiniteWidth(Protocol):
 
 
 def infinite_ntk(
-    net: InfiniteWidth, x1: ArrayLike, x2: ArrayLike | None = None, *, tile: int = 512
+    net: InfiniteWidth,
+    x1: ArrayLike,
+    x2: ArrayLike | None = None,
+    *,
+    tile: int | None = None,
+    out: str | Path | None = None,
+    progress: _tiles.Progress = _tiles.silent,
 ) -> Float[Array, "n1 n2"]:
     """The NTK `Theta(x1, x2) = E[(d yhat/d theta)(x1) . (d yhat/d theta)(x2)]` at infinite width.
 
     This is `Phi Phi^T` of P21-Eq2 as the width grows; the features of P21-Def1 are then
-    `FeatureBasis.from_kernel(infinite_ntk(net, x), y)`.
+    `FeatureBasis.from_kernel(infinite_ntk(net, x), y)`. A network of C outputs has the kernel `Theta (x) I_C`: its
+    outputs do not interact at infinite width, and `Theta` is what the multi-class theory takes (Eqs 29-30).
 
     - `net`: the architecture, for example `gsdyn.networks.FullyConnected(depth=3)`, whose docstring
-      has the equation.
-    - `x1`: shape (n1, d), one example a row, finite. The result has its dtype.
-    - `x2`: shape (n2, d), of the same dtype. None means `x1`; the result is then exactly symmetric.
+      has the equation, or `gsdyn.networks.Stax(...)` for convolutions, pooling and all else that neural-tangents has.
+    - `x1`: shape (n1, d), one example a row, finite; (n1, h, w, c) for a network of images. The result has its dtype.
+    - `x2`: shape (n2, ...), of the same dtype. None means `x1`; the result is then exactly symmetric.
     - `tile`: rows and columns worked on at a time, so that beside the result only some 10 tile^2
-      numbers are held. Inside `jit`, `vmap` or `grad` the whole kernel is one tile.
+      numbers are held on each local device, over all of which tiles are spread; by default 512, and fewer for a
+      network of images. Inside `jit`, `vmap` or `grad` the whole kernel is one tile.
+    - `out`: a Zarr store that keeps every finished tile and what made it. The same call after an interruption takes
+      them from there and computes the others only; `gsdyn.kernels.load` reads it.
+    - `progress`: called with "infinite NTK", the tiles done and how many there are.
 
-    Returns shape (n1, n2). Raises `ValueError` for inputs that are not finite matrices with equally
-    many columns, or that are too large for the network's kernel to be right (only `Erf`).
+    Returns shape (n1, n2). Raises `ValueError` for inputs that are not finite arrays with equally
+    many columns, for a kernel that overflows, for a store that another call made, and, before it starts, for too
+    little memory.
 
     Reference: Jacot, Gabriel and Hongler, Neural tangent kernel (2018).
     """
     if not isinstance(net, InfiniteWidth):
         raise ValueError(f"net must be a network such as FullyConnected(depth=3), got {net!r}")
     symmetric = x2 is None
-    x1 = net.check("x1", _checks.finite("x1", x1, ndim=2))
-    x2 = x1 if x2 is None else net.check("x2", _checks.finite("x2", x2, ndim=2))
-    _check_pair(x1, x2, tile)
+    x1 = net.check("x1", _checks.finite("x1", x1))
+    x2 = x1 if x2 is None else net.check("x2", _checks.finite("x2", x2))
+    _check_pair(x1, x2)
     n1, n2 = x1.shape[0], x2.shape[0]
     if not _checks.is_concrete((x1, x2)):
-        return _block(net, x1, x2, 0, 0, (n1, n2), symmetric)
-    height, width = _even(n1, tile), _even(n2, tile)
-    # All tiles get one shape, so that the kernel compiles once; rows of zeros fill the last.
-    x1 = jnp.pad(x1, ((0, -n1 % height), (0, 0)))
-    x2 = jnp.pad(x2, ((0, -n2 % width), (0, 0)))
-    theta = jnp.zeros((n1, n2), x1.dtype)
-    for i in range(0, n1, height):
-        for j in range(i if symmetric else 0, n2, width):
-            twin = symmetric and i == j
-            block = _block(net, x1, x2, i, j, (height, width), twin)
-            shape = (min(height, n1 - i), min(width, n2 - j))
-            theta = _place(theta, block, i, j, shape, symmetric and not twin)
-    return theta
+        if out is not None:
+            raise ValueError("out must be None inside jit, vmap or grad, where no tile is finished")
+        theta = _block(net, x1, x2, 0, 0, (n1, n2), symmetric)[0]
+        return (theta + theta.T) / 2 if symmetric else theta
+    entries = int(getattr(net, "entries", lambda x: 1)(x1))
+    limit = max(TILE // math.isqrt(entries), 1) if tile is None else _checks.integer("tile", tile, 1)
+    height, width = _tiles.even(n1, limit), _tiles.even(n2, limit)
+    grid = _tiles.Grid(n1, n2, height, width, symmetric, (), x1.dtype)
+    grid.require_memory("an infinite NTK", _SCRATCH * entries * height * width * x1.dtype.itemsize)
+    store = None
+    if out is not None:
+        probe = _block(net, x1[:3], x1[:3], 0, 0, (min(3, n1),) * 2, True)[0]
+        inputs = digest(x1) if symmetric else digest(x1, x2)
+        made_by = {"kind": "infinite NTK", "inputs": inputs, **made(net, probe)}
+        store = TileStore(out, made_by, (n1, n2), (height, width), symmetric)
+
+    # All tiles get one shape, so that the kernel compiles once.
+    inputs = (_tiles.padded(x1, height), _tiles.padded(x2, width))
+
+    def block(inputs: Any, i: int, j: int) -> tuple[Array, Bool[Array, ""]]:
+        return _block(net, *inputs, i, j, (height, width), symmetric and i == j)
+
+    return _tiles.assemble(grid, inputs, block, store=store, progress=progress, stage="infinite NTK")
 
 
-def _check_pair(x1: Array, x2: Array, tile: int) -> None:
+def _check_pair(x1: Array, x2: Array) -> None:
     for name, x in (("x1", x1), ("x2", x2)):
         if 0 in x.shape:
             raise ValueError(f"{name} must have at least one row and column, got shape {x.shape}")
-    if x2.shape[1] != x1.shape[1]:
-        raise ValueError(f"x2 must have {x1.shape[1]} columns like x1, got {x2.shape[1]}")
+    if x2.shape[1:] != x1.shape[1:]:
+        given = ("columns", x1.shape[1], x2.shape[1]) if x1.ndim == x2.ndim == 2 else ("shape", x1.shape, x2.shape)
+        raise ValueError(f"x2 must have {given[1]} {given[0]} like x1, got {given[2]}")
     if x2.dtype != x1.dtype:
         raise ValueError(f"x2 must be {x1.dtype} like x1, got {x2.dtype}")
-    if tile < 1:
-        raise ValueError(f"tile must be at least 1, got {tile}")
-
-
-def _even(n: int, tile: int) -> int:
-    """The size of equal tiles, at most `tile`, that cover `n` rows."""
-    return -(-n // -(-n // tile))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 5, 6))
 def _block(
     net: InfiniteWidth,
-    x1: Float[Array, "n1 d"],
-    x2: Float[Array, "n2 d"],
+    x1: Float[Array, "n1 ..."],
+    x2: Float[Array, "n2 ..."],
     i: Int[ArrayLike, ""],
     j: Int[ArrayLike, ""],
     shape: tuple[int, int],
     twin: bool,
-) -> Float[Array, "height width"]:
-    """The tile at (i, j); `twin` says that it lies on the diagonal of a symmetric kernel."""
+) -> tuple[Float[Array, "height width"], Bool[Array, ""]]:
+    """The tile at (i, j), and whether it is finite; `twin`: it is on the diagonal of a symmetric kernel."""
     rows = jax.lax.dynamic_slice_in_dim(x1, i, shape[0])
     columns = jax.lax.dynamic_slice_in_dim(x2, j, shape[1])
-    if not twin:
-        return net.kernel(rows, columns)
-    theta = net.kernel(rows, columns, jnp.eye(*shape, dtype=bool))
-    return (theta + theta.T) / 2
-
-
-@functools.partial(jax.jit, static_argnums=(4, 5), donate_argnums=0)
-def _place(
-    theta: Float[Array, "n1 n2"],
-    block: Float[Array, "height width"],
-    i: Int[ArrayLike, ""],
-    j: Int[ArrayLike, ""],
-    shape: tuple[int, int],
-    mirror: bool,
-) -> Float[Array, "n1 n2"]:
-    """Write the tile into the kernel, in its own memory, and where asked its mirror image too."""
-    block = block[: shape[0], : shape[1]]
-    theta = jax.lax.dynamic_update_slice(theta, block, (i, j))
-    return jax.lax.dynamic_update_slice(theta, block.T, (j, i)) if mirror else theta
+    theta = net.kernel(rows, columns, jnp.eye(*shape, dtype=bool) if twin else None)
+    return theta, jnp.all(jnp.isfinite(theta))

@@ -273,7 +273,7 @@ def test_too_little_memory_is_said_before_the_work_starts(monkeypatch):
     monkeypatch.setattr(kernels.empirical, "_block", None)
     for function, what in (
         (ntrf, "an NTRF matrix of 7 examples, 2 outputs and 114 par"),
-        (empirical_ntk, "7 x 7 pairs"),
+        (empirical_ntk, "an empirical NTK of 7 x 7 examples in float64"),
     ):
         with pytest.raises(kernels.NotEnoughMemory, match=f"{what}.* needs .* GiB of memory, got .* available"):
             function(net, params, x)
