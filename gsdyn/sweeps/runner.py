@@ -159,7 +159,7 @@ class _Job:
             if record is None or _grown(path, dimensions):
                 names = {dimension.name: list(dimension.parameters) for dimension in dimensions}
                 kept = _resume.Record(plan.identity, plan.block, self.task.lanes, names)
-                store.create(values, {**self.attributes, _resume.RECORD: kept.text()})
+                store.create(values, {**self.attributes, "coordinates": " ".join(values), _resume.RECORD: kept.text()})
             done = store.computed()
             if not done.all():
                 tick = _ticking(progress, int(done.size - done.sum()))
