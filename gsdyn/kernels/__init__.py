@@ -4,13 +4,17 @@ from gsdyn.kernels._memory import NotEnoughMemory
 from gsdyn.kernels.empirical import empirical_ntk, ntrf
 from gsdyn.kernels.infinite import infinite_ntk
 from gsdyn.kernels.methods import LayerContraction, Method, VectorProducts
+from gsdyn.kernels.stores import Saved, load, save
 
 __all__ = [
     "LayerContraction",
     "Method",
     "NotEnoughMemory",
+    "Saved",
     "VectorProducts",
     "empirical_ntk",
     "infinite_ntk",
+    "load",
     "ntrf",
+    "save",
 ]

@@ -99,8 +99,13 @@ def made(net: Any, probe: ArrayLike) -> dict[str, Any]:
         "network": re.sub(r" at 0x[0-9a-f]+", "", name),
         "probe": [f"{value:.5e}" for value in values.ravel().tolist()],
         "dtype": str(values.dtype),
-        **{f"{package}_version": version(package) for package in ("gsdyn", "jax", "jaxlib", "numpy")},
+        **versions(),
     }
+
+
+def versions() -> dict[str, str]:
+    """What computed a kernel."""
+    return {f"{package}_version": version(package) for package in ("gsdyn", "jax", "jaxlib", "numpy")}
 
 
 def _require_same(path: Path, made: Mapping[str, Any]) -> None:

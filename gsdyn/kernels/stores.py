@@ -1,0 +1,94 @@
+"""Kernels and features on disk, with what made them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import zarr
+from jaxtyping import Array, ArrayLike
+
+from gsdyn import _checks
+from gsdyn.features import FeatureBasis
+from gsdyn.kernels import _memory, _tile_store
+
+
+class Saved(NamedTuple):
+    """What a store holds: a kernel, an NTRF matrix or a `FeatureBasis`, and what made it."""
+
+    value: Array | FeatureBasis
+    made: dict[str, Any]
+
+
+def save(path: str | Path, value: ArrayLike | FeatureBasis, made: Mapping[str, Any] | None = None) -> None:
+    """Write a kernel, an NTRF matrix or a `FeatureBasis` as a Zarr store: `theta`, or `U` and `s`.
+
+    - `path`: the store, which must not exist. It appears when it is complete.
+    - `made`: what made it, for example `{"network": repr(net)}`; anything that JSON can hold.
+
+    Raises `ValueError` for values that are not finite, `FileExistsError` for a path that is taken.
+    """
+    path, versions = Path(path), _tile_store.versions()
+    if isinstance(value, FeatureBasis):
+        arrays = {"U": (value.U, ("example", "feature")), "s": (value.s, ("feature",))}
+    else:
+        theta = _checks.finite("value", value)
+        names = ("example", "other_example", "output", "other_output")[: theta.ndim]
+        arrays = {"theta": (theta, names if theta.ndim != 3 else ("example", "output", "parameter"))}
+    if path.exists():
+        raise FileExistsError(f"path must not exist, got {str(path)!r}")
+    try:
+        attributes = json.loads(json.dumps({**versions, **(made or {})}))
+    except TypeError:
+        raise ValueError(f"made must hold what JSON can, got {made!r}") from None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        group = zarr.open_group(beside, mode="w", zarr_format=2, attributes=attributes)
+        for name, (array, dimensions) in arrays.items():
+            group.create_array(name, data=np.asarray(array), attributes={"_ARRAY_DIMENSIONS": list(dimensions)})
+        beside.rename(path)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def load(path: str | Path) -> Saved:
+    """Read what `save` wrote, or the kernel that `infinite_ntk(..., out=path)` or `empirical_ntk` did.
+
+    Returns a `Saved` with `value` and `made`. Raises `ValueError` for a path that holds no such store, and for a kernel
+    with tiles missing; a kernel of float64 needs 64 bits switched on.
+    """
+    path = Path(path)
+    try:
+        group = zarr.open_group(path, mode="r")
+    except (OSError, ValueError):
+        raise ValueError(f"path must be a store of a kernel or features, got {str(path)!r}") from None
+    names = set(group.array_keys())
+    if not names & {"theta", "U"}:
+        raise ValueError(f"path must be a store of a kernel or features, got {str(path)!r} with {sorted(names)}")
+    if "tile" in group.attrs:
+        missing, total = _tile_store.unfinished(path)
+        if missing:
+            raise ValueError(
+                f"path must be a finished kernel, got {str(path)!r} with {missing} of {total} tiles missing"
+            )
+    made = dict(group.attrs)
+    if "U" in names:
+        return Saved(FeatureBasis(_read(group, "U"), _read(group, "s")), made)
+    return Saved(_read(group, "theta"), made)
+
+
+def _read(group: zarr.Group, name: str) -> Array:
+    array = group[name]
+    assert isinstance(array, zarr.Array)
+    _memory.require(2 * array.nbytes, f"reading {name} of shape {array.shape}")
+    values = np.asarray(array[...])
+    if jnp.asarray(values[:0]).dtype != values.dtype:
+        raise ValueError(f"path must be read with 64 bits on, got {name} of {values.dtype}: jax_enable_x64")
+    return jnp.asarray(values)
