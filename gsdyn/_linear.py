@@ -20,8 +20,7 @@ def product(matrix: Float[Array, "p q"], v: Array) -> Array:
     """`matrix @ v`; for (2, 2) written out, so that a batch is elementwise work and not a million small products."""
     if matrix.shape != (2, 2) or v.ndim != 1:
         return matrix @ v
-    (m11, m12), (m21, m22) = matrix
-    return jnp.stack([m11 * v[0] + m12 * v[1], m21 * v[0] + m22 * v[1]])
+    return jnp.stack([matrix[0, 0] * v[0] + matrix[0, 1] * v[1], matrix[1, 0] * v[0] + matrix[1, 1] * v[1]])
 
 
 def adjoint(matrix: Float[Array, "p q"], v: Array) -> Array:

@@ -47,8 +47,13 @@ class FeatureBasis(eqx.Module):
         s1, s2 = _checks.nonnegative("s1", s1, ndim=0), _checks.nonnegative("s2", s2, ndim=0)
         delta = _checks.require("delta", delta, "in [0, 1)", lambda v: (v >= 0) & (v < 1), ndim=0)
         c = jnp.sqrt((1 - delta) * (1 + delta))
-        u = jnp.stack([jnp.stack([c, -delta]), jnp.stack([delta, c])])
-        return cls(u, jnp.stack([s1, s2]))
+        # A sum, and not stacked entries, which XLA cannot take apart again in the batch
+        u = c * jnp.eye(2, dtype=c.dtype) + delta * jnp.asarray([[0.0, -1.0], [1.0, 0.0]], c.dtype)
+        # Nothing is left to check, and a check under `vmap` would copy what it lets through
+        basis = object.__new__(cls)
+        object.__setattr__(basis, "U", u)
+        object.__setattr__(basis, "s", jnp.stack([s1, s2]))
+        return basis
 
     @classmethod
     def from_kernel(cls, theta: ArrayLike, y: ArrayLike | None = None, rank: int | None = None) -> FeatureBasis:
