@@ -43,7 +43,9 @@ def test_outcomes_and_trajectories_agree_with_the_system():
     y, z = mode.weights(4.0)
     end_y, end_z = mode.weights(60.0)
     for k in range(SIZE):
-        mid, end = integrate(field, [y0[k], z0[k]], [4.0, 60.0], max_step=0.05, rtol=1e-8)
+        # small steps while a path meets y = 0, where the field has a kink; none below it moves
+        (mid,) = integrate(field, [y0[k], z0[k]], [4.0], max_step=0.05, rtol=1e-8)
+        (end,) = integrate(field, mid, [56.0], rtol=1e-8)
         np.testing.assert_allclose((y[k], z[k]), (max(mid[0], min(y0[k], 0)), mid[1]), atol=2e-7)
         fate = Outcome(int(mode.outcome[k]))
         assert (end[0] * end[1] > 1) == (fate is Outcome.SOLVES)
