@@ -1,6 +1,7 @@
 """Neural tangent kernels and features of networks on real inputs."""
 
 from gsdyn.kernels._memory import NotEnoughMemory
+from gsdyn.kernels.distributed import sharded_ntk
 from gsdyn.kernels.empirical import empirical_ntk, ntrf
 from gsdyn.kernels.infinite import infinite_ntk
 from gsdyn.kernels.methods import LayerContraction, Method, VectorProducts
@@ -17,4 +18,5 @@ __all__ = [
     "load",
     "ntrf",
     "save",
+    "sharded_ntk",
 ]

@@ -90,7 +90,7 @@ def test_a_function_is_traced_once_and_compiled_once(monkeypatch):
 def test_labels_coordinates_and_provenance():
     labels = {
         "path": Label("response", dims=("time",)),
-        "time": Label("time", "eta steps"),
+        "time": Label("time", "steps"),
         "lam": Label("lambda", None),
     }
     times = np.linspace(0, 1, 5)
