@@ -19,9 +19,9 @@ def ulps(values, references):
     return max(abs(float((exact(v) - r) / exact(s))) for v, r, s in zip(values, references, unit, strict=True))
 
 
-def at_all(function):
+def at_all(function, options=None):
     """The scalar function mapped over points, as one program."""
-    return jax.jit(jax.vmap(function))
+    return jax.jit(jax.vmap(function), compiler_options=options)
 
 
 def logspace(low, high, n, seed):

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 import pytest
+from _problems import QUICK
 from _special_oracles import DTYPES, at_all, exact, log_plus_ei
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -168,8 +169,8 @@ def speed(u, a):
 def test_derivatives_of_times():
     u0, u, a = np.array(TIMES).T
     times = special.time_integral(u0, u, a)
-    gradients = at_all(jax.grad(special.time_integral, (0, 1, 2)))(u0, u, a)
-    inverses = at_all(jax.grad(special.inverse_time_integral, (0, 1, 2)))(u0, times, a)
+    gradients = at_all(jax.grad(special.time_integral, (0, 1, 2)), QUICK)(u0, u, a)
+    inverses = at_all(jax.grad(special.inverse_time_integral, (0, 1, 2)), QUICK)(u0, times, a)
     for i, (u0, u, a) in enumerate(tuple(map(exact, point)) for point in TIMES):
         slope = in_a(lambda a, u0=u0, u=u: time_integral(u0, u, a), a, 1)
         expected = -speed(u0, a), speed(u, a), slope
@@ -187,7 +188,7 @@ def test_derivatives_of_the_depth_primitive():
 
 def test_second_derivative_of_the_inverse_time():
     u0, u, a = 0.1, 2.0, -0.3
-    second = jax.jit(jax.grad(jax.grad(special.inverse_time_integral, 1), 1))
+    second = jax.jit(jax.grad(jax.grad(special.inverse_time_integral, 1), 1), compiler_options=QUICK)
     second = second(u0, special.time_integral(u0, u, a), a)
     pace = u ** (1 - a) / (1 + np.exp(u))
     assert second == pytest.approx(pace**2 * ((1 - a) / u - 1 / (1 + np.exp(-u))), rel=1e-12)

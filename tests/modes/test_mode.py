@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from _mode_oracles import SIZE, central, relative
+from _mode_oracles import QUICK, SIZE, central, relative
 
 import gsdyn as gs
 from gsdyn.modes import Mode, Outcome
@@ -115,8 +115,8 @@ def test_derivatives_of_a_pair(loss):
         return jnp.stack([mode.time_to(x[4]), mode.logit(x[5])])
 
     x = jnp.concatenate([PAIRS, jnp.tile(jnp.array([0.7, 0.8, 0.9]), (4, 1))], axis=1)
-    derivative = jax.jit(jax.vmap(jax.jacrev(outputs)))(x)
-    values = jax.jit(jax.vmap(outputs))
+    derivative = jax.jit(jax.vmap(jax.jacrev(outputs)), compiler_options=QUICK)(x)
+    values = jax.jit(jax.vmap(outputs), compiler_options=QUICK)
     for k in range(6):
         move = jnp.zeros_like(x).at[:, k].set(1e-6)
         slope = (values(x + move) - values(x - move)) / 2e-6
@@ -150,8 +150,8 @@ def of_balanced(x, loss=None):
 @pytest.mark.parametrize("loss", [gs.CrossEntropy(), HINGE])
 def test_derivatives_of_a_balanced_start(loss):
     kept = jnp.array([0, 2, 3, 4, 5])
-    slopes = jax.jit(jax.jacrev(lambda v, x: of_balanced(x.at[kept].set(v), loss)))
-    values = jax.jit(lambda x: of_balanced(x, loss))
+    slopes = jax.jit(jax.jacrev(lambda v, x: of_balanced(x.at[kept].set(v), loss)), compiler_options=QUICK)
+    values = jax.jit(lambda x: of_balanced(x, loss), compiler_options=QUICK)
     for depth in (2.0, 3.0):
         x = BALANCED.at[1].set(depth)
         derivative = slopes(x[kept], x)
@@ -163,7 +163,7 @@ def test_derivatives_of_a_balanced_start(loss):
 
 @pytest.mark.parametrize("loss", [pytest.param(gs.CrossEntropy(), marks=pytest.mark.slow), HINGE])
 def test_derivatives_in_the_depth(loss):
-    values = jax.jit(lambda x: of_balanced(x, loss))
+    values = jax.jit(lambda x: of_balanced(x, loss), compiler_options=QUICK)
     slopes = jax.jit(lambda x: jax.jvp(lambda d: of_balanced(x.at[1].set(d), loss), (x[1],), (1.0,))[1])
     for depth, low in ((3.0, 3.0 - 1e-6), (2.0, 2.0)):  # no depth below two
         x = BALANCED.at[1].set(depth)
