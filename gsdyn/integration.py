@@ -8,6 +8,7 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optimistix
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
@@ -200,13 +201,15 @@ def _times(ts: ArrayLike) -> Array:
     ts = _checks.require("ts", ts, "finite and >= 0", lambda v: (v >= 0) & (v < float("inf")), ndim=1)
     if not ts.size:
         raise ValueError("ts must hold at least one time, got none")
-    rising = ts[1:] >= ts[:-1]
-    if _checks.is_concrete(ts):
-        if not bool(rising.all()):
-            i = int(jnp.argmin(rising))
-            raise ValueError(f"ts must increase, got {float(ts[i])} before {float(ts[i + 1])}")
-        return ts
-    return eqx.error_if(ts, ~rising.all(), "ts must increase")
+    if not _checks.is_concrete(ts):
+        return eqx.error_if(ts, ~(ts[1:] >= ts[:-1]).all(), "ts must increase")
+    # In NumPy, because inside `jit` JAX stages even operations on concrete arrays
+    values = np.asarray(ts)
+    rising = values[1:] >= values[:-1]
+    if not rising.all():
+        i = int(np.argmin(rising))
+        raise ValueError(f"ts must increase, got {values[i]} before {values[i + 1]}")
+    return ts
 
 
 def _tolerances(flow: Flow, rtol: float | None, atol: float | None) -> tuple[float, float]:

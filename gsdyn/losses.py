@@ -14,6 +14,7 @@ from typing import ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from gsdyn import _checks, special
@@ -264,7 +265,8 @@ class Softmax(Loss):
                 f"labels must be a vector of integers, got shape {self.labels.shape} and dtype {self.labels.dtype}"
             )
         if _checks.is_concrete(self.labels) and self.labels.size:
-            low, high = int(self.labels.min()), int(self.labels.max())
+            values = np.asarray(self.labels)  # inside `jit` JAX stages even operations on concrete arrays
+            low, high = int(values.min()), int(values.max())
             if low < 0 or high >= self.classes:
                 raise ValueError(f"labels must be in 0..{classes - 1}, got {low}..{high}")
 
