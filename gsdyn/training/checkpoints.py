@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,17 +54,22 @@ class Checkpoint:
 
     def save(self, identity: str, state: Any) -> None:
         """Replace what is stored by `state`."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_name(f".partial-{os.getpid()}-{self.path.name}")
         arrays = {f"leaf{i}": _plain(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
-        try:
-            with beside.open("wb") as file:
-                np.savez(file, allow_pickle=False, identity=np.array(json.dumps(identity)), **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(self.path)
-        finally:
-            beside.unlink(missing_ok=True)
+        write_whole(self.path, {**arrays, "identity": np.array(json.dumps(identity))})
+
+
+def write_whole(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays to one file, which appears complete or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        with beside.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def identity(program: str, arrays: Any, words: Iterable[str]) -> str:
