@@ -14,6 +14,7 @@ from tyro.extras import SubcommandApp
 from gsdyn.cli._console import execute
 from gsdyn.cli.curves import Curves
 from gsdyn.cli.reproduce import reproduce
+from gsdyn.cli.sweep import sweep
 from gsdyn.cli.verify import Theorem2, Verify
 
 __all__ = ["Curves", "Theorem2", "Verify", "main", "run_script"]
@@ -21,6 +22,7 @@ __all__ = ["Curves", "Theorem2", "Verify", "main", "run_script"]
 app = SubcommandApp()
 app.command(name="curves")(Curves)
 app.command(reproduce, name="reproduce", help="Experiments of the papers, with their figures.")
+app.command(sweep, name="sweep", help="One quantity over a grid of any size, in a store that loses nothing.")
 app.command(name="verify")(Verify)
 
 DESCRIPTION = "Gradient starvation: which features of your data starve which, and what a regulariser changes."

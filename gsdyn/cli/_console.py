@@ -40,8 +40,8 @@ def execute(parse: Callable[[Sequence[str]], Command], arguments: Sequence[str] 
         return _complain(error, BAD_INPUT)
     except OSError as error:
         return _complain(error, FAILED)
-    except KeyboardInterrupt:
-        code = _complain("interrupted, nothing was written", INTERRUPTED)
+    except KeyboardInterrupt as stop:
+        code = _complain(str(stop) or "interrupted, nothing was written", INTERRUPTED)
         if arguments is None:
             os._exit(code)  # an orderly exit may crash in what is left of an interrupted compilation
         return code

@@ -41,14 +41,18 @@ def run(program: Program, blocks: Iterable[Block], sink: Sink, tick: Callable[[i
             kept.result()
             tick(block.count)
 
-    with ThreadPoolExecutor(WRITERS) as pool:
-        for group in _groups(blocks, width):
-            with explained(group):
-                answers = program([block.parameters() for block in group])
-            for block, answer in zip(group, answers, strict=True):
-                keeping.append((block, pool.submit(_keep, program, sink, block, answer)))
-            settle((HELD - 1) * width)
-        settle(0)
+    try:
+        with ThreadPoolExecutor(WRITERS) as pool:
+            for group in _groups(blocks, width):
+                with explained(group):
+                    answers = program([block.parameters() for block in group])
+                for block, answer in zip(group, answers, strict=True):
+                    keeping.append((block, pool.submit(_keep, program, sink, block, answer)))
+                settle((HELD - 1) * width)
+            settle(0)
+    except ValueError:
+        _forget_failure(program)
+        raise
 
 
 def _keep(program: Program, sink: Sink, block: Block, answer: Callable[[], list[np.ndarray]]) -> None:
@@ -71,6 +75,13 @@ class explained:
             found = re.search(r"_EquinoxRuntimeError: (.+)", str(error))
             if found:
                 raise ValueError(f"{found[1]}, in a cell with {_ranges(self._blocks)}") from None
+
+
+def _forget_failure(program: Program) -> None:
+    """Run something that succeeds: JAX remembers each device's last call, and would fail once more at exit."""
+    for device in program.devices:
+        with jax.default_device(device):
+            jax.jit(lambda: jax.pure_callback(lambda: np.zeros((), bool), jax.ShapeDtypeStruct((), bool)))()
 
 
 def _ranges(blocks: Sequence[Block]) -> str:

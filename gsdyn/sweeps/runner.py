@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -163,7 +164,12 @@ class _Job:
             done = store.computed()
             if not done.all():
                 tick = _ticking(progress, int(done.size - done.sum()))
-                engine.run(self.task, plan, blocks(dimensions, plan.block, done), store, tick)
+                try:
+                    engine.run(self.task, plan, blocks(dimensions, plan.block, done), store, tick)
+                except ValueError:  # of a cell that is not allowed: a grid without any result is not worth keeping
+                    if record is None and not store.computed().any():
+                        shutil.rmtree(path)
+                    raise
             _files.sweep_up(path)
         return open_store(path)
 
@@ -194,7 +200,7 @@ def _owned(path: Path) -> Iterator[None]:
         with _files.locked(path):
             yield
     finally:
-        if [p.name for p in path.iterdir()] == [_files.LOCK]:
+        if path.exists() and [p.name for p in path.iterdir()] == [_files.LOCK]:
             (path / _files.LOCK).unlink()
             path.rmdir()
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import gsdyn as gs
+from gsdyn.cli import main
 
 distributed = pytest.importorskip("distributed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Dask's own clean-up
@@ -70,3 +71,15 @@ def test_the_faults_of_cells_and_functions_come_back(client, tmp_path):
     with pytest.raises(ValueError, match="at least one array"):
         gs.sweep(lambda lam: {}, {"lam": [1.0]}, tmp_path / "run.zarr", client=client)
     assert not (tmp_path / "run.zarr").exists()
+
+
+def test_the_command_takes_a_scheduler(client, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text("def half(x):\n    return x / 2\n")
+    words = ["sweep", "function", "own:half", "--axis", "x=0:1:5000", "--out", str(tmp_path / "run.zarr")]
+    assert main([*words, "--scheduler", client.scheduler.address]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "5,000 cells, 5,000 of them new"
+    ds = gs.sweeps.open_store(tmp_path / "run.zarr")
+    assert (ds["half"] == ds["x"] / 2).all()
+    assert main(words) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "5,000 cells, 0 of them new"
