@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from gsdyn.starvation import sign_law as sign_law
     from gsdyn.starvation import starvation_matrix as starvation_matrix
     from gsdyn.starvation import starves as starves
+    from gsdyn.truncation import truncation_bound as truncation_bound
     from gsdyn.sweeps import sweep as sweep
 
 __version__ = "0.1.0"
@@ -47,6 +48,7 @@ _HOMES = {
     "integration": ("Trajectory", "integrate", "steady_state"),
     "fixed_points": ("FixedPoint", "fixed_point"),
     "starvation": ("sign_law", "starvation_matrix", "starves"),
+    "truncation": ("truncation_bound",),
     "sweeps": ("sweep",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from gsdyn import _checks
+from gsdyn import _checks, _krylov
+
+EXACT = 1000  # examples up to which all eigenvectors are computed
 
 
 class FeatureBasis(eqx.Module):
@@ -63,24 +68,69 @@ class FeatureBasis(eqx.Module):
         - `y`: labels -1 or +1, shape (n,); None leaves the kernel unsigned (multi-class, Eqs 29-30).
         - `rank`: keep this many of the strongest features (default all n).
 
+        All eigenvectors are computed up to n = 1,000 or where `rank` exceeds n/20; beyond, and outside `jit`, `vmap`
+        and `grad`, the strongest by `from_product`, with its error. `gsdyn.truncation_bound` tells what those left out
+        can change.
+
         Eigenvalues below `n eps max(s^2)`, which rounding cannot tell from zero, are set to zero. Each column
-        of `U` sums to a non-negative number.
+        of `U` sums to a non-negative number. Raises `ValueError` for a kernel that is not finite, not symmetric or
+        not positive semi-definite beyond rounding (of the part computed).
         """
         theta = _checks.finite("theta", theta, ndim=2)
         n = theta.shape[0]
         if theta.shape != (n, n) or n == 0:
             raise ValueError(f"theta must be square and not empty, got shape {theta.shape}")
+        rank = n if rank is None else _checks.integer("rank", rank, 1, n)
         eps = float(jnp.finfo(theta.dtype).eps)
         if _checks.is_concrete(theta):
             _require_symmetric(np.asarray(theta), eps)
-        kernel = (theta + theta.T) / 2
         if y is not None:
             y = _checks.labels("y", y).astype(theta.dtype)
             _checks.same_length("y", y, "theta", theta)
+        if n > EXACT and 20 * rank <= n and _checks.is_concrete((theta, y)):
+            entries = np.asarray(theta)  # shares its memory on a CPU
+            return cls.from_product(lambda v: entries @ v, y, rank, examples=n, dtype=theta.dtype)
+        kernel = (theta + theta.T) / 2
+        if y is not None:
             kernel = y[:, None] * kernel * y[None, :]
         s2, u = jnp.linalg.eigh(kernel)
-        s2, u = s2[::-1], u[:, ::-1]
-        floor = n * eps * jnp.max(jnp.abs(s2))
+        return cls._from_eigen(s2[::-1], u[:, ::-1], n, rank)
+
+    @classmethod
+    def from_product(
+        cls,
+        product: Callable[[np.ndarray], ArrayLike],
+        y: ArrayLike | None,
+        rank: int,
+        *,
+        examples: int,
+        dtype: DTypeLike = float,
+    ) -> FeatureBasis:
+        """The strongest features of a kernel known by its products, such as `gsdyn.kernels.ntk_product`.
+
+        - `product`: from `V`, shape (n, b), to `Theta V`.
+        - `y`: labels -1 or +1, shape (n,); None leaves the kernel unsigned.
+        - `rank`: how many features, at most n/10.
+        - `examples`, `dtype`: n, and the precision of the products.
+
+        Every feature has a residual `|K u - s^2 u| <= 8 sqrt(n) eps max(s^2)`, so that `s^2` is that near to an
+        eigenvalue; by a restarted Lanczos method from a fixed start. Raises `ValueError` where that is not reached.
+        """
+        n = _checks.integer("examples", examples, 10)
+        rank = _checks.integer("rank", rank, 1, n // 10)
+        kind = np.dtype(jnp.zeros((), dtype).dtype)
+        sign = np.ones((n, 1), kind)
+        if y is not None:
+            sign = np.asarray(_checks.labels("y", y), kind)[:, None]
+            if len(sign) != n:
+                raise ValueError(f"y must have one label for each of {n} examples, got shape {sign[:, 0].shape}")
+        s2, u = _krylov.leading(lambda v: sign * np.asarray(product(sign * v)), n, rank, kind)
+        return cls._from_eigen(jnp.asarray(s2), jnp.asarray(u), n, rank)
+
+    @classmethod
+    def _from_eigen(cls, s2: Array, u: Array, n: int, rank: int) -> FeatureBasis:
+        """From eigenvalues in descending order: of rounding size ones are zero, negative ones beyond it an error."""
+        floor = n * jnp.finfo(s2.dtype).eps * jnp.max(jnp.abs(s2))
         if _checks.is_concrete(s2):
             if float(s2[-1]) < -8 * float(floor):
                 raise ValueError(

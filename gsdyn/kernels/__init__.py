@@ -5,6 +5,7 @@ from gsdyn.kernels.distributed import sharded_ntk
 from gsdyn.kernels.empirical import empirical_ntk, ntrf
 from gsdyn.kernels.infinite import infinite_ntk
 from gsdyn.kernels.methods import LayerContraction, Method, VectorProducts
+from gsdyn.kernels.products import ntk_product
 from gsdyn.kernels.stores import Saved, load, save
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "empirical_ntk",
     "infinite_ntk",
     "load",
+    "ntk_product",
     "ntrf",
     "save",
     "sharded_ntk",
