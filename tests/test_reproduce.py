@@ -101,8 +101,8 @@ def rare_feature():
     over = ("start", "fraction")
     variables = {**dict.fromkeys(("paper_bound", "bound", "integrated"), (*over, "eps")),
                  **dict.fromkeys(("data_trained", "rare_trained"), (*over, "time")),
-                 **dict.fromkeys(("table_integrated", "table_trained"), (*over, "table_eps")),
-                 "table_bound": ("fraction", "table_eps")}  # fmt: skip
+                 **dict.fromkeys(("table_bound", "table_integrated", "table_trained"),
+                                 (*over, "table_eps"))}  # fmt: skip
     sizes = {"start": 2, "fraction": 4, "eps": 6, "time": 20, "table_eps": 2}
     eps = np.geomspace(0.4, 1e-3, 6)
     coordinates = {"start": ["b0 = q a0", "b0 = a0"], "fraction": [0.5, 0.2, 0.1, 0.01], "eps": eps,
@@ -148,9 +148,12 @@ def test_the_phase_plane_counts_what_disagrees():
 
 def test_table_1_is_printed_as_given():
     dataset = rare_feature()
-    table = draw_rare_feature(dataset).axes[2].tables[0]
-    printed = [table[row, column].get_text().get_text() for row in (1, 4) for column in range(4)]
-    assert printed == [f"{value:.1%}" for value in dataset["table_bound"].values.T.ravel()]
+    drawn = draw_rare_feature(dataset).axes[2:]
+    for axes, theorem, values in zip(drawn, ("Thm 5.1", "Thm D.2"), dataset["table_bound"].values, strict=True):
+        table = axes.tables[0]
+        assert theorem in table[1, -1].get_text().get_text()
+        printed = [table[row, column].get_text().get_text() for row in (1, 4) for column in range(4)]
+        assert printed == [f"{value:.1%}" for value in values.T.ravel()]
 
 
 def written(folder, name):

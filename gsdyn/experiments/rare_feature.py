@@ -33,7 +33,7 @@ NAMES = {
     "integrated": "confidence on the rare feature alone, Eq. 7 integrated",
     "looseness": "bound less the integrated confidence",
     "table_eps": "one less the confidence on the data in Table 1",
-    "table_bound": "bound of Thm 5.1 (Table 1)",
+    "table_bound": "bound of Thm 5.1 (Table 1), or D.2 where b0 > q a0",
     "table_integrated": "confidence on the rare feature alone, Eq. 7 integrated",
     "table_trained": "confidence on the rare feature alone of the trained network",
     "time": "time of the first class, learning rate times steps times its share",
@@ -91,10 +91,8 @@ def rare_feature(
 
 def _by_theory(modes: RareFeature, eps: np.ndarray) -> dict[str, np.ndarray]:
     e = jnp.asarray(eps)[None, None]
-    stop, relaxed = modes.stop(e), np.asarray(modes.relaxed_bound(e))
-    simple = np.broadcast_to(rare_feature_bound(modes.fraction, e), relaxed.shape)
-    holds = np.asarray(modes.fraction * modes.a0 >= modes.b0)
-    bound = np.where(holds, simple, relaxed)
+    stop = modes.stop(e)
+    bound, simple, holds = _bounds(modes, e)
     drawn = modes.relaxed_bound(e, z_stop=jnp.sqrt(jnp.log1p(-e) - jnp.log(e)))
     return {
         "bound": bound,
@@ -103,6 +101,14 @@ def _by_theory(modes: RareFeature, eps: np.ndarray) -> dict[str, np.ndarray]:
         "integrated": np.asarray(stop.rare),
         "looseness": bound - np.asarray(stop.rare),
     }
+
+
+def _bounds(modes: RareFeature, eps: Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The bound that applies (Thm 5.1 or D.2), that of Thm 5.1, and where it is the one."""
+    relaxed = np.asarray(modes.relaxed_bound(eps))
+    simple = np.broadcast_to(rare_feature_bound(modes.fraction, eps), relaxed.shape)
+    holds = np.asarray(modes.fraction * modes.a0 >= modes.b0)
+    return np.where(holds, simple, relaxed), simple, holds
 
 
 OBJECTIVE = BinaryObjective(net.relu_net)
@@ -154,7 +160,7 @@ def _dataset(
     return xr.Dataset(
         {
             **{name: ((*over, "eps"), value) for name, value in curve.items()},
-            "table_bound": (("fraction", "table_eps"), np.asarray(rare_feature_bound(q[:, None], table[None]))),
+            "table_bound": ((*over, "table_eps"), _bounds(modes, e)[0]),
             "table_integrated": ((*over, "table_eps"), np.asarray(modes.stop(e).rare)),
             "table_trained": ((*over, "table_eps"), _sigma(met)),
             "data_trained": ((*over, "time"), _sigma(data)),

@@ -56,9 +56,11 @@ def _errors(axes: Axes, dataset: xr.Dataset) -> None:
         part = dataset.sel(batches=batches)
         looks = {"color": style.COLOURS[i], "linestyle": style.DASHES[i], "marker": style.MARKERS[i]}
         axes.plot(rates, part[values], label=f"{text}: {float(part[order]):.2f}", **looks)
-        axes.annotate(f"{float(part[order]):.2f}", (rates[-1], float(part[values][-1])), xytext=(-4, 2),
-                      textcoords="offset points", ha="right", fontsize=6.5, color=style.COLOURS[i])  # fmt: skip
+        axes.annotate(f"{float(part[order]):.2f}", (rates[-1], float(part[values][-1])), xytext=(-4, 2 if i else -1),
+                      textcoords="offset points", ha="right", va="bottom" if i else "top", fontsize=6.5,
+                      color=style.COLOURS[i])  # fmt: skip
     axes.loglog()
     axes.set_xlim(left=rates[-1] / 3)
     axes.axhline(0.01, color="0.6", linewidth=0.6, zorder=0)
-    axes.set_xlabel(style.label(dataset["learning_rate"], "learning rate"))
+    # two lines: beside each other, four panels have no room for one
+    axes.set_xlabel(style.label(dataset["learning_rate"], "learning rate").replace(" (", "\n("))
