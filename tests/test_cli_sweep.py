@@ -133,6 +133,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(words, said, tmp_path, capsys,
 def test_axes_as_typed():
     assert parse_axis("1e-4:10:3", "log").values().tolist() == pytest.approx([1e-4, np.sqrt(1e-3), 10])
     assert parse_axis("0:4:3:int", "log").values().tolist() == [0, 2, 4]
+    assert parse_axis("0:99:100:int", "lin").values().tolist() == list(range(100))
     assert parse_axis("1:10", "log").distribution() == LogUniform(1, 10)
     assert parse_axis("1:10:lin", "log").distribution() == Uniform(1, 10)
     assert parse_axis("1:10:int", "log").distribution() == Integers(1, 11)

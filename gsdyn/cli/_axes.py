@@ -35,7 +35,7 @@ class Axis:
         import numpy as np
 
         array = np.asarray(self.grid.values)
-        return array.astype(np.int64) if self.whole else array
+        return np.rint(array).astype(np.int64) if self.whole else array
 
     def distribution(self) -> Distribution:
         """What samples are drawn from."""
@@ -64,7 +64,7 @@ def parse_axis(text: str, spacing: Spacing) -> Axis:
         grid = parse_grid(typed, spacing)
     except ValueError as error:
         raise ValueError(str(error).replace(repr(typed), repr(text))) from None
-    if whole and any(value != int(value) for value in grid.values):
+    if whole and any(abs(value - round(value)) > 1e-9 * max(1.0, abs(value)) for value in grid.values):
         raise ValueError(f"an axis with :int is of whole numbers, got {text!r}")
     return Axis(text, grid, spacing, ranged, counted, whole)
 

@@ -12,11 +12,11 @@ import numpy as np
 
 from gsdyn.sweeps.grids import Dimension
 
-FEWEST, MOST, PARTS = 1024, 65_536, 64
+FEWEST, MOST, PARTS = 256, 65_536, 64
 
 
 def cells_per_block(sizes: Sequence[int]) -> int:
-    """How many cells make a block where nobody says: a 64th of all, but 1,024 to 65,536."""
+    """How many cells make a block where nobody says: a 64th of all, but 256 to 65,536."""
     return min(MOST, max(FEWEST, math.prod(sizes) // PARTS))
 
 

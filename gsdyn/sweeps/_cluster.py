@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -19,6 +20,7 @@ from gsdyn.sweeps._program import Program, Task
 from gsdyn.sweeps._store import Store
 
 AHEAD = 3  # blocks that wait at each thread of a worker
+REFRESH = 2.0  # seconds between looks at how many workers there are
 _compiling = threading.Lock()
 
 
@@ -61,12 +63,15 @@ def run(client: Any, work: Work, blocks: Iterable[Block], sink: Sink, tick: Call
     waiting: dict[Any, Block] = {}
 
     def submit(count: int) -> list[Any]:
-        new = {client.submit(_compute, payload, block, pure=False): block for block in itertools.islice(rest, count)}
+        new = {
+            client.submit(_compute, payload, block, pure=False): block
+            for block in itertools.islice(rest, max(count, 0))
+        }
         waiting.update(new)
         return list(new)
 
-    threads = sum(client.nthreads().values())
-    finished = as_completed(submit(AHEAD * max(threads, 1)))
+    wanted, asked = AHEAD * max(1, sum(client.nthreads().values())), time.monotonic()
+    finished = as_completed(submit(wanted))
     try:
         for future in finished:
             results = future.result()
@@ -74,8 +79,9 @@ def run(client: Any, work: Work, blocks: Iterable[Block], sink: Sink, tick: Call
             if results is not None:
                 sink.write(block, results)
             tick(block.count)
-            for new in submit(1):
-                finished.add(new)
+            if time.monotonic() - asked > REFRESH:  # workers come and go
+                wanted, asked = AHEAD * max(1, sum(client.nthreads().values())), time.monotonic()
+            finished.update(submit(wanted - len(waiting)))
     finally:
         client.cancel(list(waiting))
 

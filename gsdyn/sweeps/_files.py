@@ -19,7 +19,7 @@ def write(path: Path, content: bytes | memoryview) -> None:
     """Make `content` the content of `path` in one step, on disk when this returns."""
     staged = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
     try:
-        with open(staged, "wb") as file:
+        with _naming(path), open(staged, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -27,6 +27,17 @@ def write(path: Path, content: bytes | memoryview) -> None:
     except BaseException:
         staged.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Errors say where they happened; those of a full disk do not by themselves."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -38,7 +49,8 @@ def settle(folder: Path) -> None:
     """Put the names of what was written into a folder on disk too."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with _naming(folder):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -59,7 +59,7 @@ def sweep(
       store then holds the product of the longer axes, in the order in which values came.
     - `devices`: how many local devices, or which; default all. `client`: a Dask client, whose workers compute instead.
     - `budget`: bytes that chunks in work may take on one device, by the compiler's own account.
-    - `chunk`: most cells in a chunk, of which every device has one in work; default a 64th of all, within 1,024 to
+    - `chunk`: most cells in a chunk, of which every device has one in work; default a 64th of all, within 256 to
       65,536 and the budget. A store keeps to the chunks it began with. Say less where a cell takes long: a kill loses
       what is in work.
     - `lanes`: how many cells of a chunk advance together; default all. Where some cells need many more steps than

@@ -75,8 +75,8 @@ def test_the_faults_of_cells_and_functions_come_back(client, tmp_path):
 
 def test_the_command_takes_a_scheduler(client, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "own.py").write_text("def half(x):\n    return x / 2\n")
-    words = ["sweep", "function", "own:half", "--axis", "x=0:1:5000", "--out", str(tmp_path / "run.zarr")]
+    (tmp_path / "halves.py").write_text("def half(x):\n    return x / 2\n")
+    words = ["sweep", "function", "halves:half", "--axis", "x=0:1:5000", "--out", str(tmp_path / "run.zarr")]
     assert main([*words, "--scheduler", client.scheduler.address]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "5,000 cells, 5,000 of them new"
     ds = gs.sweeps.open_store(tmp_path / "run.zarr")

@@ -46,7 +46,7 @@ def test_blocks_cover_what_is_not_done_once(sizes, cells, random):
 
 
 def test_default_blocks_are_a_64th_within_limits():
-    assert [cells_per_block([n]) for n in (1, 10**5, 10**6, 10**8)] == [1024, 1562, 15625, 65536]
+    assert [cells_per_block([n]) for n in (1, 10**5, 10**6, 10**8)] == [256, 1562, 15625, 65536]
 
 
 def test_a_dictionary_is_a_product_in_its_order():
