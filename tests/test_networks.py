@@ -91,7 +91,7 @@ def test_equal_networks_share_compiled_kernels():
         ({"depth": True}, "depth must be an integer"),
         ({"depth": 2, "width": 0}, "width must be an integer"),
         ({"depth": 2, "outputs": 0}, "outputs must be an integer"),
-        ({"depth": 2, "activation": "relu"}, r"activation must be Relu\(\) or Erf\(\), got 'relu'"),
+        ({"depth": 2, "activation": "relu"}, r"activation must be Relu\(\), Erf\(\) or another Activation, got 'relu'"),
         ({"depth": 2, "w_std": 0.0}, "w_std must be finite and > 0, got 0.0"),
         ({"depth": 2, "w_std": float("nan")}, "w_std must be finite"),
         ({"depth": 2, "b_std": -1.0}, "b_std must be finite and >= 0, got -1.0"),

@@ -111,8 +111,9 @@ def _check_pair(x1: Array, x2: Array) -> None:
         if 0 in x.shape:
             raise ValueError(f"{name} must have at least one row and column, got shape {x.shape}")
     if x2.shape[1:] != x1.shape[1:]:
-        given = ("columns", x1.shape[1], x2.shape[1]) if x1.ndim == x2.ndim == 2 else ("shape", x1.shape, x2.shape)
-        raise ValueError(f"x2 must have {given[1]} {given[0]} like x1, got {given[2]}")
+        if x1.ndim == x2.ndim == 2:
+            raise ValueError(f"x2 must have {x1.shape[1]} columns like x1, got {x2.shape[1]}")
+        raise ValueError(f"x2 must have examples of shape {x1.shape[1:]} like x1, got {x2.shape[1:]}")
     if x2.dtype != x1.dtype:
         raise ValueError(f"x2 must be {x1.dtype} like x1, got {x2.dtype}")
 

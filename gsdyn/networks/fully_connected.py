@@ -1,20 +1,17 @@
-"""Networks as init, apply and kernel: a finite net to train, and the same net infinitely wide."""
+"""Fully connected networks as init, apply and kernel: a finite net to train, and the same net infinitely wide."""
 
 from __future__ import annotations
 
-import abc
 import dataclasses
 import math
 import numbers
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from gsdyn import _checks
-from gsdyn.kernels import _neural_tangents, _relu
+from gsdyn.networks.activations import Activation, Relu
 
 
 class Layer(NamedTuple):
@@ -22,86 +19,6 @@ class Layer(NamedTuple):
 
     weight: Float[Array, "fan_in fan_out"]
     bias: Float[Array, " fan_out"] | None
-
-
-class Activation(abc.ABC):
-    """A nonlinearity that knows the NTK of a fully connected network made with it."""
-
-    w_std: float
-    """The weight scale that keeps the mean square of a pre-activation of unit variance."""
-
-    @abc.abstractmethod
-    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """The nonlinearity, elementwise."""
-
-    @abc.abstractmethod
-    def kernel(
-        self,
-        net: FullyConnected,
-        x1: Float[Array, "n1 d"],
-        x2: Float[Array, "n2 d"],
-        same: Bool[Array, "n1 n2"] | None,
-    ) -> Float[Array, "n1 n2"]:
-        """The infinite-width NTK of `net`; see `FullyConnected.kernel`."""
-
-    def check(self, net: FullyConnected, name: str, x: Float[Array, "n d"]) -> Float[Array, "n d"]:
-        """`x`, whose kernel must keep at least half its digits; by default any kernel does."""
-        return x
-
-
-@dataclasses.dataclass(frozen=True)
-class Relu(Activation):
-    """`max(x, 0)`; its kernel by gsdyn's own recursion, right to rounding on the diagonal too."""
-
-    w_std = math.sqrt(2)
-
-    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        return jax.nn.relu(x)
-
-    def kernel(
-        self,
-        net: FullyConnected,
-        x1: Float[Array, "n1 d"],
-        x2: Float[Array, "n2 d"],
-        same: Bool[Array, "n1 n2"] | None,
-    ) -> Float[Array, "n1 n2"]:
-        return _relu.relu_ntk(x1, x2, same, depth=net.depth, w_std=net.weight_scale, b_std=net.bias_scale)
-
-
-@dataclasses.dataclass(frozen=True)
-class Erf(Activation):
-    """`erf(x)`; its kernel by neural-tangents, to a relative error of about `eps Sigma`.
-
-    That grows with the variance `Sigma` of a pre-activation (7e-12 for inputs near 100), and turns
-    to infinities where `Sigma` passes `1/eps`; variances above `1/sqrt(eps)` are refused.
-    """
-
-    w_std = 1 / math.sqrt(2 / math.pi * math.asin(2 / 3))
-
-    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        return jax.lax.erf(x)
-
-    def kernel(
-        self,
-        net: FullyConnected,
-        x1: Float[Array, "n1 d"],
-        x2: Float[Array, "n2 d"],
-        same: Bool[Array, "n1 n2"] | None,
-    ) -> Float[Array, "n1 n2"]:
-        stax = _neural_tangents.load().stax
-        dense = stax.Dense(1, W_std=net.weight_scale, b_std=net.bias_scale)
-        _, _, kernel = stax.serial(*[dense, stax.Erf()] * (net.depth - 1), dense)
-        return kernel(x1, x2, "ntk").astype(x1.dtype)  # it computes in the default dtype
-
-    def check(self, net: FullyConnected, name: str, x: Float[Array, "n d"]) -> Float[Array, "n d"]:
-        w, b = net.weight_scale, net.bias_scale
-        limit = 1 / math.sqrt(jnp.finfo(jnp.result_type(float)).eps)
-        largest = w * w + b * b  # variance after a hidden layer, whose outputs are at most 1
-        if largest > limit:
-            raise ValueError(f"w_std^2 + b_std^2 must be <= {limit:.3g} for an erf kernel, got {largest:.3g}")
-        bound = math.sqrt(limit - b * b) / w
-        allowed = f"at most {bound:.3g} in size for an erf kernel"
-        return _checks.require(name, x, allowed, lambda v: abs(v) <= bound)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +38,8 @@ class FullyConnected:
 
     - `depth`: dense layers, at least 1 (a linear model); `depth - 1` of them are hidden.
     - `width`: neurons in each hidden layer.
-    - `activation`: `Relu()` or `Erf()`.
+    - `activation`: `Relu()` or `Erf()`, whose kernels are right to rounding everywhere, or another of
+      `gsdyn.networks`, whose kernels are neural-tangents'.
     - `w_std`: the weight scale `w` > 0; by default the activation's, which keeps the norm of a unit
       signal (the `gamma` of P21-Eq1): sqrt(2) for ReLU, 1.467 for erf.
     - `b_std`: the bias scale `b` >= 0; with 0 there are no bias parameters.
@@ -132,7 +50,7 @@ class FullyConnected:
 
     depth: int
     width: int = 512
-    activation: Activation = Relu()
+    activation: Activation = dataclasses.field(default_factory=Relu)
     w_std: float | None = None
     b_std: float = 0.0
     outputs: int | None = None
@@ -143,7 +61,7 @@ class FullyConnected:
         if self.outputs is not None:
             _check_count("outputs", self.outputs)
         if not isinstance(self.activation, Activation):
-            raise ValueError(f"activation must be Relu() or Erf(), got {self.activation!r}")
+            raise ValueError(f"activation must be Relu(), Erf() or another Activation, got {self.activation!r}")
         if not 0 < self.weight_scale < math.inf:
             raise ValueError(f"w_std must be finite and > 0, got {self.w_std}")
         if not 0 <= self.bias_scale < math.inf:
@@ -184,7 +102,7 @@ class FullyConnected:
         """`x`, the argument called `name`, for which `kernel` must be able to answer."""
         if x.ndim != 2:
             raise ValueError(f"{name} must have 2 dimensions, got shape {x.shape}")
-        return self.activation.check(self, name, x)
+        return x
 
     def kernel(
         self,
@@ -196,7 +114,7 @@ class FullyConnected:
 
         `same` marks the pairs known to be one example twice.
         """
-        return self.activation.kernel(self, x1, x2, same)
+        return self.activation.kernel(x1, x2, same, depth=self.depth, w_std=self.weight_scale, b_std=self.bias_scale)
 
 
 def _check_count(name: str, value: object) -> None:

@@ -1,0 +1,103 @@
+"""The infinite-width NTK of a fully connected erf network, right at any scale of inputs and weights.
+
+The kernels of erf are angles. With variances `q`, `q'` and covariance `s` of two pre-activations,
+`E[erf(u) erf(u')]` is `(2/pi) phi` with `sin phi = 2 s/sqrt((1 + 2q)(1 + 2q'))`. Large variances bring `phi` near a
+right angle, where its sine keeps no digits. So this recursion carries `t = 1 - s^2/(q q')`, from an exact 0 for an
+example with itself, and takes cosines and differences of angles from sums of positive terms.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from gsdyn.kernels._relu import _ARCCOS_32, _ARCCOS_64, _correlation, _norm, _outer, _polynomial, _unit, _with_bias
+
+
+class _Signal(NamedTuple):
+    """What a layer passes on: `Theta`, the correlation, `t = 1 - c^2`, and the variances."""
+
+    theta: Float[Array, "n1 n2"]
+    c: Float[Array, "n1 n2"]
+    t: Float[Array, "n1 n2"]
+    q1: Float[Array, " n1"]
+    q2: Float[Array, " n2"]
+
+
+def erf_ntk(
+    x1: Float[Array, "n1 d"],
+    x2: Float[Array, "n2 d"],
+    same: Bool[Array, "n1 n2"] | None,
+    *,
+    depth: int,
+    w_std: float,
+    b_std: float,
+) -> Float[Array, "n1 n2"]:
+    """NTK of `depth` dense layers with erf between; `same` marks an example paired with itself.
+
+    With `a = 1/(1 + 2q)`, `Q = 1 - a`, likewise `a'`, `Q'`, and `phi` the angle above, the next layer has
+
+        Sigma <- (2 w^2/pi) phi + b^2
+        Theta <- Sigma + (4 w^2/pi) sqrt(a a')/cos(phi) Theta,     cos^2 phi = a + a' Q + Q Q' t
+
+    from `Theta = Sigma = w^2 x.x'/d + b^2`.
+
+    Reference: Williams, Computing with infinite networks (1997).
+    """
+    v1, v2 = (_with_bias(x, w_std, b_std) for x in (x1, x2))
+    norm1, norm2 = _norm(v1), _norm(v2)
+    c, r = _correlation(_unit(v1, norm1), _unit(v2, norm2), same)
+    signal = _Signal(_outer(norm1, norm2) * c, c, r * (2 - r), norm1 * norm1, norm2 * norm2)
+    if depth == 1:
+        return signal.theta
+
+    def step(signal: _Signal, _: None) -> tuple[_Signal, None]:
+        return _layer(signal, 2 * w_std**2 / math.pi, b_std**2), None
+
+    return jax.lax.scan(step, signal, None, length=depth - 1)[0].theta
+
+
+def _layer(signal: _Signal, gain: float, bias: float) -> _Signal:
+    """Through one erf and the dense layer after it."""
+    a1, a2 = 1 / (1 + 2 * signal.q1), 1 / (1 + 2 * signal.q2)
+    s1, s2 = 2 * signal.q1 * a1, 2 * signal.q2 * a2  # sines of the angles of both examples with themselves
+    k1, k2 = jnp.sqrt(a1 * (1 + s1)), jnp.sqrt(a2 * (1 + s2))  # and their cosines
+    own1, own2 = _angle(s1, k1), _angle(s2, k2)
+    product = _outer(s1, s2)
+    sine = jnp.sqrt(jnp.maximum(product, jnp.finfo(product.dtype).tiny)) * jnp.abs(signal.c)
+    cosine = jnp.sqrt(a1[:, None] + _outer(s1, a2) + product * signal.t)
+    phi = _angle(sine, cosine)
+    acute = signal.c >= 0
+    sigma = gain * jnp.where(acute, phi, -phi) + bias
+    theta = sigma + 2 * gain * _outer(jnp.sqrt(a1), jnp.sqrt(a2)) / cosine * signal.theta
+    q1, q2 = gain * own1 + bias, gain * own2 + bias
+    # phi_1 - phi and phi_2 - phi: sin(phi_1 - phi) has the numerator s_1 (s_1 - s_2 + s_2 t)
+    apart = 2 * (signal.q1[:, None] - signal.q2[None, :]) * _outer(a1, a2)
+    d1 = _difference(s1[:, None] * (apart + s2[None, :] * signal.t), s1[:, None], k1[:, None], sine, cosine)
+    d2 = _difference(s2[None, :] * (-apart + s1[:, None] * signal.t), s2[None, :], k2[None, :], sine, cosine)
+    # q q' - Sigma^2, in which only the signs of d_1 and d_2 can differ
+    spread = jnp.where(acute, d1 + d2, own1[:, None] + own2[None, :] + 2 * phi)
+    rest = gain * (gain * (phi * (d1 + d2) + d1 * d2) + bias * spread)
+    total = _outer(q1, q2)
+    safe = jnp.where(total > 0, total, 1.0)
+    return _Signal(theta, sigma / jnp.sqrt(safe), jnp.clip(rest / safe, 0.0, 1.0), q1, q2)
+
+
+def _difference(numerator: Array, s: Array, k: Array, sine: Array, cosine: Array) -> Array:
+    """The angle of sine `s` and cosine `k` minus that of `sine` and `cosine`, both in the first quadrant."""
+    below = s * cosine + k * sine
+    up = numerator / jnp.where(below > 0, below, 1.0)
+    size = _angle(jnp.abs(up), s * sine + k * cosine)
+    return jnp.where(up < 0, -size, size)
+
+
+def _angle(sine: Array, cosine: Array) -> Array:
+    """The angle of the first quadrant with this sine and cosine, each right to rounding."""
+    small, big = jnp.minimum(sine, cosine), jnp.maximum(sine, cosine)
+    table = _ARCCOS_64 if sine.dtype == jnp.float64 else _ARCCOS_32
+    angle = small / jnp.sqrt(1 + big) * _polynomial(table, small * small / (1 + big))
+    return jnp.where(sine < cosine, angle, math.pi / 2 - angle)
