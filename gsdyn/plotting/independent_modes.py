@@ -60,6 +60,7 @@ def _errors(axes: Axes, dataset: xr.Dataset) -> None:
                       textcoords="offset points", ha="right", va="bottom" if i else "top", fontsize=6.5,
                       color=style.COLOURS[i])  # fmt: skip
     axes.loglog()
+    axes.margins(y=0.12)
     axes.set_xlim(left=rates[-1] / 3)
     axes.axhline(0.01, color="0.6", linewidth=0.6, zorder=0)
     # two lines: beside each other, four panels have no room for one
