@@ -64,16 +64,20 @@ def test_mode_times_are_those_of_the_integral(capsys):
 
 
 def test_a_sweep_goes_on_is_extended_and_is_not_mixed(capsys):
-    assert run(*MODE) == 0
-    assert run(*MODE) == 0
-    assert run(*MODE, "--u0", "0.1,0.2") == 2
-    assert run(*MODE, "--u0", "0.2", "--extend") == 0
-    assert run(*MODE, "--loss", "hinge", "--u0", "0.1,0.2") == 2
+    Path("plain.py").write_text("def twice(x, y):\n    return 2 * x + y\n\ndef thrice(x, y):\n    return 3 * x + y\n")
+    words = ["sweep", "function", "plain:twice", "--axis", "x=1,2,3", "--out", "run.zarr", "--axis"]
+    assert run(*words, "y=0,1") == 0
+    assert run(*words, "y=0,1") == 0
+    assert run(*words, "y=0,1,2") == 2
+    assert run(*words, "y=2,3", "--extend") == 0
+    assert run("sweep", "function", "plain:thrice", *words[3:], "y=0,1,2,3") == 2
     captured = capsys.readouterr()
     assert captured.out.splitlines()[::2] == [f"{n} cells, {m} of them new" for n, m in ((6, 6), (6, 0), (12, 6))]
     errors = [line for line in captured.err.splitlines() if line.startswith("gsdyn: error: ")]
-    assert "other values along u0; extend it" in errors[0]
+    assert "other values along y; extend it" in errors[0]
     assert "another function" in errors[1]
+    ds = open_store("run.zarr")
+    assert (ds["twice"] == 2 * ds["x"] + ds["y"]).all()
 
 
 def test_random_cells(capsys):
@@ -153,11 +157,13 @@ def test_scripts_are_the_commands(name, monkeypatch, capsys):
 
 
 def test_a_bad_cell_is_one_line_to_the_very_end():
-    words = ["-c", "import sys; from gsdyn.cli import main; sys.exit(main())", "sweep", "mode-time", "--depth", "1"]
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=120)
+    Path("own.py").write_text("import gsdyn as gs\ndef mine(lam):\n    return gs.WeightDecay(lam).lam\n")
+    words = ["-c", "import sys; from gsdyn.cli import main; sys.exit(main())", "sweep", "function", "own:mine"]
+    done = subprocess.run([sys.executable, *words, "--axis", "lam=-1,1"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1, done.stderr
-    assert "depth must be finite and >= 2, in a cell with norm in" in done.stderr
+    assert "lam must be finite and > 0, in a cell with lam in [-1, 1]" in done.stderr
+    assert not Path("results", "sweep_function.zarr").exists()
 
 
 def test_ctrl_c_keeps_what_is_done():
