@@ -1,68 +1,17 @@
-"""`gsdyn reproduce NAME`: the experiments of the second paper, their figures and data."""
+"""`gsdyn reproduce NAME`: the experiments of the papers, their figures and data. Those of C18 are defined here."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tyro.extras import SubcommandApp
 
-from gsdyn.cli._console import progress, use_float64
+from gsdyn.cli import reproduce_p21 as p21
+from gsdyn.cli._reproduction import Reproduction
 
 if TYPE_CHECKING:
     import xarray as xr
-
-FORMATS = (".png", ".svg")
-
-
-@dataclasses.dataclass(frozen=True)
-class Reproduction:
-    """What every experiment here shares: it computes a dataset or two, and draws a figure of each."""
-
-    experiments: ClassVar[tuple[str, ...]]
-    """Modules of `gsdyn.experiments` and of `gsdyn.plotting`, whose functions have their names."""
-
-    figures: Path = Path("figures")
-    """Folder for the figures."""
-    results: Path = Path("results")
-    """Folder for the data, one Zarr store per experiment."""
-
-    def settings(self, name: str) -> dict[str, Any]:
-        """The arguments of one experiment."""
-        raise NotImplementedError
-
-    def tell(self, datasets: dict[str, xr.Dataset]) -> list[str]:
-        """What the numbers say, in a few lines."""
-        raise NotImplementedError
-
-    def run(self) -> int:
-        use_float64()
-        from gsdyn.experiments import Outputs, provenance, save_dataset
-        from gsdyn.plotting import save
-
-        datasets = {}
-        with Outputs() as outputs, progress() as report:
-            for name in self.experiments:
-                settings = self.settings(name)
-                dataset = _function(f"gsdyn.experiments.{name}", name)(**settings, progress=report)
-                dataset.attrs.update(provenance(settings))
-                save_dataset(dataset, outputs.path(self.results / f"{name}.zarr"))
-                figure = _function(f"gsdyn.plotting.{name}", f"draw_{name}")(dataset)
-                for suffix in FORMATS:
-                    save(figure, outputs.path(self.figures / f"{name}{suffix}"))
-                datasets[name] = dataset
-        for line in self.tell(datasets):
-            print(line)
-        for path in outputs.targets:
-            print(path)
-        return 0
-
-
-def _function(module: str, name: str) -> Callable[..., Any]:
-    return getattr(importlib.import_module(module), name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,3 +178,9 @@ reproduce.command(name="depth")(Depth)
 reproduce.command(name="hinge")(HingeLoss)
 reproduce.command(name="independent-modes")(IndependentModes)
 reproduce.command(name="rare-feature")(RareFeature)
+reproduce.command(name="moons")(p21.Moons)
+reproduce.command(name="moons-responses")(p21.MoonsResponses)
+reproduce.command(name="moons-regularisers")(p21.MoonsRegularisers)
+reproduce.command(name="theory-in-one-figure")(p21.TheoryInOneFigure)
+reproduce.command(name="legendre")(p21.Legendre)
+reproduce.command(name="width")(p21.Width)

@@ -18,6 +18,7 @@ from jaxtyping import Array
 from gsdyn import _checks
 from gsdyn.data import moons
 from gsdyn.experiments import _moon_nets as nets
+from gsdyn.experiments._kept import kept
 from gsdyn.experiments._progress import Progress
 from gsdyn.penalties import Mixed, SpectralDecoupling, WeightDecay
 from gsdyn.training import BinaryObjective, Checkpoint, Keyed, Penalised, input_margin, train
@@ -63,6 +64,11 @@ class Variant:
     normalise: bool = False
     optimizer: Callable[[], optax.GradientTransformation] = momentum
 
+    @property
+    def costly(self) -> bool:
+        """Whether a run takes many times as long as a usual one."""
+        return self.longer > 1 or len(self.sizes) > 3
+
     def data(self, seed: int) -> tuple[Array, Array]:
         """Inputs and labels."""
         x, y = moons(EXAMPLES, margin=self.margin, seed=seed, rotation=self.rotation)
@@ -90,6 +96,11 @@ class Variant:
         return WeightDecay(decay) if decay else None
 
 
+def file_name(variant: Variant, seed: int) -> str:
+    """What the files of a run are called."""
+    return f"{variant.name.replace(' ', '-')}-{seed}"
+
+
 class Trained(NamedTuple):
     """What `observe` saw of one run at every recorded step, and the network at the last."""
 
@@ -109,7 +120,7 @@ def trained(
     if isinstance(objective, Penalised):
         data = objective.columns(*data)
     batches, key = (Keyed(), jax.random.key(seed + 1_000_000)) if variant.dropout else (None, None)
-    path = None if runs is None else runs / f"{variant.name.replace(' ', '-')}-{seed}.npz"
+    path = None if runs is None else runs / f"{file_name(variant, seed)}.npz"
     run = train(
         variant.start(seed),
         objective,
@@ -125,17 +136,22 @@ def trained(
 
 
 def each_run(
-    stage: str, variants: Sequence[Variant], seeds: int, progress: Progress, one: Callable[[Variant, int], Any]
+    stage: str,
+    variants: Sequence[Variant],
+    seeds: int,
+    progress: Progress,
+    one: Callable[[Variant, int], Any],
+    costly_seeds: int | None = None,
 ) -> list[list[Any]]:
-    """`one(variant, seed)` for all of them, seed by seed in the outer loop: what is done first covers all variants."""
+    """`one(variant, seed)` for all of them, the quick ones first; None for costly variants beyond `costly_seeds`."""
+    limit = seeds if costly_seeds is None else min(seeds, costly_seeds)
+    cells = [(i, s) for s in range(seeds) for i, v in enumerate(variants) if s < limit or not v.costly]
     done: dict[tuple[int, int], Any] = {}
-    total = seeds * len(variants)
-    for seed in range(seeds):
-        for i, variant in enumerate(variants):
-            progress(stage, len(done), total)
-            done[i, seed] = one(variant, seed)
-    progress(stage, total, total)
-    return [[done[i, seed] for seed in range(seeds)] for i in range(len(variants))]
+    for i, seed in sorted(cells, key=lambda cell: (variants[cell[0]].costly, cell[1])):
+        progress(stage, len(done), len(cells))
+        done[i, seed] = one(variants[i], seed)
+    progress(stage, len(cells), len(cells))
+    return [[done.get((i, seed)) for seed in range(seeds)] for i in range(len(variants))]
 
 
 class Judged(NamedTuple):
@@ -144,17 +160,23 @@ class Judged(NamedTuple):
 
     grid: np.ndarray
     margin: np.ndarray
-    accuracy: float
-    loss: float
+    accuracy: np.ndarray
+    loss: np.ndarray
 
 
-def judged(variant: Variant, seed: int, params: Any) -> Judged:
-    """How a network of `variant` does on its training data."""
-    x, y = variant.data(seed)
-    layers = nets.plain(params, x)
-    margin = input_margin(nets.logits, layers, x, y).margin
-    grid, accuracy, loss = _looks(layers, x, y)
-    return Judged(np.asarray(grid), np.asarray(margin), float(accuracy), float(loss))
+def judged(variant: Variant, seed: int, step: int, params: Any, runs: Path | None) -> Judged:
+    """How a network of `variant` does on its training data after `step` steps; kept in the folder `runs`."""
+
+    def compute() -> dict[str, np.ndarray]:
+        x, y = variant.data(seed)
+        layers = nets.plain(params, x)
+        margin = input_margin(nets.logits, layers, x, y).margin
+        grid, accuracy, loss = _looks(layers, x, y)
+        found = {"grid": grid, "margin": margin, "accuracy": accuracy, "loss": loss}
+        return {name: np.asarray(value) for name, value in found.items()}
+
+    path = None if runs is None else runs / f"{file_name(variant, seed)}-judged-{step}.npz"
+    return Judged(**kept(path, {"variant": variant.name, "seed": seed, "step": step}, compute))
 
 
 @eqx.filter_jit

@@ -37,6 +37,7 @@ NAMES = {
     "least_margin": "least margin in input space",
     "accuracy": "accuracy on the training data",
     "loss": "mean cross-entropy on the training data",
+    "runs": "number of networks trained",
     "input": "inputs of the first seed",
     "label": "labels of the first seed",
 }
@@ -61,7 +62,8 @@ def moons(
 
     def one(variant: Variant, seed: int) -> list[Judged]:
         run = trained(variant, seed, at, _weights, folder)
-        return [judged(variant, seed, jax.tree.map(lambda part, i=i: part[i], run.observed)) for i in range(len(at))]
+        networks = (jax.tree.map(lambda part, i=i: part[i], run.observed) for i in range(len(at)))
+        return [judged(variant, seed, step, params, folder) for step, params in zip(at, networks, strict=True)]
 
     return boundaries(VARIANTS, at, each_run("moons", VARIANTS, seeds, progress, one), "Two moons")
 
@@ -70,25 +72,30 @@ def _weights(params):
     return params
 
 
-def boundaries(variants: tuple[Variant, ...], at: list[int], results: list[list[list[Judged]]], title: str):
-    """The dataset of judged networks (variant, seed, step)."""
-    grid = np.array([[[judged.grid for judged in run] for run in runs] for runs in results])
-    margin = np.array([[[judged.margin for judged in run] for run in runs] for runs in results]).swapaxes(1, 2)
-    over = ("variant", "step", "seed")
+def boundaries(
+    variants: tuple[Variant, ...], at: list[int], results: list[list[list[Judged] | None]], title: str
+) -> xr.Dataset:
+    """The dataset of judged networks (variant, seed, step), NaN where there is None."""
+    first = next(run for run in results[0] if run is not None)
+    missing = [Judged(*(np.full_like(part, np.nan) for part in judged)) for judged in first]
+    known = [[missing if run is None else run for run in runs] for runs in results]
+
+    def gather(name: str) -> np.ndarray:
+        """One of the judgements, (variant, step, seed, ...)."""
+        return np.array([[[getattr(judged, name) for judged in run] for run in runs] for runs in known]).swapaxes(1, 2)
+
+    grid, margin = gather("grid"), gather("margin")
+    over, plane = ("variant", "step", "seed"), ("variant", "step", "first", "second")
     dataset = xr.Dataset(
         {
-            "logit": (("variant", "step", "first", "second"), grid.mean(axis=1)),
-            "logit_spread": (("variant", "step", "first", "second"), grid.std(axis=1)),
+            "logit": (plane, np.nanmean(grid, axis=2)),
+            "logit_spread": (plane, np.nanstd(grid, axis=2)),
             "margin": ((*over, "example"), margin),
             "mean_margin": (over, margin.mean(axis=-1)),
             "least_margin": (over, margin.min(axis=-1)),
-            **{
-                name: (
-                    over,
-                    np.array([[[getattr(j, name) for j in run] for run in runs] for runs in results]).swapaxes(1, 2),
-                )
-                for name in ("accuracy", "loss")
-            },
+            "accuracy": (over, gather("accuracy")),
+            "loss": (over, gather("loss")),
+            "runs": ("variant", np.array([sum(run is not None for run in runs) for runs in results])),
             "input": (("variant", "example", "coordinate"), np.array([v.data(0)[0] for v in variants])),
             "label": (("variant", "example"), np.array([v.data(0)[1] for v in variants])),
         },

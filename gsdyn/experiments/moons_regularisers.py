@@ -10,6 +10,7 @@ from pathlib import Path
 
 import xarray as xr
 
+from gsdyn import _checks
 from gsdyn.experiments._moon_runs import Judged, Variant, adam, check, each_run, judged, trained
 from gsdyn.experiments._progress import Progress, silent
 from gsdyn.experiments.moons import boundaries
@@ -29,7 +30,12 @@ VARIANTS = (
 
 
 def moons_regularisers(
-    *, seeds: int = 10, steps: int = 10_000, runs: str | Path | None = None, progress: Progress = silent
+    *,
+    seeds: int = 10,
+    costly_seeds: int | None = None,
+    steps: int = 10_000,
+    runs: str | Path | None = None,
+    progress: Progress = silent,
 ) -> xr.Dataset:
     """Decision boundaries and margins in input space of ten ways to train on the separable moons (margin +0.1).
 
@@ -38,17 +44,21 @@ def moons_regularisers(
     normalisation, four hidden layers of 500 instead of one, spectral decoupling 0.003.
 
     - `seeds`: how many; each has its own data and start. `steps`: at least 1.
+    - `costly_seeds`: as many, at least 1, for the longer variant and the deeper one, which take most of the time; None
+      for `seeds`.
     - `runs`: a folder in which every run is kept, so that an interrupted experiment goes on where it was.
 
     Returns the dataset of `moons`, with one `step`, which counts a tenth of those of the longer variant.
     """
     check(seeds, steps)
+    if costly_seeds is not None:
+        _checks.integer("costly_seeds", costly_seeds, 1)
     folder = None if runs is None else Path(runs) / "moons_regularisers"
 
     def one(variant: Variant, seed: int) -> list[Judged]:
-        return [judged(variant, seed, trained(variant, seed, [steps], _nothing, folder).params)]
+        return [judged(variant, seed, steps, trained(variant, seed, [steps], _nothing, folder).params, folder)]
 
-    results = each_run("moons-regularisers", VARIANTS, seeds, progress, one)
+    results = each_run("moons-regularisers", VARIANTS, seeds, progress, one, costly_seeds)
     return boundaries(VARIANTS, [steps], results, "Two moons and regularisers")
 
 
