@@ -51,6 +51,21 @@ def test_fixed_points_solve_their_equation(capsys):
     assert (settings["loss"], settings["penalty"]) == ("cross-entropy", "weight-decay")
 
 
+@pytest.mark.slow
+def test_trajectories_end_where_the_fixed_points_are_and_starvation_has_its_sign():
+    grid = ["--lam", "0.01:1:3", "--delta", "0.1,0.5,0.8", "--s1", "1,5"]
+    assert run("sweep", "trajectory", *grid, "--times", "0:60:4") == 0
+    assert run("sweep", "starvation", *grid) == 0
+    paths, matrices = (open_store(f"results/sweep_{name}.zarr") for name in ("trajectory", "starvation"))
+    assert paths["z"].dims == ("lam", "delta", "s1", "s2", "time", "feature")
+    assert paths["succeeded"].all()
+    np.testing.assert_allclose(paths["z"].sel(time=60), matrices["z"], rtol=1e-6)
+    weaker = 1 - 2 * paths["delta"] ** 2  # the sign law: who starves depends on delta < 1/sqrt(2) and s1 > s2
+    law = -np.sign(weaker * (paths["s1"] - paths["s2"]))
+    found = matrices["starvation"].sel(feature=2, strength_of=1)
+    assert (np.sign(found) == law).all()
+
+
 def test_mode_times_are_those_of_the_integral(capsys):
     assert run(*MODE) == 0
     assert "6 cells, 6 of them new" in capsys.readouterr().out

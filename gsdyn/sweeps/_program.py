@@ -94,7 +94,8 @@ class Traced:
     def identity(self) -> str:
         """A hash of the whole program, its constants among it, and of what compiles and runs it.
 
-        It does not depend on how many devices there are, nor on how `fn` is written.
+        It does not depend on how many devices there are, nor on how `fn` is written. What a Python callback inside it
+        does is not seen.
         """
         text = jax.jit(jaxpr_as_fun(self.closed)).lower(*self.closed.in_avals).as_text()
         made_by = "|".join((version("jax"), version("jaxlib"), jax.default_backend()))

@@ -61,8 +61,10 @@ def merged(path: Path, record: Record, wanted: Sequence[Dimension], extend: bool
     return tuple(_merge(path, variables, dimension, extend) for dimension in wanted)
 
 
-def same_program(path: Path, record: Record, identity: str) -> None:
+def same_program(path: Path, record: Record, lanes: int | None, identity: str) -> None:
     """Raise `ValueError` if the store's results were computed by another program."""
+    if lanes != record.lanes:
+        raise _refused(path, f"it was made with lanes {record.lanes}, not {lanes}", "")
     if identity != record.identity:
         raise _refused(path, "another function, or another version or platform of jax, made it", "choose another out")
 

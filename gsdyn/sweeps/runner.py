@@ -154,7 +154,7 @@ class _Job:
             else:
                 dimensions = _resume.merged(path, record, self.dimensions, extend)
                 plan = self._plan(engine, dimensions, record.block)
-                _resume.same_program(path, record, plan.identity)
+                _resume.same_program(path, record, self.task.lanes, plan.identity)
             variables, values = self._variables(dimensions, plan)
             store = Store(path, variables, [output.name for output in plan.outputs])
             if record is None or _grown(path, dimensions):

@@ -113,7 +113,7 @@ def test_lost_and_torn_chunks_are_done_again(tmp_path, whole):
             lambda: gs.sweep(lambda lam, delta: {**cell(lam, delta), "sum": lam - delta}, GRID, "run"),
             "another function",
         ),
-        (lambda: gs.sweep(cell, GRID, "run", lanes=5), "another function"),
+        (lambda: gs.sweep(cell, GRID, "run", lanes=5), "lanes None, not 5"),
         (lambda: gs.sweep(cell, GRID, "file"), "neither"),
         (lambda: gs.sweep(cell, GRID, "folder"), "neither"),
         (lambda: gs.sweep(cell, GRID, "zarr"), "neither"),
