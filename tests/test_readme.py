@@ -1,5 +1,10 @@
-"""Every snippet and command of the README runs as a reader would run it."""
+"""Every snippet and command of the README runs as a reader would run it.
 
+The long ones wait for `make slow`. Every run still reads all of them: commands are parsed, snippets compiled, and what
+the long commands do is run on smaller grids in test_cli, test_cli_sweep and test_reproduce.
+"""
+
+import operator
 import re
 import shlex
 import subprocess
@@ -9,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+import gsdyn.cli
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -16,6 +23,7 @@ BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 LINES = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines()]
 COMMANDS = [line for line in LINES if line and not line.startswith("make ")]
 MAKE = [line for line in LINES if line.startswith("make ")]
+QUICK = ("gsdyn --help", "gsdyn verify P21")
 
 
 def _run(arguments: list[str], cwd: Path) -> str:
@@ -24,14 +32,37 @@ def _run(arguments: list[str], cwd: Path) -> str:
     return done.stdout
 
 
-def test_snippets_run_one_after_the_other(tmp_path):
+def test_the_first_snippet_runs(tmp_path):
+    out = _run([sys.executable, "-W", "error", "-c", SNIPPETS[0]], tmp_path)
+    assert "0." in out
+
+
+def test_snippets_name_what_there_is():
     assert len(SNIPPETS) == 3
+    for snippet in SNIPPETS:
+        compile(snippet, "README.md", "exec")
+        for name in re.findall(r"\bgs\.([A-Za-z_.]+)", snippet):
+            operator.attrgetter(name)(gsdyn)
+
+
+@pytest.mark.slow
+def test_snippets_run_one_after_the_other(tmp_path):
     check = "\nassert z2.shape == (300, 200) and trajectory.succeeded and slope == slope\n"
     out = _run([sys.executable, "-W", "error", "-c", "\n".join(SNIPPETS) + check], tmp_path)
     assert "0." in out
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [line for line in COMMANDS if not line.endswith("--help")])
+def test_command_is_understood(command):
+    program, *arguments = shlex.split(command)
+    assert program == "gsdyn"
+    assert callable(gsdyn.cli._parse(arguments).run)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(line, marks=[] if line.startswith(QUICK) else [pytest.mark.slow]) for line in COMMANDS],
+)
 def test_command(command, tmp_path):
     program, *arguments = shlex.split(command)
     assert program == "gsdyn"
