@@ -6,7 +6,6 @@ import itertools
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -229,8 +228,9 @@ while share < 1:
     right = (ds["sum"] == ds["lam"] + ds["delta"]) & (ds["root"][..., 2] == np.sqrt(ds["lam"] * 3))
     assert right.where(done, True).all()
     share = float(done.mean())
+    if share not in seen:
+        print(share, flush=True)
     seen.add(share)
-print(len(seen))
 """
 
 
@@ -240,9 +240,17 @@ def test_reading_while_it_runs_is_safe(tmp_path, whole):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reader:
         assert reader.stdout is not None
         assert reader.stdout.readline() == "ready\n"
+        stops = [0.2, 0.4, 0.6, 0.8]
+
+        def wait_for_reader(stage, done, total):
+            if stops and done / total >= stops[0]:
+                stops.pop(0)
+                assert 0 <= float(reader.stdout.readline()) < 1
+
         lams = np.geomspace(1e-3, 10, 100)
-        gs.sweep(cell, {"lam": lams, "delta": DELTA}, out, chunk=9, progress=lambda *_: time.sleep(0.01))
-        assert int(reader.communicate(timeout=60)[0]) > 2
+        gs.sweep(cell, {"lam": lams, "delta": DELTA}, out, chunk=9, progress=wait_for_reader)
+        assert not stops
+        assert reader.communicate(timeout=60)[0].endswith("1.0\n")
         assert reader.returncode == 0
 
 
