@@ -7,9 +7,10 @@ import pytest
 from _mode_oracles import integrate, pull
 
 from gsdyn.modes import Competition, Mode, Winner
+from gsdyn.modes.competition import _death
 
-# the wrong direction dies; the right one dies, against the paper; nobody moves
-A0, B0, Z0 = np.array([0.3, 0.1, 0.3]), np.array([0.2, 1.0, 0.3]), np.array([0.1, 0.1, 0.0])
+# the wrong direction dies; the right one dies, against the paper
+A0, B0, Z0 = np.array([0.3, 0.1]), np.array([0.2, 1.0]), np.array([0.1, 0.1])
 RATE = 0.5
 T = np.linspace(0, 12, 7)
 
@@ -28,7 +29,7 @@ def field(state):
 def test_the_system(competition):
     path = competition.integrate(T)
     found = np.stack([path.a, path.b, path.z], axis=2)
-    for k in range(3):
+    for k in range(2):
         states = integrate(field, [A0[k], B0[k], Z0[k]], T, max_step=0.02, rtol=1e-10)
         np.testing.assert_allclose(found[k], states, atol=2e-8)
     first, second = path.logits
@@ -39,15 +40,25 @@ def test_the_system(competition):
 
 def test_the_paper_is_wrong_that_the_second_direction_always_dies(competition):
     # "a increasing, b decreasing until it reaches 0", from a0, b0, z0 > 0: z turns negative first
-    assert [Winner(int(w)) for w in competition.winner] == [Winner.FIRST, Winner.SECOND, Winner.NEITHER]
+    assert [Winner(int(w)) for w in competition.winner] == [Winner.FIRST, Winner.SECOND]
     a, b, _ = competition.death_state
     assert float(a[1]) == 0
     assert float(b[1]) > B0[1]
 
 
+def test_nobody_wins_a_neuron_at_rest():
+    # a path without a stop takes all its steps: once, and beside one that stops
+    rest = Competition(np.array([0.3, 0.3]), np.array([0.3, 0.2]), np.array([0.0, 0.1]), RATE)
+    winner, time, (a, b, z) = _death(rest)
+    assert [Winner(int(w)) for w in winner] == [Winner.NEITHER, Winner.FIRST]
+    assert float(time[0]) == np.inf
+    assert np.isfinite(time[1])
+    np.testing.assert_allclose((a[0], b[0], z[0]), (0.3, 0.3, 0), rtol=1e-15)
+    np.testing.assert_allclose(a**2 + b**2 - z**2, rest.invariant, rtol=1e-9)
+
+
 def test_death(competition):
     time = np.asarray(competition.death_time)
-    assert time[2] == np.inf
     a, b, z = competition.death_state
     np.testing.assert_allclose(a**2 + b**2 - z**2, competition.invariant, rtol=1e-9)
     for k, dead in ((0, 1), (1, 0)):
@@ -66,12 +77,12 @@ def test_after_the_death_the_first_class_is_a_single_mode(competition):
 
 
 def test_the_stall(competition):
-    t = competition.time_to_confidence(np.full(3, 0.9))
-    np.testing.assert_array_equal(np.isfinite(t), [True, False, False])
+    t = competition.time_to_confidence(np.full(2, 0.9))
+    np.testing.assert_array_equal(np.isfinite(t), [True, False])
     _, reached = integrate(field, [A0[0], B0[0], Z0[0]], [1.0, float(t[0])], max_step=0.02)
     assert 1 - pull(reached[0] * reached[2]) == pytest.approx(0.9, abs=1e-9)
-    delay = competition.delay(np.full(3, 0.9))
-    alone = Mode(1.0, rate=RATE, y0=np.full(3, A0[0]), z0=Z0[0]).time_to_confidence(0.9)
+    delay = competition.delay(np.full(2, 0.9))
+    alone = Mode(1.0, rate=RATE, y0=np.full(2, A0[0]), z0=Z0[0]).time_to_confidence(0.9)
     assert float(delay[0]) == pytest.approx(float(t[0] - alone[0]), rel=1e-9)
     assert float(delay[0]) > 0
 
