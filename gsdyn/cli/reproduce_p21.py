@@ -140,6 +140,8 @@ class Width(Reproduction):
 
     seeds: int = 3
     """How many networks of every width."""
+    digits_widest: int = 8192
+    """The largest width on the digits, whose widest networks take most of the time."""
     lam: float = 1.0
     """Weight decay to the weights at the start."""
     quick: bool = False
@@ -148,7 +150,7 @@ class Width(Reproduction):
     def settings(self, name: str) -> dict[str, Any]:
         if self.quick:
             return {"seeds": 2, "lam": self.lam, "problems": ("moons",), "widths": (64, 128, 256, 512, 1024)}
-        return {"seeds": self.seeds, "lam": self.lam}
+        return {"seeds": self.seeds, "lam": self.lam, "digits_widest": self.digits_widest}
 
     def places(self, name: str) -> dict[str, Any]:
         return {"runs": self.results / "runs"}
@@ -159,7 +161,7 @@ class Width(Reproduction):
         for problem in ds["problem"].values:
             for prediction in ds["prediction"].values:
                 part = ds.sel({"problem": problem, "prediction": prediction})
-                widest = part.isel(width=-1)
+                widest = part.dropna("width", subset=["path_error"]).isel(width=-1)
                 errors = ", ".join(f"{float(e):.1%}" for e in widest["feature_error"].mean("seed"))
                 lines.append(
                     f"{problem}, NTK {prediction}: width {int(widest['width'])}, path within "
@@ -167,7 +169,7 @@ class Width(Reproduction):
                     f"{float(part['exponent']):.3f} "
                     f"[{float(part['exponent_low']):.3f}, {float(part['exponent_high']):.3f}]"
                 )
-            widest = ds.sel({"problem": problem}).isel(width=-1)
+            widest = ds.sel({"problem": problem}).dropna("width", subset=["end_error"]).isel(width=-1)
             lines.append(
                 f"{problem}: fixed point within {float(widest['end_error'].max()):.2%}, changes where one feature is "
                 f"stronger within {float(widest['change_error'].max()):.2%}"

@@ -25,7 +25,7 @@ def kept(
     words = json.dumps(dict(settings), sort_keys=True)
     if path.exists():
         try:
-            with np.load(path) as stored:
+            with path.open("rb") as file, np.load(file) as stored:
                 found = {name: stored[name] for name in stored.files}
             told = str(found.pop("settings"))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

@@ -20,7 +20,7 @@ def draw_width(dataset: xr.Dataset) -> Figure:
         grid = figure.subplots(2, 3)
         shown = [grid[0, 0], grid[0, 1]][: len(problems)]
         for i, name in enumerate(problems[:2]):
-            _paths(shown[i], dataset.sel({"problem": name}))
+            _paths(shown[i], _known(dataset.sel({"problem": name})))
             style.letter(shown[i], i, name)
         for axes in (grid[0, 0], grid[0, 1])[len(problems) :]:
             axes.set_axis_off()
@@ -33,6 +33,11 @@ def draw_width(dataset: xr.Dataset) -> Figure:
         _rates(grid[1, 2], dataset)
         style.letter(grid[1, 2], 5, f"large steps, width {int(dataset.attrs['rate_width']):,}")
     return figure
+
+
+def _known(part: xr.Dataset) -> xr.Dataset:
+    """Without the widths that were not trained."""
+    return part.dropna("width", subset=["end_error"])
 
 
 def _paths(axes: Axes, part: xr.Dataset) -> None:
@@ -78,6 +83,7 @@ def _changes(axes: Axes, dataset: xr.Dataset) -> None:
         x = place + 0.36 * (i - (dataset.sizes["problem"] - 1) / 2)
         axes.bar(x, part["change_theory"] / scale, 0.34, color="white" if i else "#D0D0D0", edgecolor=style.BLACK,
                  linewidth=0.6, label=f"{name}: theory")  # fmt: skip
+        part = _known(part)
         widest = part["change"].isel(width=-1) / scale
         axes.errorbar(x, widest.mean("seed"), widest.std("seed"), fmt=style.MARKERS[i], color=style.COLOURS[i + 1],
                       capsize=1.5, elinewidth=0.8, label=f"{name}: width {int(part['width'][-1]):,}")  # fmt: skip

@@ -39,7 +39,7 @@ class Checkpoint:
         if not self.path.exists():
             return None
         try:
-            with np.load(self.path) as stored:
+            with self.path.open("rb") as file, np.load(file) as stored:
                 found = json.loads(str(stored["identity"]))
                 arrays = [stored[f"leaf{i}"] for i in range(len(stored.files) - 1)]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

@@ -203,7 +203,7 @@ def _train_in_pieces(
         while row < len(wanted) and wanted[row] == place:
             _write(records, row, _seen(trainer, state, many))
             row += 1
-        if place % every == 0 or row == len(wanted):
+        if (place and place % every == 0) or row == len(wanted):
             if checkpoint is not None:
                 checkpoint.save(who, (state, records, np.asarray(place), np.asarray(row)))
             if progress is not None:
