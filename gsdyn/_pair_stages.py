@@ -19,6 +19,7 @@ from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy
 SHORT = 0.5  # the longest Newton step that is worth a correction
 
 Pair = tuple[Array, Array]
+Quad = tuple[Array, Array, Array, Array]
 
 
 class Point(NamedTuple):
@@ -33,16 +34,16 @@ class Point(NamedTuple):
 
 def solve(
     loss: CrossEntropy | FirstOrderCrossEntropy,
-    B: Float[Array, "2 2"],
-    shift: Float[Array, " 2"] | None,
-    r: Float[Array, " 2"],
+    B: Quad,
+    shift: tuple[Array | float, Array | float],
+    r: Pair,
     tau: Float[Array, ""],
-    guess: Float[Array, " 2"],
+    guess: Pair,
     share: float,
     limit: int,
-) -> tuple[Array, Array, Bool[Array, ""]]:
+) -> tuple[Pair, Pair, Bool[Array, ""]]:
     """Coordinate and pull of the stage `p - tau (x - B B^T (p + shift)) = r`, and whether they are found."""
-    newton = _newton(loss, tuple(map(tuple, B)), (0.0, 0.0) if shift is None else tuple(shift), tuple(r), tau, share)
+    newton = _newton(loss, B, shift, r, tau, share)
 
     def body(carry: tuple[Point, Array, Array, Array]) -> tuple[Point, Array, Array, Array]:
         at, t, i, _ = carry
@@ -55,19 +56,23 @@ def solve(
         stop = (accept & small) | ~(_largest(new.d) < jnp.inf)
         return at, jnp.where(accept, 1.0, t / 4).astype(tau.dtype), i + 1, stop
 
-    x = tuple(guess)
-    zero = jnp.zeros_like(tau)
-    start = Point(x, (zero, zero), (zero, zero), (zero, zero), zero)
-    carry = (start, jnp.ones_like(tau), jnp.zeros((), jnp.int32), jnp.zeros((), bool))
+    start, small = newton(guess)
+    stop = small | ~(_largest(start.d) < jnp.inf)
+    carry = (start, jnp.ones_like(tau), jnp.ones((), jnp.int32), stop)
     at, _, _, done = jax.lax.while_loop(lambda c: ~c[3] & (c[2] < limit), body, carry)
     x, p = _along(at.x, 1.0, at.d), _along(at.p, 1.0, at.dp)
-    return jnp.stack(x), jnp.stack(p), done & (_largest(at.d) < jnp.inf)
+    return x, p, done & (_largest(at.d) < jnp.inf)
 
 
 def _newton(
-    loss: CrossEntropy | FirstOrderCrossEntropy, B: tuple[Pair, Pair], shift: Pair, r: Pair, tau: Array, share: float
+    loss: CrossEntropy | FirstOrderCrossEntropy,
+    B: Quad,
+    shift: tuple[Array | float, Array | float],
+    r: Pair,
+    tau: Array,
+    share: float,
 ) -> Callable[[Pair], tuple[Point, Array]]:
-    (b11, b12), (b21, b22) = B
+    b11, b12, b21, b22 = B
     eps = float(jnp.finfo(tau.dtype).eps)
     whole = (b11 * b22 - b12 * b21) ** 2
     trace = b11 * b11 + b12 * b12 + b21 * b21 + b22 * b22

@@ -125,7 +125,13 @@ def _solve(stages: Stages, r: Array, tau: Array, guess: Array, rtol: float) -> S
     share = max(NEWTON_SHARE * rtol, 8 * float(jnp.finfo(r.dtype).eps))
     pair = stages.pair()
     if pair is not None:
-        return Solution(*_pair_stages.solve(*pair, r, tau, guess, share, NEWTON_LIMIT))
+        loss, B, shift = pair
+        entries = B[0, 0], B[0, 1], B[1, 0], B[1, 1]
+        moved = (0.0, 0.0) if shift is None else (shift[0], shift[1])
+        x, p, found = _pair_stages.solve(
+            loss, entries, moved, (r[0], r[1]), tau, (guess[0], guess[1]), share, NEWTON_LIMIT
+        )
+        return Solution(jnp.stack(x), jnp.stack(p), found)
     one = jnp.ones((), r.dtype)
 
     def pull(f: Array, linear: Array) -> Array:

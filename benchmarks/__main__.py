@@ -1,0 +1,115 @@
+"""`python -m benchmarks [NAME ...]`: the named races, or all, as one table in benchmarks/results.md and .json."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+
+import jax
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks._race import Result
+
+RACES = "grids", "trajectories", "large_n", "kernels", "descent"
+VERSIONED = "jax", "jaxlib", "diffrax", "numpy", "scipy", "scikit-learn", "numba", "heyoka", "torch", "torchdiffeq"
+FOLDER = Path(__file__).parent
+
+
+def main(names: list[str]) -> None:
+    unknown = set(names) - set(RACES)
+    if unknown:
+        sys.exit(f"name must be one of {', '.join(RACES)}, got {', '.join(sorted(unknown))}")
+    jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_num_cpu_devices", 2)
+    console = Console(width=150)
+    results = _before() if names else []
+    for name in names or RACES:
+        console.rule(name)
+        new = importlib.import_module(f"benchmarks.{name}").rows()
+        console.print(_table(new))
+        titles = {result.race for result in new}
+        results = [result for result in results if result.race not in titles] + new
+        _write(results)
+    console.print(f"written: {FOLDER / 'results.md'} and results.json")
+
+
+def _before() -> list[Result]:
+    path = FOLDER / "results.json"
+    return [Result(**row) for row in json.loads(path.read_text())["rows"]] if path.exists() else []
+
+
+def _table(results: list[Result]) -> Table:
+    table = Table("race", "", "median", "least..most", "ratio", "first call", "note")
+    for r in results:
+        table.add_row(
+            r.race, r.name, _time(r.median), f"{_time(r.least)}..{_time(r.most)}", f"{r.ratio:.3g}", *_rest(r)
+        )
+    return table
+
+
+def _rest(result: Result) -> tuple[str, str]:
+    return _time(result.first), result.note
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
+
+
+def _write(results: list[Result]) -> None:
+    about = _about()
+    (FOLDER / "results.json").write_text(
+        json.dumps({"about": about, "rows": [dataclasses.asdict(result) for result in results]}, indent=1) + "\n"
+    )
+    lines = [
+        "# Measured",
+        "",
+        "Times for the whole work; the ratio is each median over that of the first row of its",
+        "",
+    ]
+    lines[-2] += " race. `python -m benchmarks` writes this file."
+    lines += [f"- {key}: {value}" for key, value in about.items()]
+    for title in dict.fromkeys(result.race for result in results):
+        lines += [
+            "",
+            f"## {title}",
+            "",
+            "| | median | least..most | ratio | first call | note |",
+            "|---|---|---|---|---|---|",
+        ]
+        for r in results:
+            if r.race == title:
+                spread = f"{_time(r.least)}..{_time(r.most)}"
+                cells = r.name, _time(r.median), spread, f"{r.ratio:.3g}", *_rest(r)
+                lines.append(f"| {' | '.join(cells)} |")
+    (FOLDER / "results.md").write_text("\n".join(lines) + "\n")
+
+
+def _about() -> dict[str, str]:
+    versions = []
+    for name in VERSIONED:
+        try:
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            versions.append(f"{name} not installed")
+    devices = f"{jax.device_count()} {jax.devices()[0].device_kind} device(s)"
+    machine = f"{_processor()}, {os.cpu_count()} cores, {devices}"
+    return {"machine": machine, "python": platform.python_version(), "versions": ", ".join(versions)}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,71 @@
+"""Competitors in one run: interleaved, after a first call that is timed apart, until what they return is there."""
+
+from __future__ import annotations
+
+import importlib
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One competitor in one race.
+
+    - `run`: does the work once.
+    - `share`: the part of the work it does, where the whole would take too long.
+    - `note`: what else to know of it, such as the error of its answer.
+    """
+
+    name: str
+    run: Callable[[], Any]
+    share: float = 1.0
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one competitor took for the whole work, in seconds; `first` is its first call, compilation included."""
+
+    race: str
+    name: str
+    median: float
+    least: float
+    most: float
+    first: float
+    ratio: float = float("nan")
+    note: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def race(title: str, entries: Iterable[Entry], repeats: int = 5) -> list[Result]:
+    """Times all entries in turn, `repeats` times over; `ratio` is each one's median over the first entry's."""
+    entries = list(entries)
+    first = [_seconds(entry) for entry in entries]
+    times: list[list[float]] = [[] for _ in entries]
+    for _ in range(repeats):
+        for entry, own in zip(entries, times, strict=True):
+            own.append(_seconds(entry))
+    medians = [statistics.median(own) for own in times]
+    return [
+        Result(title, entry.name, median, min(own), max(own), start, median / medians[0], entry.note)
+        for entry, own, start, median in zip(entries, times, first, medians, strict=True)
+    ]
+
+
+def _seconds(entry: Entry) -> float:
+    start = time.perf_counter()
+    jax.block_until_ready(entry.run())
+    return (time.perf_counter() - start) / entry.share
+
+
+def peer(name: str) -> Any:
+    """The module of an optional competitor, or None where it is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
