@@ -17,6 +17,9 @@ from jaxtyping import Array, Bool, Float
 
 from gsdyn.kernels._relu import _ARCCOS_32, _ARCCOS_64, _correlation, _norm, _outer, _polynomial, _unit, _with_bias
 
+SMALL = 4.0
+"""Variances up to which `t` may be taken from the correlation: its rounding then counts for at most 9 eps."""
+
 
 class _Signal(NamedTuple):
     """What a layer passes on: `Theta`, the correlation, `t = 1 - c^2`, and the variances."""
@@ -67,14 +70,17 @@ def _layer(signal: _Signal, gain: float, bias: float) -> _Signal:
     s1, s2 = 2 * signal.q1 * a1, 2 * signal.q2 * a2  # sines of the angles of both examples with themselves
     k1, k2 = jnp.sqrt(a1 * (1 + s1)), jnp.sqrt(a2 * (1 + s2))  # and their cosines
     own1, own2 = _angle(s1, k1), _angle(s2, k2)
-    product = _outer(s1, s2)
-    sine = jnp.sqrt(jnp.maximum(product, jnp.finfo(product.dtype).tiny)) * jnp.abs(signal.c)
-    cosine = jnp.sqrt(a1[:, None] + _outer(s1, a2) + product * signal.t)
+    sine = _outer(_root(s1), _root(s2)) * jnp.abs(signal.c)
+    cosine = jnp.sqrt(a1[:, None] + _outer(s1, a2) + _outer(s1, s2) * signal.t)
     phi = _angle(sine, cosine)
     acute = signal.c >= 0
     sigma = gain * jnp.where(acute, phi, -phi) + bias
     theta = sigma + 2 * gain * _outer(jnp.sqrt(a1), jnp.sqrt(a2)) / cosine * signal.theta
     q1, q2 = gain * own1 + bias, gain * own2 + bias
+    scale = _outer(1 / _root(q1), 1 / _root(q2))
+    c = sigma * scale
+    if gain * math.pi / 2 + bias <= SMALL:
+        return _Signal(theta, c, jnp.maximum((1 - c) * (1 + c), 0.0), q1, q2)
     # phi_1 - phi and phi_2 - phi: sin(phi_1 - phi) has the numerator s_1 (s_1 - s_2 + s_2 t)
     apart = 2 * (signal.q1[:, None] - signal.q2[None, :]) * _outer(a1, a2)
     d1 = _difference(s1[:, None] * (apart + s2[None, :] * signal.t), s1[:, None], k1[:, None], sine, cosine)
@@ -82,9 +88,12 @@ def _layer(signal: _Signal, gain: float, bias: float) -> _Signal:
     # q q' - Sigma^2, in which only the signs of d_1 and d_2 can differ
     spread = jnp.where(acute, d1 + d2, own1[:, None] + own2[None, :] + 2 * phi)
     rest = gain * (gain * (phi * (d1 + d2) + d1 * d2) + bias * spread)
-    total = _outer(q1, q2)
-    safe = jnp.where(total > 0, total, 1.0)
-    return _Signal(theta, sigma / jnp.sqrt(safe), jnp.clip(rest / safe, 0.0, 1.0), q1, q2)
+    return _Signal(theta, c, jnp.clip(rest * scale * scale, 0.0, 1.0), q1, q2)
+
+
+def _root(q: Float[Array, " n"]) -> Float[Array, " n"]:
+    """The square root, its slope at 0 finite."""
+    return jnp.sqrt(jnp.maximum(q, jnp.finfo(q.dtype).tiny))
 
 
 def _difference(numerator: Array, s: Array, k: Array, sine: Array, cosine: Array) -> Array:

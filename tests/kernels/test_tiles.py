@@ -226,3 +226,29 @@ def test_too_little_memory_is_said_before_the_work_starts(monkeypatch):
     monkeypatch.setattr(kernels.infinite, "_block", None)
     with pytest.raises(kernels.NotEnoughMemory, match=r"an infinite NTK of 5000000 x 5000000 .* needs 1.*e\+05 GiB"):
         infinite_ntk(NET, np.zeros((5_000_000, 3)))
+
+
+PEAK = """
+import sys, jax, numpy as np
+from pathlib import Path
+from gsdyn.kernels import infinite_ntk
+from gsdyn.networks import FullyConnected
+def high_water():
+    rows = Path("/proc/self/status").read_text().splitlines()
+    return next(int(row.split()[1]) * 1024 for row in rows if row.startswith("VmHWM:"))
+n = int(sys.argv[1])
+x, told = np.random.default_rng(0).standard_normal((n, 16)).astype(np.float32), []
+infinite_ntk(FullyConnected(3), x[:1000], tile=500).block_until_ready()
+before = high_water()
+infinite_ntk(FullyConnected(3), x, tile=500, progress=lambda *args: told.append(args)).block_until_ready()
+assert told[-1][1] == told[-1][2] == len(told)
+print((high_water() - before) / (4 * n * n))
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads the peak of a process from /proc")
+@pytest.mark.parametrize("n", [5000, pytest.param(20_000, marks=pytest.mark.slow)])
+def test_peak_memory_is_little_more_than_the_kernel(n):
+    done = subprocess.run([sys.executable, "-c", PEAK, str(n)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert 0.9 < float(done.stdout) < 1.6
