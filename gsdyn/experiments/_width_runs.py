@@ -32,7 +32,8 @@ LOSS = CrossEntropy()
 RECORDS = 60
 CONTRACTED = 8.0
 """Time is up when the theory has contracted by e to minus this, `t lam`."""
-TOLERANCE = 1e-4
+TOLERANCE = 1e-3
+"""Of one step of the gradient flow, in the length of all parameters together."""
 
 
 class Seen(NamedTuple):
@@ -165,7 +166,7 @@ def followed(task: Problem, network: Network, column: Array | None = None) -> np
     """The responses (T, n) of a network along its gradient flow, in the features of the infinite one."""
     column = jnp.zeros_like(task.y) if column is None else column
     objective, data, look = setting(task, network, column)
-    run = gradient_flow(network.params, objective, data, task.ts, observe=look, rtol=TOLERANCE, atol=TOLERANCE / 10)
+    run = gradient_flow(network.params, objective, data, task.ts, observe=look, tolerance=TOLERANCE)
     if not bool(run.succeeded):
         raise RuntimeError("the gradient flow of a network was not integrated to its end")
     return np.asarray(run.observed, float)

@@ -202,7 +202,7 @@ def _large_steps(
 
 
 def _settings(task: Problem, name: str, size: int, seed: int) -> dict[str, Any]:
-    return {"problem": name, "width": size, "seed": seed, "lam": task.lam, "tolerance": runs_of.TOLERANCE}
+    return {"problem": name, "width": size, "seed": seed, "lam": task.lam, "step_tolerance": runs_of.TOLERANCE}
 
 
 def _file(folder: Path | None, name: str) -> Path | None:
