@@ -1,0 +1,77 @@
+"""The races against peers: their clockwork, and that all run the same problem."""
+
+import json
+import time
+
+import jax
+import numpy as np
+import pytest
+
+import gsdyn as gs
+from benchmarks import __main__ as command
+from benchmarks import _race, descent, grids, large_n, trajectories
+
+
+def test_a_race_takes_turns_and_scales_shares():
+    turns = []
+
+    def runner(name, seconds):
+        def run():
+            turns.append(name)
+            time.sleep(seconds)
+
+        return run
+
+    quick, slow = _race.Entry("quick", runner("quick", 0.01)), _race.Entry("slow", runner("slow", 0.02), share=0.1)
+    first, second = _race.race("title", [quick, slow], repeats=3)
+    assert turns == ["quick", "slow"] * 4
+    assert first.ratio == 1
+    assert second.median >= 0.2
+    assert second.least <= second.median <= second.most
+
+
+def test_an_absent_peer_is_none():
+    assert _race.peer("no_such_competitor") is None
+
+
+def test_the_table_is_written_and_kept_when_one_race_is_run_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "FOLDER", tmp_path)
+    rows = [_race.Result("a", "ours", 0.1, 0.1, 0.2, 3.0, 1.0), _race.Result("b", "ours", 2.0, 1.0, 3.0, 3.0, 1.0)]
+    command._write(rows)
+    assert command._before() == rows
+    assert set(json.loads((tmp_path / "results.json").read_text())) == {"about", "rows"}
+    assert "| ours | 100 ms | 100 ms..200 ms | 1 |" in (tmp_path / "results.md").read_text()
+    with pytest.raises(SystemExit, match="name must be one of grids"):
+        command.main(["girds"])
+
+
+def test_grids_solve_the_same_cells():
+    cells = grids._wide(50)
+    alpha = np.asarray(grids.ours(*map(jax.numpy.asarray, cells))[0])
+    np.testing.assert_allclose(np.stack(grids.numpy_newton(*cells), axis=1), alpha, rtol=1e-9)
+
+
+def test_descent_arrives_at_the_fixed_points(monkeypatch):
+    monkeypatch.setattr(descent, "STEPS", 200_000)
+    monkeypatch.setattr(descent, "STRENGTHS", descent.STRENGTHS[:2])
+    theta = descent.numpy_descent()
+    strengths = np.stack([descent.STRENGTHS, np.full(2, descent.S2)], axis=1)
+    np.testing.assert_allclose(strengths * theta, descent.ours(descent.STRENGTHS), rtol=1e-6)
+
+
+def test_the_gap_of_a_peer_is_that_of_the_fixed_point():
+    basis = gs.FeatureBasis.rotation(3.0, 2.0, 0.3)
+    fp = large_n.ours(basis, 0.1)
+    factor = np.asarray(basis.U) * np.asarray(basis.s)
+    theta = np.asarray(fp.z / basis.s)
+    assert abs(large_n.relative_gap(factor, theta, 0.1)) < 1e-15
+    assert large_n.relative_gap(factor, 1.1 * theta, 0.1) > 1e-4
+
+
+def test_trajectories_run_the_same_flow():
+    cells = [np.array([x]) for x in (3.0, 2.0, 0.3, 0.1)]
+    ts, start = np.linspace(0, 1, 5), np.array([[0.1, 0.3]])
+    kernels = trajectories._kernels(*cells)
+    exact = trajectories._reference(kernels[0], start[0], ts)
+    np.testing.assert_allclose(trajectories._scipy(kernels, start, ts, "LSODA")[0], exact, rtol=1e-6)
+    np.testing.assert_allclose(trajectories._ours(cells, start, ts)()[0], exact, rtol=1e-6)
