@@ -23,7 +23,7 @@ from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy
 CHUNK = 1024
 STEPS = 3  # of every cell
 EXTRA = 3  # of a chunk in which more than one cell in RARE still moves
-RARE = 50
+RARE = 25
 MORE = 24  # for the gathered cells
 POLISH = 3
 LEAST = MORE + POLISH  # fewer iterations than these are for the method that counts them one by one
