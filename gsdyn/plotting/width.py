@@ -92,7 +92,9 @@ def _changes(axes: Axes, dataset: xr.Dataset) -> None:
     axes.set_xticks(place)
     axes.set_xlabel("rank of the feature (dimensionless)")
     axes.set_ylabel(style.label(dataset["change"], r"$\Delta z_j/\max|\Delta z|$"))
-    axes.legend(loc="upper right", fontsize=6.5)
+    axes.set_ylim(top=60)
+    axes.set_yticks([-0.1, -0.01, 0, 0.01, 0.1, 1], ["-0.1", "-0.01", "0", "0.01", "0.1", "1"])
+    axes.legend(loc="upper right", fontsize=6.5, labelspacing=0.2)
 
 
 def _standard(axes: Axes, dataset: xr.Dataset) -> None:
@@ -102,7 +104,7 @@ def _standard(axes: Axes, dataset: xr.Dataset) -> None:
         axes.plot(dataset["width"], error.median("seed"), label=f"NTK {prediction}", **looks)
     _logarithmic(axes, dataset["width"], "width")
     axes.set_ylabel(style.label(dataset["standard_error"], "relative error"))
-    axes.legend(loc="center left")
+    axes.legend(loc="best", fontsize=6.5)
 
 
 def _rates(axes: Axes, dataset: xr.Dataset) -> None:
