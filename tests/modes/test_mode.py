@@ -147,7 +147,7 @@ def of_balanced(x, loss=None):
     return jnp.stack([mode.time_to(x[4]), mode.logit(x[5])])
 
 
-@pytest.mark.parametrize("loss", [gs.CrossEntropy(), HINGE])
+@pytest.mark.parametrize("loss", [pytest.param(gs.CrossEntropy(), marks=pytest.mark.slow), HINGE])
 def test_derivatives_of_a_balanced_start(loss):
     kept = jnp.array([0, 2, 3, 4, 5])
     slopes = jax.jit(jax.jacrev(lambda v, x: of_balanced(x.at[kept].set(v), loss)), compiler_options=QUICK)
