@@ -23,6 +23,18 @@ def activation_count(model: Model, x: Array) -> int:
     return _entries(_program(model, x))
 
 
+def reverse_only(model: Model, x: Array) -> bool:
+    """Whether the network has a part of its own reverse derivative, which leaves it without a forward one."""
+
+    def inside(program: Any) -> bool:
+        return any(
+            equation.primitive.name.startswith("custom_vjp") or any(map(inside, _inner(equation)))
+            for equation in program.eqns
+        )
+
+    return inside(_program(model, x))
+
+
 def _program(model: Model, x: Array) -> Any:
     arrays, static = eqx.partition((model, x[0]), eqx.is_array)
 

@@ -39,10 +39,12 @@ class VectorProducts(Method):
 
     It costs about `n1 n2 C` derivatives of the network, each as much as two evaluations, whatever the number of
     parameters, and holds the gradients of one tile of columns. Best for many outputs and few operations on each
-    parameter.
+    parameter. Not for networks with `jax.custom_vjp` inside, which JAX does not differentiate forward.
     """
 
     def operations(self, model: Model, x: Array, outputs: Outputs, shape: tuple[int, int], trace: bool) -> float:
+        if _program.reverse_only(model, x):
+            return math.inf
         n1, n2 = shape
         forward = _program.forward_operations(model, x)
         return outputs.count * forward * (2.0 * n1 * n2 + 3.0 * n2)

@@ -312,6 +312,40 @@ def test_every_use_of_a_weight_is_taken_for_what_it_is():
     np.testing.assert_allclose(theta, np.einsum("icm,jdm->ijcd", phi, phi), rtol=1e-10, atol=1e-12)
 
 
+@jax.custom_vjp
+def clipped(h):
+    return jnp.tanh(h)
+
+
+clipped.defvjp(lambda h: (jnp.tanh(h), None), lambda _, g: (2 * g,))
+
+
+@jax.custom_jvp
+def bent(h):
+    return jnp.sin(h)
+
+
+bent.defjvp(lambda primals, tangents: (jnp.sin(primals[0]), 3 * tangents[0]))
+
+
+def test_rules_and_control_flow_inside_a_network_are_kept():
+    def net(p, x):
+        h = bent(clipped(x @ p["a"]) @ p["b"])
+        h = jax.checkpoint(lambda h: jnp.tanh(h @ p["c"]))(h)
+        h = jax.lax.cond(jnp.sum(p["a"]) > 0, lambda h: h @ p["d"], lambda h: -h @ p["d"], h)
+        return jax.nn.softmax(jax.vmap(lambda row: p["e"] @ row)(h), axis=-1) @ p["f"]
+
+    keys = jax.random.split(jax.random.key(8), 6)
+    params = {name: jax.random.normal(key, (4, 4)) for name, key in zip("abcdef", keys, strict=True)}
+    phi = np.asarray(jax.jacrev(lambda flat: net(ravel_pytree(params)[1](flat), inputs()))(ravel_pytree(params)[0]))
+    expected = np.einsum("icm,jdm->ijcd", phi, phi)
+    theta = empirical_ntk(net, params, inputs())
+    np.testing.assert_allclose(theta, expected, atol=1e-12 * np.max(np.abs(expected)))
+    model = kernels._model.model(net, params)
+    kinds = [type(part) for part in kernels._layers.factored(model, jnp.asarray(inputs()[0]))]
+    assert kinds.count(kernels._layers.Factors) == 3  # not those used twice, inside a checkpoint or inside a branch
+
+
 def test_wide_layers_cost_no_square_of_the_width():
     net = FullyConnected(3, 512, outputs=2)
     model = kernels._model.model(net, net.init(jax.random.key(0), 4))
