@@ -36,7 +36,7 @@ def assert_same(alpha, z, reference, rows):
     assert_close(alpha, reference.alpha[rows], 16, scale=scale + floor)
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=[NAMES[0], pytest.param(NAMES[1], marks=pytest.mark.slow)])
 def grid(request):
     values = cells(CELLS)
     return request.param, values, solve_cells(request.param, *values)

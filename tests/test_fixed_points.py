@@ -269,7 +269,7 @@ POINT = np.array([1.5, 0.8, 2.5, 0.3, -0.5, -1.5, -1.0, -2.0, 0.3, -0.2, 0.5])
 OFFSETS = np.array([-2, -1, 1, 2])
 
 
-@pytest.mark.parametrize("kind", ["decay", "by-class"])
+@pytest.mark.parametrize("kind", ["decay", pytest.param("by-class", marks=pytest.mark.slow)])
 def test_derivatives_of_first_and_second_order(kind):
     """With respect to strengths, basis, lam and gamma, against differences of values and of first derivatives."""
     h = 2e-3

@@ -114,7 +114,7 @@ def test_differences_reach_extremes_and_equal_strengths(s1, s2, delta, lam):
         assert _differences.sign(s1, s2, delta, lam, first_order=first_order) == int(sign_law(s1, s2, delta))
 
 
-@pytest.mark.parametrize("loss", [CrossEntropy(), FirstOrderCrossEntropy()])
+@pytest.mark.parametrize("loss", [CrossEntropy(), pytest.param(FirstOrderCrossEntropy(), marks=pytest.mark.slow)])
 def test_margin_bounds_the_rounding_error(loss):
     drawn = theorem2.sample(BLOCK, 3)
     near = theorem2.sample(BLOCK, 4)
