@@ -27,9 +27,9 @@ def draw_moons(dataset: xr.Dataset) -> Figure:
             for j, variant in enumerate(variants):
                 style.letter(grid[i, j], i * len(variants) + j, str(variant))
                 draw_boundary(grid[i, j], dataset.sel({"variant": variant, "step": step}))
-                grid[i, j].text(0.96, 0.95, f"{step:,} steps", transform=grid[i, j].transAxes, fontsize=6.5, va="top",
-                                ha="right", bbox={"facecolor": "white", "linewidth": 0, "pad": 1.2})  # fmt: skip
         _frame(dataset, grid)
+        for axes, step in zip(grid[:, 0], steps, strict=True):
+            axes.set_ylabel(f"{step:,} steps\n{axes.get_ylabel()}")
         panels = below.subplots(1, 2)
         for i, name in enumerate(("mean_margin", "least_margin")):
             _bars(panels[i], dataset, name)
@@ -97,14 +97,18 @@ def draw_regularisers(dataset: xr.Dataset) -> Figure:
         usual = int(part["runs"].max())
         for axes, variant in zip(grid.ravel(), variants, strict=False):
             count = int(part["runs"].sel({"variant": variant}))
-            axes.set_title(variant if count == usual else f"{variant} ({count} seeds)", loc="left", fontsize=7)
+            axes.set_title(
+                variant if count == usual else f"{variant} ({count} seed{'s' if count > 1 else ''})",
+                loc="left",
+                fontsize=7,
+            )
             draw_boundary(axes, part.sel({"variant": variant}))
         _frame(dataset, grid)
         panels = below.subplots(1, 2, sharey=True)
         for i, name in enumerate(("mean_margin", "least_margin")):
             _ranked(panels[i], part, name, variants)
             style.letter(panels[i], i, part[name].attrs["long_name"])
-        panels[1].legend(loc="lower right")
+        panels[0].legend(loc="lower right", fontsize=6.5)
     return figure
 
 
@@ -114,7 +118,7 @@ def _ranked(axes: Axes, dataset: xr.Dataset, name: str, variants: list[str]) -> 
     for k, y in enumerate(place):
         axes.plot(values.isel(variant=k), np.full(values.sizes["seed"], y), ".", color="#7F7F7F", markersize=2.5)
     axes.errorbar(values.mean("seed"), place - 0.25, xerr=values.std("seed"), fmt="o", color=style.BLACK,
-                  markersize=3, capsize=2, label="mean and standard deviation over seeds")  # fmt: skip
+                  markersize=3, capsize=2, label="mean and s.d. over seeds")  # fmt: skip
     axes.axvline(float(values.mean("seed")[-1]), color=style.BLACK, linewidth=0.6, linestyle=style.DASHES[1])
     axes.set_yticks(place, variants)
     axes.set_ylim(-0.7, len(variants) - 0.5)
