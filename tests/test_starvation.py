@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from _problems import EXAMPLES, LABELS, LOSSES, PAIRS, PENALTIES, central_difference, orthogonal, solve
+from _problems import EXAMPLES, LABELS, LOSSES, PAIRS, PENALTIES, QUICK, central_difference, orthogonal, solve
 from _tolerances import assert_close
 
 import gsdyn as gs
@@ -90,7 +90,7 @@ def test_matrix_is_autodiff_through_the_fixed_point(name):
         matrix = gs.starvation_matrix(basis, gs.fixed_point(basis, gs.CrossEntropy(), penalty))
         return matrix, jax.jacfwd(responses)(s2), jax.jacrev(responses)(s2)
 
-    matrix, forward, reverse = jax.jit(everything)(s * s)
+    matrix, forward, reverse = jax.jit(everything, compiler_options=QUICK)(s * s)
     assert_close(forward, matrix, 100, scale=np.max(np.abs(matrix)))
     assert_close(reverse, matrix, 100, scale=np.max(np.abs(matrix)))
 
@@ -104,7 +104,8 @@ def test_matrix_differentiates():
 
     h = 1e-3
     s1, lam = 1.5 + h * np.r_[0, OFFSETS, 0 * OFFSETS], 0.1 * (1 + h * np.r_[0, 0 * OFFSETS, OFFSETS])
-    value, (by_s1, by_lam) = jax.tree.map(np.asarray, jax.jit(jax.vmap(jax.value_and_grad(entry, (0, 1))))(s1, lam))
+    slopes = jax.jit(jax.vmap(jax.value_and_grad(entry, (0, 1))), compiler_options=QUICK)
+    value, (by_s1, by_lam) = jax.tree.map(np.asarray, slopes(s1, lam))
     assert by_s1[0] == pytest.approx(central_difference(value[1:5], h), rel=1e-9)
     assert by_lam[0] == pytest.approx(central_difference(value[5:], 0.1 * h), rel=1e-9)
 
