@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import statistics
+import dataclasses
+import functools
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks._race import Entry, Result, race
 from gsdyn.data import digits
 from gsdyn.kernels import _neural_tangents, infinite_ntk
 from gsdyn.networks import Erf, FullyConnected, Relu
 
 REPEATS = 7
 CHECKED = 60  # examples whose kernel is compared with a recursion in extended precision
-Row = dict[str, str]
 
 
 def peer(net: FullyConnected) -> Callable:
@@ -31,19 +29,6 @@ def peer(net: FullyConnected) -> Callable:
     dense = stax.Dense(1, W_std=net.weight_scale, b_std=net.bias_scale)
     _, _, kernel = stax.serial(*[dense, activation] * (net.depth - 1), dense)
     return jax.jit(lambda x: kernel(x, None, "ntk"))
-
-
-def seconds(functions: list[Callable], x: jax.Array) -> list[tuple[float, float]]:
-    """Median and least time of each function, taken in turns."""
-    for function in functions:
-        function(x).block_until_ready()
-    times = [[] for _ in functions]
-    for _ in range(REPEATS):
-        for function, record in zip(functions, times, strict=True):
-            start = time.perf_counter()
-            function(x).block_until_ready()
-            record.append(time.perf_counter() - start)
-    return [(statistics.median(record), min(record)) for record in times]
 
 
 def reference(net: FullyConnected, x: np.ndarray) -> np.ndarray:
@@ -70,50 +55,39 @@ def worst(theta: jax.Array, exact: np.ndarray) -> float:
     return float(np.max(np.abs(np.asarray(theta)[:CHECKED, :CHECKED] - exact) / scale))
 
 
-def compared(name: str, x: jax.Array, net: FullyConnected) -> Row:
+def compared(name: str, x: jax.Array, net: FullyConnected) -> list[Result]:
     """One network on one data set."""
-    functions = [lambda x: infinite_ntk(net, x), peer(net)]
-    (ours, ours_least), (theirs, theirs_least) = seconds(functions, x)
-    row = {
-        "data": name,
-        "dtype": str(x.dtype),
-        "activation": type(net.activation).__name__,
-        "depth": str(net.depth),
-        "bias": str(net.b_std),
-        "gsdyn ms": f"{ours * 1e3:.0f} ({ours_least * 1e3:.0f})",
-        "neural-tangents ms": f"{theirs * 1e3:.0f} ({theirs_least * 1e3:.0f})",
-        "ratio": f"{theirs / ours:.1f}",
-        "gsdyn error": "",
-        "neural-tangents error": "",
-    }
-    if net.activation == Relu():
-        exact = reference(net, np.asarray(x[:CHECKED]))
-        errors = [f"{worst(function(x), exact):.0e}" for function in functions]
-        row["gsdyn error"], row["neural-tangents error"] = errors
-    return row
+    functions = {"gsdyn": lambda x: infinite_ntk(net, x), "neural-tangents": peer(net)}
+    exact = reference(net, np.asarray(x[:CHECKED])) if net.activation == Relu() else None
+    entries = []
+    for label, function in functions.items():
+        note = "" if exact is None else f"error {worst(function(x), exact):.0e}"
+        entries.append(Entry(label, functools.partial(function, x), note=note))
+    title = f"NTK, {name}, {type(net.activation).__name__}, depth {net.depth}, bias {net.b_std:g}, {x.dtype}"
+    return race(title, entries, REPEATS)
 
 
-def cases() -> Iterator[Row]:
-    """Random inputs of 64 columns, and the digits."""
+def rows() -> list[Result]:
+    """Random inputs of 64 columns, and the digits; errors are those of ReLU kernels among a few examples."""
+    results = []
     for dtype in (np.float64, np.float32):
         with jax.enable_x64(dtype is np.float64):
             x = jnp.asarray(np.random.default_rng(0).standard_normal((5000, 64)), dtype)
             for depth in (2, 5):
-                yield compared("5,000 x 64", x, FullyConnected(depth))
+                results += compared("5,000 x 64", x, FullyConnected(depth))
             images = digits().x
             for activation, depth, bias in ((Relu(), 3, 0.0), (Relu(), 5, 0.3), (Erf(), 3, 0.0), (Erf(), 5, 0.3)):
-                yield compared("digits", images, FullyConnected(depth, activation=activation, b_std=bias))
-
-
-def rows() -> list[Row]:
-    """The table: times in ms, median and least, their ratio by medians, and the errors of ReLU kernels."""
-    return list(cases())
+                net = FullyConnected(depth, activation=activation, b_std=bias)
+                results += compared("1,797 digits", images, net)
+    results[0] = dataclasses.replace(results[0], note=f"{results[0].note}, peak memory {memory():.2f} times the kernel")
+    return results
 
 
 def memory(n: int = 5000) -> float:
     """Peak memory of `infinite_ntk` above that of the process before it, over the kernel's own size (float64)."""
-    code = f"import runpy; print(runpy.run_path({__file__!r})['peak']({n}))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    code = f"from benchmarks import kernels; print(kernels.peak({n}))"
+    root = Path(__file__).parent.parent
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     return float(done.stdout)
 
 
@@ -132,18 +106,3 @@ def high_water() -> int:
     """Peak memory of this process, in bytes; `ru_maxrss` counts that of the parent before it, too."""
     rows = Path("/proc/self/status").read_text().splitlines()
     return next(int(row.split()[1]) * 1024 for row in rows if row.startswith("VmHWM:"))
-
-
-def main() -> None:
-    found = rows()
-    table = Table(*found[0])
-    for row in found:
-        table.add_row(*row.values())
-    console = Console(width=160)
-    console.print(table)
-    console.print(f"Median and least of {REPEATS} runs; errors are the largest relative ones among {CHECKED} examples.")
-    console.print(f"Peak memory at n = 5,000: {memory():.2f} times the kernel.")
-
-
-if __name__ == "__main__":
-    main()
