@@ -166,7 +166,9 @@ def followed(task: Problem, network: Network, column: Array | None = None) -> np
     """The responses (T, n) of a network along its gradient flow, in the features of the infinite one."""
     column = jnp.zeros_like(task.y) if column is None else column
     objective, data, look = setting(task, network, column)
-    run = gradient_flow(network.params, objective, data, task.ts, observe=look, tolerance=TOLERANCE)
+    # where strengths are larger by factor^(-1/2), the same outputs take parameters that move less by as much
+    tolerance = TOLERANCE * network.factor**0.5
+    run = gradient_flow(network.params, objective, data, task.ts, observe=look, tolerance=tolerance)
     if not bool(run.succeeded):
         raise RuntimeError("the gradient flow of a network was not integrated to its end")
     return np.asarray(run.observed, float)

@@ -78,7 +78,14 @@ def stepped(variant, parts, x, y, rate):
     return parts
 
 
-@pytest.mark.parametrize("variant", [*VARIANTS, DECAYED[3]], ids=[*NAMES, "weight decay and spectral decoupling"])
+SLOW = ("10 times longer", "rotated by 45 degrees", "Adam, small rate", "five layers")
+CASES = [
+    pytest.param(variant, id=variant.name, marks=pytest.mark.slow if variant.name in SLOW else ())
+    for variant in (*VARIANTS, dataclasses.replace(DECAYED[3], name="weight decay and spectral decoupling"))
+]
+
+
+@pytest.mark.parametrize("variant", CASES)
 def test_steps_are_those_of_the_formulas(variant):
     deep = len(variant.sizes) > 3
     small = dataclasses.replace(variant, sizes=(2, 4, 3, 4, 3, 1) if deep else (2, 5, 1))

@@ -1,5 +1,9 @@
 """The experiments of P21: the numbers they must give, what they keep, and what they refuse."""
 
+import runpy
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -177,3 +181,15 @@ def test_quick_looks(tmp_path, name):
     words = ["--quick", "--steps", "200", "--seeds", "1"]
     assert main(["reproduce", name, *words, *places]) == 0
     assert (tmp_path / "figures" / f"{name.replace('-', '_')}.png").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["moons", "moons_responses", "moons_regularisers", "theory_in_one_figure", "legendre", "width"]
+)
+def test_scripts_are_the_commands(name, monkeypatch, capsys):
+    script = Path(__file__).parents[2] / "scripts" / f"reproduce_{name}.py"
+    monkeypatch.setattr(sys, "argv", [str(script), "--help"])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(script), run_name="__main__")
+    assert not stop.value.code
+    assert "--figures" in capsys.readouterr().out
