@@ -52,7 +52,7 @@ def test_grids_solve_the_same_cells():
 
 
 def test_descent_arrives_at_the_fixed_points(monkeypatch):
-    monkeypatch.setattr(descent, "STEPS", 200_000)
+    monkeypatch.setattr(descent, "LAM", 0.5)
     monkeypatch.setattr(descent, "STRENGTHS", descent.STRENGTHS[:2])
     theta = descent.numpy_descent()
     strengths = np.stack([descent.STRENGTHS, np.full(2, descent.S2)], axis=1)

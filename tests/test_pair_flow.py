@@ -40,7 +40,7 @@ def _cells(count, seed=0):
     return [jnp.asarray(x) for x in cells]
 
 
-@pytest.mark.parametrize("loss", [LOSS, gs.FirstOrderCrossEntropy()])
+@pytest.mark.parametrize("loss", [LOSS, pytest.param(gs.FirstOrderCrossEntropy(), marks=pytest.mark.slow)])
 def test_a_batch_is_what_its_cells_are_alone(loss):
     cells = _cells(40)
     batch = _batch(cells, loss)
@@ -72,6 +72,7 @@ def test_nested_batches_in_chunks_that_overlap(monkeypatch):
     np.testing.assert_allclose(nested.reshape(40, -1, 2), _batch(cells, LOSS).alpha, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_derivatives_in_a_batch_are_those_alone():
     def end(s1, lam):
         flow = gs.DualFlow(gs.FeatureBasis.rotation(s1, 2.0, 0.3), LOSS, gs.WeightDecay(lam))
