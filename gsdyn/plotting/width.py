@@ -50,6 +50,9 @@ def _paths(axes: Axes, part: xr.Dataset) -> None:
             trained = (part["trained"] / end).isel(width=w, seed=0, feature=i)
             axes.plot(part["time"], trained, style.MARKERS[i], color=style.COLOURS[i], markerfacecolor=face,
                       markersize=2.8, markeredgewidth=0.6, markevery=(2 * i + w, 10))  # fmt: skip
+    narrow, wide = (int(part["width"].values[w]) for w in (0, -1))
+    axes.plot([], [], "o", color="black", markerfacecolor="white", markersize=2.8, label=f"width {narrow:,}")
+    axes.plot([], [], "o", color="black", markersize=2.8, label=f"width {wide:,}")
     axes.set_xscale("log")
     axes.set_xlabel(style.label(part["time"], "time"))
     axes.set_ylabel(style.label(part["trained"], r"$z_j(t)/|z_j(\infty)|$"))
@@ -61,7 +64,7 @@ def _errors(axes: Axes, dataset: xr.Dataset) -> None:
     for i, name in enumerate(dataset["problem"].values):
         for k, prediction in enumerate(dataset["prediction"].values):
             part = dataset.sel({"problem": name, "prediction": prediction})
-            text = f"{name}, NTK {prediction}: ${float(part['exponent']):.2f}$"
+            text = f"{name}, {prediction}: ${float(part['exponent']):.2f}$"
             mean = part["path_error"].median("seed")
             looks = {"color": style.COLOURS[i], "linestyle": style.DASHES[k], "marker": style.MARKERS[2 * i + k]}
             axes.plot(widths, mean, label=text, markerfacecolor="white" if k else style.COLOURS[i], **looks)
@@ -71,7 +74,7 @@ def _errors(axes: Axes, dataset: xr.Dataset) -> None:
     axes.set_ylabel(style.label(dataset["path_error"], "relative error"))
     low, high = axes.get_ylim()
     axes.set_ylim(low / 12, high)
-    axes.legend(loc="lower left", fontsize=6)
+    axes.legend(loc="lower left", fontsize=6, title="NTK: exponent", title_fontsize=6)
 
 
 def _changes(axes: Axes, dataset: xr.Dataset) -> None:
