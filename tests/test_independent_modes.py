@@ -91,6 +91,7 @@ def test_every_case_follows_its_theory():
     assert (shuffled["error"][:, -1] < 0.01).all()
 
 
+@pytest.mark.slow
 def test_h1_and_h3_hold_until_an_active_set_changes():
     ds = broken()
     h1, h3 = ds.sel(assumption="H1"), ds.sel(assumption="H3")

@@ -61,6 +61,7 @@ def test_saved_times_are_met_and_steps_counted():
     assert (batch.steps.rejected < batch.steps.accepted).all()
 
 
+@pytest.mark.slow
 def test_nested_batches_in_chunks_that_overlap(monkeypatch):
     cells = _cells(40)
     monkeypatch.setattr(_pair_flow, "CHUNK", 16)
@@ -108,6 +109,7 @@ def test_a_failure_in_a_batch_is_visible():
     assert np.isnan(run.z[1, 1]).all()
 
 
+@pytest.mark.slow
 def test_float32_in_a_batch():
     cells = _cells(40)
     cells[4:] = [jnp.minimum(x, 0.999) for x in cells[4:]]

@@ -29,7 +29,7 @@ def errors(depth, activation, widths, x):
 
 @pytest.mark.parametrize(
     ("depth", "activation", "widths"),
-    [(2, Relu(), (64, 256, 1024, 4096)), (3, Erf(), (128, 256, 512, 1024))],
+    [(2, Relu(), (64, 256, 1024, 4096)), pytest.param(3, Erf(), (128, 256, 512, 1024), marks=pytest.mark.slow)],
 )
 def test_error_falls_with_the_root_of_the_width(depth, activation, widths):
     x = np.random.default_rng(0).standard_normal((6, 4))
