@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from gsdyn.starvation import sign_law as sign_law
     from gsdyn.starvation import starvation_matrix as starvation_matrix
     from gsdyn.starvation import starves as starves
-    from gsdyn.truncation import truncation_bound as truncation_bound
     from gsdyn.sweeps import sweep as sweep
+    from gsdyn.truncation import truncation_bound as truncation_bound
 
 __version__ = "0.1.0"
 
