@@ -29,7 +29,8 @@ class Entry:
 
 @dataclass(frozen=True)
 class Result:
-    """What one competitor took for the whole work, in seconds; `first` is its first call, compilation included."""
+    """What one competitor took for the whole work, in seconds; `first` is its first call, compilation included, and
+    only for its share."""
 
     race: str
     name: str
@@ -45,7 +46,7 @@ class Result:
 def race(title: str, entries: Iterable[Entry], repeats: int = 5) -> list[Result]:
     """Times all entries in turn, `repeats` times over; `ratio` is each one's median over the first entry's."""
     entries = list(entries)
-    first = [_seconds(entry) for entry in entries]
+    first = [entry.share * _seconds(entry) for entry in entries]
     times: list[list[float]] = [[] for _ in entries]
     for _ in range(repeats):
         for entry, own in zip(entries, times, strict=True):
