@@ -1,7 +1,7 @@
 """Fixed points of many examples (P21-Eq9): gsdyn beside scikit-learn's logistic regression on a factor of the kernel.
 
 With `F F^T = K` logistic regression on the rows of `F`, no intercept and `C = 1/lam`, has the same margins. The peers
-get `F = K^(1/2)` for nothing and the loosest tolerance of a decade at which their relative duality gap is below 1e-8.
+get `F = K^(1/2)` for nothing and the loosest of a few tolerances at which their relative duality gap is below 1e-8.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from benchmarks._race import Entry, Result, race
 
 GAP = 1e-8
 LAMS = 1.0, 1e-2, 1e-4
-PEERS = {"lbfgs": 50_000, "newton-cholesky": 500, "newton-cg": 5_000}
+TOLERANCES = 1e-3, 1e-5, 1e-7, 1e-9, 1e-11
+PEERS = {"lbfgs": 20_000, "newton-cg": 2_000, "newton-cholesky": 200}
 
 
 def rows() -> list[Result]:
     results = []
-    for name, (basis, repeats) in {"digits, n = 1,797": (_digits(), 5), "RBF, n = 5,000": (_rbf(5000), 3)}.items():
+    for name, (basis, repeats) in {"digits, n = 1,797": (_digits(), 3), "RBF, n = 5,000": (_rbf(5000), 3)}.items():
         factor = np.asarray(basis.U * basis.s[None, :])
         for lam in LAMS:
             results += race(f"{name}, lam = {lam:g}", _entries(basis, factor, lam), repeats)
@@ -51,8 +52,8 @@ def _entries(basis: gs.FeatureBasis, factor: np.ndarray, lam: float) -> list[Ent
     fp = ours(basis, lam)
     entries = [Entry("gsdyn, to rounding", lambda: ours(basis, lam), note=f"gap {float(fp.gap / fp.objective):.0e}")]
     for name, limit in PEERS.items():
-        if name == "newton-cholesky" and len(factor) > 2000:
-            continue
+        if name != "newton-cg" and len(factor) > 2000:
+            continue  # minutes each
         fit, gap = _fitted(name, limit, factor, lam)
         entries.append(Entry(f"scikit-learn {name}", fit, note=f"gap {gap:.0e}"))
     return entries
@@ -67,7 +68,7 @@ def _fitted(name: str, limit: int, factor: np.ndarray, lam: float) -> tuple[Call
     # labels of both classes: the mirror image of half the rows, with which the margins are those of the signed rows
     y = np.where(np.arange(len(factor)) % 2, 1, -1)
     rows = y[:, None] * factor
-    for tolerance in 10.0 ** -np.arange(2, 13):
+    for tolerance in TOLERANCES:
         model = LogisticRegression(solver=name, C=1 / lam, fit_intercept=False, tol=tolerance, max_iter=limit)
 
         def fit(model: LogisticRegression = model) -> object:
