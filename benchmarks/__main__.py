@@ -18,7 +18,7 @@ from rich.table import Table
 from benchmarks._race import Result
 
 RACES = "grids", "trajectories", "large_n", "kernels", "descent"
-VERSIONED = "jax", "jaxlib", "diffrax", "numpy", "scipy", "scikit-learn", "numba", "heyoka", "torch", "torchdiffeq"
+VERSIONED = "jax", "jaxlib", "diffrax", "numpy", "scipy", "scikit-learn", "numba", "heyoka", "torch"
 FOLDER = Path(__file__).parent
 
 

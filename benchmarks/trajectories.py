@@ -1,4 +1,4 @@
-"""Dual trajectories (P21-Eq9) of many two-feature cells at 200 times: gsdyn beside SciPy, diffrax, heyoka, torchdiffeq.
+"""Dual trajectories (P21-Eq9) of many two-feature cells at 200 times: gsdyn beside SciPy, diffrax and heyoka.
 
 All at relative and absolute tolerance 1e-8. The note gives the largest error of alpha in a few cells against SciPy's
 Radau at 1e-12 in logit coordinates, where that arrives; an answer that misses a time or is not finite has failed.
