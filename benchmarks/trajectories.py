@@ -55,8 +55,8 @@ def _trajectories(name: str, decades: tuple[float, float], largest: float, end: 
     for label, run, share in _competitors((kernels, start), cells, ts, count):
         alpha = np.asarray(run())
         seen = min(few, len(alpha))
-        failed = ~np.isfinite(alpha).all(axis=(1, 2))
-        known = ~failed[:seen] & np.isfinite(exact[:seen]).all(axis=(1, 2))
+        failed = np.logical_not(np.isfinite(alpha).all(axis=(1, 2)))
+        known = np.logical_not(failed[:seen]) & np.isfinite(exact[:seen]).all(axis=(1, 2))
         error = np.abs(alpha[:seen] - exact[:seen])[known].max(initial=0.0) if known.any() else np.nan
         note = f"error {error:.0e}" + (f", {failed.mean():.0%} failed" if failed.any() else "")
         entries.append(Entry(label, run, share, note))
@@ -69,7 +69,8 @@ def _competitors(
     kernels, start = problem
     few = {name: min(count, most) for name, most in FEW.items()}
     part = {name: (kernels[:cells], start[:cells]) for name, cells in few.items()}
-    runs = {"gsdyn": _ours(cells, start, ts), "diffrax Tsit5, vmap": _diffrax(*part["diffrax Tsit5, vmap"], ts)}
+    runs: dict[str, Callable[[], object]] = {}
+    runs |= {"gsdyn": _ours(cells, start, ts), "diffrax Tsit5, vmap": _diffrax(*part["diffrax Tsit5, vmap"], ts)}
     for method in ("LSODA", "Radau"):
         runs[f"SciPy {method}"] = functools.partial(_scipy, *part[f"SciPy {method}"], ts, method)
     if peer("heyoka"):

@@ -21,6 +21,7 @@ from jaxtyping import Array
 from gsdyn import _stages
 
 _TABLEAU = diffrax.Kvaerno5.tableau
+assert _TABLEAU.a_diagonal is not None
 GAMMA = float(_TABLEAU.a_diagonal[-1])
 EXTRA = 0.275  # where the extra stage lies: it makes the dense output 16 times as accurate
 EXTRA_SHARE = 0.1  # of the extra stage's error in the error of the step

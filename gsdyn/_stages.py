@@ -51,6 +51,7 @@ class Stages(eqx.Module):
     """A flow as its implicit stages see it. A state is a tuple, whose first entry is what the flow moves."""
 
     loss: eqx.AbstractVar[Loss]
+    eta: eqx.AbstractVar[Array]
 
     @abc.abstractmethod
     def start(self) -> tuple[tuple[Array, ...], Array]:

@@ -23,12 +23,13 @@ def ode(
     `stop`: a function of the state that ends the path where it reaches 0; the last column is then the state there.
     """
     times = np.atleast_1d(np.asarray(times, float))
-    event = None
+    event: Callable[[float, Vector], float] | None = None
     if stop is not None:
 
-        def event(t, y):
+        def halt(t: float, y: Vector) -> float:
             return stop(y)
 
+        event = halt
         event.terminal = True
     solution = integrate.solve_ivp(
         lambda t, y: field(y),
@@ -101,12 +102,14 @@ def derivative(function: Callable[[float], Vector], x: float, step: float = 2e-3
     """`f'(x)` by the seven-point stencil with relative step `step`: its own error is of order `step^6`."""
     h = abs(x) * step
     weights = {1: 45 / 60, 2: -9 / 60, 3: 1 / 60}
-    return sum(w * (function(x + k * h) - function(x - k * h)) for k, w in weights.items()) / h
+    terms = [w * (function(x + k * h) - function(x - k * h)) for k, w in weights.items()]
+    return np.sum(terms, axis=0) / h
 
 
 def scalar_root(function: Callable[[float], float], low: float, high: float) -> float:
     """The root of a scalar function between two bounds, by Brent's method."""
-    return float(optimize.brentq(function, low, high, xtol=1e-300, rtol=4 * np.finfo(float).eps, maxiter=500))
+    root = optimize.brentq(function, low, high, xtol=1e-300, rtol=4 * np.finfo(float).eps, maxiter=500)
+    return float(root)  # pyright: ignore[reportArgumentType]
 
 
 def quadrature(function: Callable[[float], float], low: float, high: float) -> float:
