@@ -14,10 +14,10 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float
 
 from gsdyn import _newton
+from gsdyn._batching import batched, in_chunks
 from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy
 
 CHUNK = 1024
@@ -36,38 +36,17 @@ Fields = tuple[Array, ...]
 
 
 @functools.cache
-def solver(loss: CellLoss, limit: int) -> Callable[..., tuple[Array, ...]]:
+def solver(loss: CellLoss, limit: int) -> Callable[[Fields], Fields]:
     """The certified fixed point of one cell, given and answered entry by entry, fast under any nesting of `vmap`.
 
-    The six arguments are the rows of `U` and the filter `c`; the answer is `(z_1, z_2, gap, error_bound, iterations,
-    converged)`.
+    A cell is the rows of `U` and the filter `c`; the answer is `(z_1, z_2, gap, error_bound, iterations, converged)`.
     """
+    many = functools.partial(_all, loss, limit)
 
-    @custom_vmap
-    def one(*cell: Float[Array, ""]) -> tuple[Array, ...]:
-        return tuple(x[0] for x in many(*(x[None] for x in cell)))
+    def alone(cell: Fields) -> Fields:
+        return jax.tree.map(lambda x: x[0], many(jax.tree.map(lambda x: x[None], cell)))
 
-    @custom_vmap
-    def many(*cells: Float[Array, " m"]) -> tuple[Array, ...]:
-        return _all(loss, limit, cells)
-
-    @one.def_vmap
-    def _(size: int, batched: list[bool], *cells: Array):
-        return many(*_broadcast(size, batched, cells)), (True,) * 6
-
-    @many.def_vmap
-    def _(size: int, batched: list[bool], *cells: Array):
-        flat = many(*(x.reshape(-1) for x in _broadcast(size, batched, cells)))
-        return tuple(x.reshape(size, -1) for x in flat), (True,) * 6
-
-    return one
-
-
-def _broadcast(size: int, batched: list[bool], b: tuple[Array, ...]) -> list[Array]:
-    return [
-        x if is_batched else jnp.broadcast_to(x[None], (size, *x.shape))
-        for x, is_batched in zip(b, batched, strict=True)
-    ]
+    return batched(alone, many)
 
 
 def _all(loss: CellLoss, limit: int, cells: Fields) -> Fields:
@@ -104,21 +83,9 @@ def _where(todo: Array, room: int) -> tuple[Array, Array]:
 
 
 def _in_chunks(solve: Callable[..., Fields], cells: Fields, count: Array | int) -> Fields:
-    """`solve` for the first `count` cells, in chunks that fit the cache; the last one overlaps the one before it."""
-    m = cells[0].size
-    size = min(CHUNK, m) if jax.default_backend() == "cpu" else m
     zeros = jnp.zeros_like(cells[0])
-    out = *(zeros,) * 4, zeros.astype(jnp.int32), zeros.astype(bool)
-
-    def place(i: Array, out: Fields) -> Fields:
-        start = jnp.minimum(i * size, m - size)
-        part = [jax.lax.dynamic_slice_in_dim(x, start, size) for x in cells]
-        return tuple(
-            jax.lax.dynamic_update_slice_in_dim(whole, piece, start, axis=0)
-            for whole, piece in zip(out, solve(*part), strict=True)
-        )
-
-    return jax.lax.fori_loop(0, -(-jnp.minimum(count, m) // size), place, out)
+    empty = *(zeros,) * 4, zeros.astype(jnp.int32), zeros.astype(bool)
+    return in_chunks(lambda part: solve(*part), cells, empty, CHUNK, count)
 
 
 def _quick(loss: CellLoss, *cells: Float[Array, " m"]) -> Fields:

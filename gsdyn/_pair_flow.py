@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Bool, Float, Int
 
 from gsdyn import _pair_stages
+from gsdyn._batching import batched, in_chunks
 from gsdyn._dirk import EARLIER, GAMMA, PREDICT
 from gsdyn._pair_stages import Pair, Quad
 from gsdyn._stages import EDGE, NEWTON_LIMIT, NEWTON_SHARE
@@ -37,6 +37,14 @@ class Cell(NamedTuple):
     eta: Array
     alpha0: Pair
     ts: Float[Array, " t"]
+
+
+class Problem(NamedTuple):
+    """A flow, with what every step of it needs: `B = U sqrt(c)` and the pulls that change the margins by one."""
+
+    cell: Cell
+    b: Quad
+    fine: Pair
 
 
 class Saved(NamedTuple):
@@ -71,67 +79,27 @@ class Method(NamedTuple):
     limit: int
 
 
-def batched(method: Method, alone: Callable[[Cell], Saved]) -> Callable[[Cell], Saved]:
+def solver(method: Method, alone: Callable[[Cell], Saved]) -> Callable[[Cell], Saved]:
     """`alone`, which also gives the derivatives, but under `vmap` the steps of this module."""
-
-    @custom_vmap
-    def one(cell: Cell) -> Saved:
-        return alone(cell)
-
-    @custom_vmap
-    def many(cells: Cell) -> Saved:
-        return _in_chunks(method, cells)
-
-    @one.def_vmap
-    def _(size: int, in_batched: list, cells: Cell) -> tuple[Saved, Saved]:
-        out = many(_spread(size, in_batched[0], cells))
-        return out, jax.tree.map(lambda _: True, out)
-
-    @many.def_vmap
-    def _(size: int, in_batched: list, cells: Cell) -> tuple[Saved, Saved]:
-        whole = _spread(size, in_batched[0], cells)
-        out = many(jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), whole))
-        out = jax.tree.map(lambda x: x.reshape(size, -1, *x.shape[1:]), out)
-        return out, jax.tree.map(lambda _: True, out)
-
+    one = batched(alone, functools.partial(_all, method))
     quick = jax.custom_vjp(one)
     quick.defvjp(lambda cell: (one(cell), cell), lambda cell, change: jax.vjp(alone, cell)[1](change))
     return quick
 
 
-def _spread(size: int, in_batched: Cell, cells: Cell) -> Cell:
-    return jax.tree.map(lambda x, b: x if b else jnp.broadcast_to(x[None], (size, *x.shape)), cells, in_batched)
-
-
-def _in_chunks(method: Method, cells: Cell) -> Saved:
-    """All cells, in chunks of one size; the last one overlaps the one before it."""
-    m = cells.eta.shape[0]
-    size = min(CHUNK, m) if jax.default_backend() == "cpu" else m
-    solve = jax.vmap(functools.partial(_solve, method))
-
-    def part(start: Array | int) -> Saved:
-        return solve(jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start, size), cells))
-
-    if size == m:
-        return part(0)
-    empty = jax.tree.map(lambda x: jnp.zeros((m, *x.shape[1:]), x.dtype), jax.eval_shape(part, 0))
-
-    def place(i: Array, out: Saved) -> Saved:
-        start = jnp.minimum(i * size, m - size)
-        return jax.tree.map(
-            lambda whole, piece: jax.lax.dynamic_update_slice_in_dim(whole, piece, start, axis=0), out, part(start)
-        )
-
-    return jax.lax.fori_loop(0, -(-m // size), place, empty)
+def _all(method: Method, cells: Cell) -> Saved:
+    path, count = jnp.zeros_like(cells.ts), jnp.zeros(cells.eta.shape, jnp.int32)
+    empty = Saved((path, path), (path, path), count.astype(bool), count, count)
+    return in_chunks(jax.vmap(functools.partial(_solve, method)), cells, empty, CHUNK, cells.eta.size)
 
 
 def _solve(method: Method, cell: Cell) -> Saved:
-    start = _start(method, cell)
+    start, problem = _start(method, cell), _problem(cell)
 
     def save(state: State, end: Array) -> tuple[State, tuple[Pair, Pair]]:
         state = jax.lax.while_loop(
             lambda s: (s.t < end) & (s.accepted + s.rejected < method.limit),
-            lambda s: _step(method, cell, s, end),
+            lambda s: _step(method, problem, s, end),
             state,
         )
         alpha = into_domain(method.loss, state.p[0]), into_domain(method.loss, state.p[1])
@@ -156,13 +124,13 @@ def _start(method: Method, cell: Cell) -> State:
     return State(jnp.zeros_like(cell.eta), p, z, x, k, h, none, none)
 
 
-def _step(method: Method, cell: Cell, s: State, end: Array) -> State:
+def _step(method: Method, problem: Problem, s: State, end: Array) -> State:
     """One step of at most `s.h` that does not pass `end`, taken if its error is within the tolerance."""
     left = end - s.t
     last = s.h >= left
     # two equal steps rather than a long one and the rest; a flow that waits for others goes on without moving
     h = jnp.where(left > 0, jnp.where(last, left, jnp.minimum(s.h, left / 2)), s.h)
-    p, z, x, k, error = _stages(method, cell, s, h)
+    p, z, x, k, error = _stages(method, problem, s, h)
     taken = error <= 1
     factor = jnp.clip(SAFETY * jnp.maximum(error, 1e-30) ** -0.2, SHRINK, jnp.where(taken, GROW, 1.0))
     factor = jnp.where(jnp.isfinite(error), factor, SHRINK)
@@ -172,18 +140,18 @@ def _step(method: Method, cell: Cell, s: State, end: Array) -> State:
     return jax.tree.map(lambda a, b: jnp.where(taken, a, b), moved, stayed)
 
 
-def _stages(method: Method, cell: Cell, s: State, h: Array) -> tuple[Pair, Pair, Pair, Pair, Array]:
+def _stages(method: Method, problem: Problem, s: State, h: Array) -> tuple[Pair, Pair, Pair, Pair, Array]:
     """State, coordinate and velocity after a step, and its error in units of the tolerance."""
+    cell, b, _ = problem
     tau = h * GAMMA * cell.eta
-    b = _basis(cell)
     share = max(NEWTON_SHARE * method.rtol, 8 * float(jnp.finfo(tau.dtype).eps))
-    settled = _settled(method, cell, s)
+    settled = _settled(method, problem, s)
     hk: list[Pair] = [(h * settled[0], h * settled[1])]
     found = jnp.ones((), bool)
     states: list[tuple[Pair, Pair, Pair]] = []
     for earlier, predict in zip(EARLIER[:STAGES], PREDICT[:STAGES], strict=True):
         r = _moved(s.p, earlier, hk)
-        guess = _guess(method, cell, _moved(s.p, predict, hk), s.x)
+        guess = _guess(method, problem, _moved(s.p, predict, hk), s.x)
         x, p, ok = _pair_stages.solve(method.loss, b, (0.0, 0.0), r, tau, guess, share, NEWTON_LIMIT)
         rest = (p[0] - r[0]) / GAMMA, (p[1] - r[1]) / GAMMA
         hk.append(rest)
@@ -217,9 +185,10 @@ def _error(
     return functools.reduce(jnp.maximum, errors)
 
 
-def _basis(cell: Cell) -> Quad:
+def _problem(cell: Cell) -> Problem:
     r1, r2 = jnp.sqrt(cell.c[0]), jnp.sqrt(cell.c[1])
-    return cell.u[0] * r1, cell.u[1] * r2, cell.u[2] * r1, cell.u[3] * r2
+    b11, b12, b21, b22 = b = cell.u[0] * r1, cell.u[1] * r2, cell.u[2] * r1, cell.u[3] * r2
+    return Problem(cell, b, (1 / (1 + b11 * b11 + b12 * b12), 1 / (1 + b21 * b21 + b22 * b22)))
 
 
 def _velocity(cell: Cell, slope: Pair, z: Pair) -> Pair:
@@ -244,24 +213,18 @@ def _stage_responses(cell: Cell, x: Pair, p: Pair, r: Pair, tau: Array) -> Pair:
     )
 
 
-def _fine(cell: Cell) -> Pair:
-    """The pulls that change the margins by one."""
-    b11, b12, b21, b22 = _basis(cell)
-    return 1 / (1 + b11 * b11 + b12 * b12), 1 / (1 + b21 * b21 + b22 * b22)
-
-
-def _settled(method: Method, cell: Cell, s: State) -> Pair:
+def _settled(method: Method, problem: Problem, s: State) -> Pair:
     """The velocity without what has reached the edge of its domain and cannot go on."""
 
     def settle(k: Array, x: Array, fine: Array) -> Array:
         stuck = (method.loss.derivatives(x)[1] <= 1e-3 * method.rtol * fine) & (x * k < 0)
         return jnp.where(stuck, 0.0, k)
 
-    fine = _fine(cell)
+    fine = problem.fine
     return settle(s.k[0], s.x[0], fine[0]), settle(s.k[1], s.x[1], fine[1])
 
 
-def _guess(method: Method, cell: Cell, predicted: Pair, x: Pair) -> Pair:
+def _guess(method: Method, problem: Problem, predicted: Pair, x: Pair) -> Pair:
     """The coordinate of a predicted pull; near the edge, where the pull no longer changes, one not far beyond it."""
 
     def guess(predicted: Array, x: Array, fine: Array) -> Array:
@@ -270,5 +233,5 @@ def _guess(method: Method, cell: Cell, predicted: Pair, x: Pair) -> Pair:
         at_edge = method.loss.derivatives(x)[1] <= EDGE * fine
         return jnp.where(jnp.isfinite(slope) & ~at_edge, slope, jnp.where(at_edge, jnp.clip(x, -edge, edge), x))
 
-    fine = _fine(cell)
+    fine = problem.fine
     return guess(predicted[0], x[0], fine[0]), guess(predicted[1], x[1], fine[1])

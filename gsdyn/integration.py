@@ -185,7 +185,7 @@ def _pair(flow: Flow, args: DualStages, ts: Array, tolerances: tuple[float, floa
     cell = _pair_flow.Cell((U[0, 0], U[0, 1], U[1, 0], U[1, 1]), (c[0], c[1]), args.eta, (alpha0[0], alpha0[1]), ts)
     # every saved time ends a step of its own there
     method = _pair_flow.Method(args.loss, *tolerances, max_steps + ts.size)  # pyright: ignore[reportArgumentType]
-    saved = _pair_flow.batched(method, alone)(cell)
+    saved = _pair_flow.solver(method, alone)(cell)
     alpha, z = jnp.stack(saved.alpha, axis=-1), jnp.stack(saved.z, axis=-1)
     margins = jnp.stack([U[i, 0] * saved.z[0] + U[i, 1] * saved.z[1] for i in range(2)], axis=-1)
     codes = diffrax.RESULTS
