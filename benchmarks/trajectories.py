@@ -69,8 +69,10 @@ def _competitors(
     kernels, start = problem
     few = {name: min(count, most) for name, most in FEW.items()}
     part = {name: (kernels[:cells], start[:cells]) for name, cells in few.items()}
-    runs: dict[str, Callable[[], object]] = {}
-    runs |= {"gsdyn": _ours(cells, start, ts), "diffrax Tsit5, vmap": _diffrax(*part["diffrax Tsit5, vmap"], ts)}
+    runs: dict[str, Callable[[], object]] = {
+        "gsdyn": _ours(cells, start, ts),
+        "diffrax Tsit5, vmap": _diffrax(*part["diffrax Tsit5, vmap"], ts),
+    }
     for method in ("LSODA", "Radau"):
         runs[f"SciPy {method}"] = functools.partial(_scipy, *part[f"SciPy {method}"], ts, method)
     if peer("heyoka"):

@@ -29,8 +29,9 @@ class Reproduction:
     """Folder for the data, one Zarr store per experiment."""
 
     def settings(self, name: str) -> dict[str, Any]:
-        """The arguments of one experiment."""
-        raise NotImplementedError
+        """The arguments of one experiment: by default all options but those of every reproduction."""
+        shared = {field.name for field in dataclasses.fields(Reproduction)}
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in shared}
 
     def places(self, name: str) -> dict[str, Any]:
         """Arguments of one experiment that change nothing in its result: where to keep finished parts of it."""

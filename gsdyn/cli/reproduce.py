@@ -29,9 +29,6 @@ class PhasePlane(Reproduction):
     grid: int = 31
     """How many values of each coordinate are classified."""
 
-    def settings(self, name: str) -> dict[str, Any]:
-        return {"norm": self.norm, "rate": self.rate, "horizon": self.horizon, "grid": self.grid}
-
     def tell(self, datasets: dict[str, xr.Dataset]) -> list[str]:
         ds = datasets["phase_plane"]
         same = ds["outcome"] == ds["outcome_trained"]
@@ -56,9 +53,6 @@ class Depth(Reproduction):
     """Largest learning rate."""
     halvings: int = 5
     """How often it is halved."""
-
-    def settings(self, name: str) -> dict[str, Any]:
-        return {"u0": self.u0, "horizon": self.horizon, "rate": self.rate, "halvings": self.halvings}
 
     def tell(self, datasets: dict[str, xr.Dataset]) -> list[str]:
         ds = datasets["depth"]
@@ -86,9 +80,6 @@ class HingeLoss(Reproduction):
     """Largest learning rate."""
     halvings: int = 5
     """How often it is halved."""
-
-    def settings(self, name: str) -> dict[str, Any]:
-        return {field: getattr(self, field) for field in ("z0", "u0", "share", "rate", "halvings")}
 
     def tell(self, datasets: dict[str, xr.Dataset]) -> list[str]:
         ds = datasets["hinge"]
@@ -155,9 +146,6 @@ class RareFeature(Reproduction):
     """Output weight at the start."""
     rate: float = 0.1
     """Learning rate."""
-
-    def settings(self, name: str) -> dict[str, Any]:
-        return {"a0": self.a0, "z0": self.z0, "rate": self.rate}
 
     def tell(self, datasets: dict[str, xr.Dataset]) -> list[str]:
         ds = datasets["rare_feature"].isel(start=0)

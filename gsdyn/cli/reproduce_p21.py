@@ -95,9 +95,6 @@ class TheoryInOneFigure(Reproduction):
     delta: float = 0.5
     """Overlap of the features."""
 
-    def settings(self, name: str) -> dict[str, Any]:
-        return {"lam": self.lam, "decoupling": self.decoupling, "delta": self.delta}
-
     def tell(self, datasets: dict[str, xr.Dataset]) -> list[str]:
         ds = datasets["theory_in_one_figure"]
         ends = "; ".join(
@@ -119,9 +116,6 @@ class Legendre(Reproduction):
 
     lines: int = 6
     """How many tangent lines to show."""
-
-    def settings(self, name: str) -> dict[str, Any]:
-        return {"lines": self.lines}
 
     def tell(self, datasets: dict[str, xr.Dataset]) -> list[str]:
         ds = datasets["legendre"]
