@@ -20,13 +20,15 @@ from gsdyn import _newton
 from gsdyn._batching import batched, in_chunks
 from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy
 
-CHUNK = 1024
-STEPS = 3  # of every cell
-EXTRA = 3  # of a chunk in which more than one cell in RARE still moves
+CHUNK = 1024  # cells that fit the cache of one core
+SHARED_CHUNK = 64 * CHUNK  # cells that are worth sharing between cores
+STEPS = 2  # of every cell in single precision
+EXTRA = 3  # of a chunk in which more than one cell in RARE still takes steps that are not NEAR
+NEAR = 0.1
 RARE = 25
 MORE = 24  # for the gathered cells
 POLISH = 3
-LEAST = MORE + POLISH  # fewer iterations than these are for the method that counts them one by one
+LEAST = STEPS + 2 * MORE + POLISH + 2  # fewer iterations than these are for the method that counts them one by one
 SUPPORTED = (CrossEntropy, FirstOrderCrossEntropy)
 
 CellLoss = CrossEntropy | FirstOrderCrossEntropy
@@ -39,7 +41,7 @@ Fields = tuple[Array, ...]
 def solver(loss: CellLoss, limit: int) -> Callable[[Fields], Fields]:
     """The certified fixed point of one cell, given and answered entry by entry, fast under any nesting of `vmap`.
 
-    A cell is the rows of `U` and the filter `c`; the answer is `(z_1, z_2, gap, error_bound, iterations, converged)`.
+    A cell is the rows of `U` and the filter `c`; the answer is `(z, gap, error_bound, iterations, converged)`.
     """
     many = functools.partial(_all, loss, limit)
 
@@ -51,7 +53,9 @@ def solver(loss: CellLoss, limit: int) -> Callable[[Fields], Fields]:
 
 def _all(loss: CellLoss, limit: int, cells: Fields) -> Fields:
     """A few Halley steps for every cell, more for those that need them, Newton's method for what is left."""
-    out = _in_chunks(functools.partial(_quick, loss), cells, cells[0].size)
+    # Inside `shard_map` the other cores have their own cells
+    chunk = CHUNK if jax.sharding.get_abstract_mesh().manual_axes else SHARED_CHUNK
+    out = _in_chunks(functools.partial(_quick, loss), cells, cells[0].size, chunk)
     out = _finish(functools.partial(_longer, loss), cells, out)
     return _finish(functools.partial(_thorough, loss, limit), cells, out)
 
@@ -65,7 +69,7 @@ def _finish(solve: Callable[..., Fields], cells: Fields, out: Fields) -> Fields:
         out, todo = state
         index, count = _where(todo, room)
         some = tuple(jnp.take(x, index, mode="fill", fill_value=1.0) for x in cells)
-        new = _in_chunks(solve, some, count)
+        new = _in_chunks(solve, some, count, CHUNK)
         out = tuple(x.at[index].set(y, mode="drop") for x, y in zip(out, new, strict=True))
         return out, todo.at[index].set(False, mode="drop")
 
@@ -82,30 +86,42 @@ def _where(todo: Array, room: int) -> tuple[Array, Array]:
     return jnp.minimum(jnp.searchsorted(total, rank), m), before[-1]
 
 
-def _in_chunks(solve: Callable[..., Fields], cells: Fields, count: Array | int) -> Fields:
+def _in_chunks(solve: Callable[..., Fields], cells: Fields, count: Array | int, chunk: int) -> Fields:
     zeros = jnp.zeros_like(cells[0])
-    empty = *(zeros,) * 4, zeros.astype(jnp.int32), zeros.astype(bool)
-    return in_chunks(lambda part: solve(*part), cells, empty, CHUNK, count)
+    empty = jnp.zeros((zeros.size, 2), zeros.dtype), zeros, zeros, zeros.astype(jnp.int32), zeros.astype(bool)
+    return in_chunks(lambda part: solve(*part), cells, empty, chunk, count)
 
 
 def _quick(loss: CellLoss, *cells: Float[Array, " m"]) -> Fields:
     b, r = _scaled(cells)
     A = _gram(b)
-    f, size = _start(A), r[0]
-    for _ in range(STEPS):
-        f, size = _margin_step(loss, A, f)
-    f, steps = _margin_steps(loss, A, (f, size, STEPS), EXTRA, size.size // RARE)
-    return _polished(loss, b, r, _weights(loss, b, f), steps)
+    f, steps = _rough(loss, A, EXTRA, r[0].size // RARE)
+    _, a, _ = _margin_step(loss, A, f)
+    return _polished(loss, b, r, _adjoint(b, a), steps + 1)
 
 
 def _longer(loss: CellLoss, *cells: Float[Array, " m"]) -> Fields:
     b, r = _scaled(cells)
     A = _gram(b)
-    f, steps = _margin_steps(loss, A, (_start(A), jnp.full_like(r[0], jnp.inf), 0), MORE, 0)
-    y = _weights(loss, b, f)
+    rough, before = _rough(loss, A, MORE, 0)
+    # In single precision a large `A` overflows
+    f = jnp.where(jnp.isfinite(rough[0] + rough[1]), jnp.stack(rough), jnp.stack(_start(A)))
+    f, steps = _margin_steps(loss, A, ((f[0], f[1]), jnp.full_like(r[0], jnp.inf), 0), MORE, 0, _small(f.dtype))
+    _, a, _ = _margin_step(loss, A, f)
+    y = _adjoint(b, a)
     for _ in range(POLISH):
         y = _response_step(loss, b, y)
-    return _polished(loss, b, r, y, steps + POLISH)
+    return _polished(loss, b, r, y, before + steps + 1 + POLISH)
+
+
+def _rough(loss: CellLoss, A: Quad, most: int, moving: int) -> tuple[Pair, Array]:
+    """Margins to a few digits by steps in single precision, `STEPS` and up to `most` more, and the number of steps."""
+    rough = A[0].astype(jnp.float32), A[1].astype(jnp.float32), A[2].astype(jnp.float32), A[3].astype(jnp.float32)
+    f, size = _start(rough), rough[0]
+    for _ in range(STEPS):
+        f, _, size = _margin_step(loss, rough, f)
+    f, steps = _margin_steps(loss, rough, (f, size, STEPS), most, moving, NEAR)
+    return (f[0].astype(A[0].dtype), f[1].astype(A[0].dtype)), steps
 
 
 def _polished(loss: CellLoss, b: Quad, r: Pair, y: Pair, steps: Array) -> Fields:
@@ -125,7 +141,8 @@ def _polished(loss: CellLoss, b: Quad, r: Pair, y: Pair, steps: Array) -> Fields
     y = y[0] + jnp.where(near, d[0], 0), y[1] + jnp.where(near, d[1], 0)
     a = a1 - w1 * h1 * (1 + v1 * h1 / 2), a2 - w2 * h2 * (1 + v2 * h2 / 2)
     rest = w1 * jnp.abs(h1) ** 3, w2 * jnp.abs(h2) ** 3
-    return (r[0] * y[0], r[1] * y[1], *_bounds(loss, b, y, a, (w1, w2), rest), steps + 1, last <= _tiny(last.dtype))
+    z = jnp.where(jnp.asarray([True, False]), (r[0] * y[0])[:, None], (r[1] * y[1])[:, None])
+    return (z, *_bounds(loss, b, y, a, (w1, w2), rest), steps + 1, last <= _tiny(last.dtype))
 
 
 def _tiny(dtype: jnp.dtype) -> float:
@@ -173,9 +190,13 @@ def _bounds(loss: CellLoss, b: Quad, y: Pair, a: Pair, w: Pair, rest: Pair) -> P
 
 
 def _start(A: Quad) -> Pair:
-    """Margins near those of each example alone, in single precision: a start needs no more."""
-    single = A[0].astype(jnp.float32), A[2].astype(jnp.float32)
-    return jnp.log(1 + single[0]).astype(A[0].dtype), jnp.log(1 + single[1]).astype(A[2].dtype)
+    """Margins near those of each example alone: Lambert's W of its entry, to a few percent."""
+
+    def alone(entry: Array) -> Array:
+        log = jnp.log(1 + entry)
+        return log * (1 - jnp.log(1 + log) / (2 + log))
+
+    return alone(A[0]), alone(A[2])
 
 
 def _gram(b: Quad) -> Quad:
@@ -195,37 +216,35 @@ def _adjoint(b: Quad, a: Pair) -> Pair:
     return b[0] * a[0] + b[2] * a[1], b[1] * a[0] + b[3] * a[1]
 
 
-def _weights(loss: CellLoss, b: Quad, f: Pair) -> Pair:
-    """`B^T a(f)`: the responses that margins ask for."""
-    return _adjoint(b, (loss.derivatives(f[0])[0], loss.derivatives(f[1])[0]))
-
-
 def _margin_steps(
-    loss: CellLoss, A: Quad, start: tuple[Pair, Array, int], most: int, moving: int
+    loss: CellLoss, A: Quad, start: tuple[Pair, Array, int], most: int, moving: int, small: float
 ) -> tuple[Pair, Array]:
-    """From `(f, size of the last step, steps)`, Halley steps until at most `moving` cells move; `f` and all steps."""
+    """From `(f, size of the last step, steps)`, Halley steps until at most `moving` cells take one that is not `small`;
+    `f` and all steps."""
     f, size, steps = start
-    small = _small(size.dtype)
 
     def go(state: tuple[Pair, Array, Array]) -> Array:
         return (jnp.sum(~(state[1] <= small), dtype=jnp.int32) > moving) & (state[2] < steps + most)
 
     def step(state: tuple[Pair, Array, Array]) -> tuple[Pair, Array, Array]:
-        return (*_margin_step(loss, A, state[0]), state[2] + 1)
+        f, _, size = _margin_step(loss, A, state[0])
+        return f, size, state[2] + 1
 
     f, _, done = jax.lax.while_loop(go, step, (f, size, jnp.asarray(steps, jnp.int32)))
     return f, jnp.broadcast_to(done, size.shape)
 
 
-def _margin_step(loss: CellLoss, A: Quad, f: Pair) -> tuple[Pair, Array]:
-    """One damped Halley step for `f = A a(f)`, and its size."""
+def _margin_step(loss: CellLoss, A: Quad, f: Pair) -> tuple[Pair, Pair, Array]:
+    """One damped Halley step for `f = A a(f)`: the margins, their weights up to third order, and its size."""
     a11, a12, a22, _ = A
-    (p1, w1, v1), (p2, w2, v2) = loss.derivatives(f[0]), loss.derivatives(f[1])
+    p1, p2 = loss.weight(f[0]), loss.weight(f[1])
+    (w1, v1), (w2, v2) = loss.rates(p1), loss.rates(p2)
     g = a11 * p1 + a12 * p2 - f[0], a12 * p1 + a22 * p2 - f[1]
     d = _answer(A, (w1, w2), g)
     d = _answer(A, (w1 * jnp.maximum(1 + v1 * d[0] / 2, 0.3), w2 * jnp.maximum(1 + v2 * d[1] / 2, 0.3)), g)
     size = jnp.maximum(jnp.abs(d[0]), jnp.abs(d[1]))
-    return (f[0] + jnp.clip(d[0], -4, 4), f[1] + jnp.clip(d[1], -4, 4)), size
+    a = p1 - w1 * d[0] * (1 + v1 * d[0] / 2), p2 - w2 * d[1] * (1 + v2 * d[1] / 2)
+    return (f[0] + jnp.clip(d[0], -4, 4), f[1] + jnp.clip(d[1], -4, 4)), a, size
 
 
 def _answer(A: Quad, w: Pair, g: Pair) -> Pair:

@@ -31,8 +31,7 @@ class Solution(NamedTuple):
 def solve(U: Float[Array, "n k"], c: Float[Array, " k"], loss: Loss, tilt: Tilt | None, limit: int) -> Solution:
     """The fixed point `z = c U^T a(U z)`, with implicit derivatives of every order."""
     if U.shape == (2, 2) and tilt is None and isinstance(loss, _cells.SUPPORTED) and limit >= _cells.LEAST:
-        z1, z2, *rest = _cells.solver(loss, limit)((U[0, 0], U[0, 1], U[1, 0], U[1, 1], c[0], c[1]))
-        return Solution(jnp.stack([z1, z2]), *rest)
+        return Solution(*_cells.solver(loss, limit)((*_linear.entries(U), c[0], c[1])))
     rc = jnp.sqrt(c)
     y, iterations, converged = _newton.minimise(loss, tilt, U * rc[None, :], limit)
     z = columns(rc, y) * y

@@ -127,6 +127,10 @@ class CrossEntropy(Loss):
         a = 1 / (1 + e)
         return a, a * (a * e), 2 * a - 1
 
+    def rates(self, alpha: Array) -> tuple[Array, Array]:
+        """`(w, w'/w)` where the weight is `alpha`; up to rounding of one, which `derivatives` spares."""
+        return alpha * (1 - alpha), 2 * alpha - 1
+
 
 class FirstOrderCrossEntropy(Loss):
     """Cross-entropy with `log(1 - a) ~ -a` (P21-Eq10): `h(a) = a - a log a - a^2/2` on a > 0.
@@ -181,7 +185,11 @@ class FirstOrderCrossEntropy(Loss):
     def derivatives(self, f: Array) -> tuple[Array, Array, Array]:
         """`(a, w, w'/w)` at margins `f`."""
         a = self.weight(f)
-        return a, a / (1 + a), -1 / (1 + a) ** 2
+        return a, *self.rates(a)
+
+    def rates(self, alpha: Array) -> tuple[Array, Array]:
+        """`(w, w'/w)` where the weight is `alpha`."""
+        return alpha / (1 + alpha), -1 / (1 + alpha) ** 2
 
 
 class SquaredError(Loss):
