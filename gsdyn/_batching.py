@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
-from jaxtyping import Array
+from jaxtyping import Array, Bool
 
+BLOCK = 1024
 P = TypeVar("P")
 S = TypeVar("S")
 
@@ -54,6 +55,33 @@ def in_chunks(solve: Callable[[P], S], problems: P, empty: S, size: int, count: 
         )
 
     return jax.lax.fori_loop(0, -(-jnp.minimum(count, m) // size), place, empty)
+
+
+def finish(solve: Callable[[P], S], problems: P, out: S, todo: Bool[Array, " m"], size: int) -> S:
+    """`out`, the problems that are `todo` gathered, solved in chunks and put back."""
+    m = todo.size
+    room = min(m, max(size, m // 32))
+
+    def again(state: tuple[S, Array]) -> tuple[S, Array]:
+        out, todo = state
+        index, count = _where(todo, room)
+        some = jax.tree.map(lambda x: jnp.take(x, index, axis=0, mode="clip"), problems)
+        empty = jax.tree.map(lambda x: jnp.zeros((room, *x.shape[1:]), x.dtype), out)
+        new = in_chunks(solve, some, empty, size, count)
+        out = jax.tree.map(lambda x, y: x.at[index].set(y, mode="drop"), out, new)
+        return out, todo.at[index].set(False, mode="drop")
+
+    return jax.lax.while_loop(lambda s: jnp.any(s[1]), again, (out, todo))[0]
+
+
+def _where(todo: Bool[Array, " m"], room: int) -> tuple[Array, Array]:
+    """The first `room` places where `todo` holds, and how many there are; `jnp.nonzero` at twice its speed."""
+    m = todo.size
+    inside = jnp.cumsum(jnp.pad(todo, (0, -m % BLOCK)).reshape(-1, BLOCK), axis=1, dtype=jnp.int32)
+    before = jnp.cumsum(inside[:, -1], dtype=jnp.int32)
+    total = (inside + (before - inside[:, -1])[:, None]).reshape(-1)
+    rank = jnp.arange(1, room + 1, dtype=jnp.int32)
+    return jnp.minimum(jnp.searchsorted(total, rank), m), before[-1]
 
 
 def _spread(size: int, in_batched: P, problems: P) -> P:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gsdyn import _newton
-from gsdyn._batching import batched, in_chunks
+from gsdyn._batching import batched, finish, in_chunks
 from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy
 
 CHUNK = 1024  # cells that fit the cache of one core
@@ -53,43 +53,14 @@ def solver(loss: CellLoss, limit: int) -> Callable[[Fields], Fields]:
 
 def _all(loss: CellLoss, limit: int, cells: Fields) -> Fields:
     """A few Halley steps for every cell, more for those that need them, Newton's method for what is left."""
-    # Inside `shard_map` the other cores have their own cells
-    chunk = CHUNK if jax.sharding.get_abstract_mesh().manual_axes else SHARED_CHUNK
-    out = _in_chunks(functools.partial(_quick, loss), cells, cells[0].size, chunk)
-    out = _finish(functools.partial(_longer, loss), cells, out)
-    return _finish(functools.partial(_thorough, loss, limit), cells, out)
-
-
-def _finish(solve: Callable[..., Fields], cells: Fields, out: Fields) -> Fields:
-    """`out`, the cells that are not done gathered, solved again and put back."""
-    m = cells[0].size
-    room = min(m, max(CHUNK, m // 32))
-
-    def again(state: tuple[Fields, Array]) -> tuple[Fields, Array]:
-        out, todo = state
-        index, count = _where(todo, room)
-        some = tuple(jnp.take(x, index, mode="fill", fill_value=1.0) for x in cells)
-        new = _in_chunks(solve, some, count, CHUNK)
-        out = tuple(x.at[index].set(y, mode="drop") for x, y in zip(out, new, strict=True))
-        return out, todo.at[index].set(False, mode="drop")
-
-    return jax.lax.while_loop(lambda s: jnp.any(s[1]), again, (out, ~out[-1]))[0]
-
-
-def _where(todo: Array, room: int) -> tuple[Array, Array]:
-    """The first `room` places where `todo` holds, and how many there are; `jnp.nonzero` at twice its speed."""
-    m = todo.size
-    inside = jnp.cumsum(jnp.pad(todo, (0, -m % CHUNK)).reshape(-1, CHUNK), axis=1, dtype=jnp.int32)
-    before = jnp.cumsum(inside[:, -1], dtype=jnp.int32)
-    total = (inside + (before - inside[:, -1])[:, None]).reshape(-1)
-    rank = jnp.arange(1, room + 1, dtype=jnp.int32)
-    return jnp.minimum(jnp.searchsorted(total, rank), m), before[-1]
-
-
-def _in_chunks(solve: Callable[..., Fields], cells: Fields, count: Array | int, chunk: int) -> Fields:
     zeros = jnp.zeros_like(cells[0])
     empty = jnp.zeros((zeros.size, 2), zeros.dtype), zeros, zeros, zeros.astype(jnp.int32), zeros.astype(bool)
-    return in_chunks(lambda part: solve(*part), cells, empty, chunk, count)
+    # Inside `shard_map` the other cores have their own cells
+    chunk = CHUNK if jax.sharding.get_abstract_mesh().manual_axes else SHARED_CHUNK
+    out = in_chunks(lambda part: _quick(loss, *part), cells, empty, chunk, zeros.size)
+    for method in functools.partial(_longer, loss), functools.partial(_thorough, loss, limit):
+        out = finish(lambda part, method=method: method(*part), cells, out, ~out[-1], CHUNK)
+    return out
 
 
 def _quick(loss: CellLoss, *cells: Float[Array, " m"]) -> Fields:

@@ -54,7 +54,8 @@ def require(
             raise ValueError(f"{name} must be {allowed}, got {shown}")
         return array
     # A factor of one that waits for the check: what the check itself lets through, it copies
-    return array * eqx.error_if(jnp.ones((), array.dtype), ~jnp.asarray(ok(array)), f"{name} must be {allowed}")
+    one = jax.lax.full_like(array, 1.0, shape=())
+    return array * eqx.error_if(one, ~jnp.asarray(ok(array)), f"{name} must be {allowed}")
 
 
 def _float_or_error(name: str, x: ArrayLike, allowed: str) -> Float[Array, "..."]:

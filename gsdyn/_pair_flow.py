@@ -1,7 +1,8 @@
 """Dual flows of two features in two examples, by the thousand: under `vmap` a batch of them is elementwise work.
 
-The steps are those of `_dirk.StageSolver`, written entry by entry. Every saved time ends a step, so that nothing is
-interpolated and no array is held whose last axis is not the batch; cells go through in chunks that fit the cache.
+Most flows are for `_pair_rodas`. What it leaves takes the steps of `_dirk.StageSolver`, written entry by entry, which
+get through everywhere. Every saved time ends a step there, so that nothing is interpolated and no array is held whose
+last axis is not the batch; cells go through in chunks that fit the cache.
 """
 
 from __future__ import annotations
@@ -12,31 +13,17 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
-from gsdyn import _pair_stages
-from gsdyn._batching import batched, in_chunks
+from gsdyn import _pair_problem, _pair_rodas, _pair_stages
+from gsdyn._batching import batched, finish, in_chunks
 from gsdyn._dirk import EARLIER, GAMMA, PREDICT
-from gsdyn._pair_stages import Pair, Quad
+from gsdyn._pair_problem import Cell, Method, Pair, Quad, Saved, responses
 from gsdyn._stages import EDGE, NEWTON_LIMIT, NEWTON_SHARE
 from gsdyn.flows import into_domain
-from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy
 
-CHUNK = 2048
+CHUNK = 256
 STAGES = 6  # the extra stage of `_dirk` serves interpolation only
-SAFETY, SHRINK, GROW = 0.9, 0.2, 10.0
-
-PairLoss = CrossEntropy | FirstOrderCrossEntropy
-
-
-class Cell(NamedTuple):
-    """One flow: rows of `U`, filter, rate, start and the times to save."""
-
-    u: Quad
-    c: Pair
-    eta: Array
-    alpha0: Pair
-    ts: Float[Array, " t"]
 
 
 class Problem(NamedTuple):
@@ -45,16 +32,6 @@ class Problem(NamedTuple):
     cell: Cell
     b: Quad
     fine: Pair
-
-
-class Saved(NamedTuple):
-    """What was saved of one flow, whether every time was reached, and its steps."""
-
-    alpha: Pair
-    z: Pair
-    reached: Bool[Array, ""]
-    accepted: Int[Array, ""]
-    rejected: Int[Array, ""]
 
 
 class State(NamedTuple):
@@ -70,15 +47,6 @@ class State(NamedTuple):
     rejected: Int[Array, ""]
 
 
-class Method(NamedTuple):
-    """What all flows of a batch share."""
-
-    loss: PairLoss
-    rtol: float
-    atol: float
-    limit: int
-
-
 def solver(method: Method, alone: Callable[[Cell], Saved]) -> Callable[[Cell], Saved]:
     """`alone`, which also gives the derivatives, but under `vmap` the steps of this module."""
     one = batched(alone, functools.partial(_all, method))
@@ -90,7 +58,10 @@ def solver(method: Method, alone: Callable[[Cell], Saved]) -> Callable[[Cell], S
 def _all(method: Method, cells: Cell) -> Saved:
     path, count = jnp.zeros_like(cells.ts), jnp.zeros(cells.eta.shape, jnp.int32)
     empty = Saved((path, path), (path, path), count.astype(bool), count, count)
-    return in_chunks(jax.vmap(functools.partial(_solve, method)), cells, empty, CHUNK, cells.eta.size)
+    quick, again = (functools.partial(_pair_rodas.solve, method, rows) for rows in _pair_rodas.ROWS)
+    saved = in_chunks(quick, cells, empty, _pair_rodas.CHUNK, count.size)
+    saved = finish(again, cells, saved, ~saved.reached, _pair_rodas.CHUNK)
+    return finish(jax.vmap(functools.partial(_solve, method)), cells, saved, ~saved.reached, CHUNK)
 
 
 def _solve(method: Method, cell: Cell) -> Saved:
@@ -111,30 +82,18 @@ def _solve(method: Method, cell: Cell) -> Saved:
 
 def _start(method: Method, cell: Cell) -> State:
     p = cell.alpha0
-    z = _responses(cell, p)
+    z = responses(cell, p)
     x = method.loss.slope(p[0]), method.loss.slope(p[1])
-    k = _velocity(cell, x, z)
-    share = 0.1 * method.rtol**0.2
-    h1, h2 = (
-        jnp.where(v == 0, jnp.inf, share * (q + method.rtol) / jnp.where(v == 0, 1.0, abs(v)))
-        for v, q in zip(k, p, strict=True)
-    )
-    h = jnp.minimum(jnp.minimum(h1, h2), cell.ts[-1])
+    k = _pair_problem.velocity(cell, x, z)
     none = jnp.zeros((), jnp.int32)
-    return State(jnp.zeros_like(cell.eta), p, z, x, k, h, none, none)
+    return State(jnp.zeros_like(cell.eta), p, z, x, k, _pair_problem.first_length(method, cell, k), none, none)
 
 
 def _step(method: Method, problem: Problem, s: State, end: Array) -> State:
     """One step of at most `s.h` that does not pass `end`, taken if its error is within the tolerance."""
-    left = end - s.t
-    last = s.h >= left
-    # two equal steps rather than a long one and the rest; a flow that waits for others goes on without moving
-    h = jnp.where(left > 0, jnp.where(last, left, jnp.minimum(s.h, left / 2)), s.h)
+    h, last = _pair_problem.length(s.t, s.h, end)
     p, z, x, k, error = _stages(method, problem, s, h)
-    taken = error <= 1
-    factor = jnp.clip(SAFETY * jnp.maximum(error, 1e-30) ** -0.2, SHRINK, jnp.where(taken, GROW, 1.0))
-    factor = jnp.where(jnp.isfinite(error), factor, SHRINK)
-    proposed = jnp.where(taken & (h < s.h), jnp.maximum(s.h, factor * h), factor * h)
+    taken, proposed = _pair_problem.judge(error, h, s.h)
     moved = State(jnp.where(last, end, s.t + h), p, z, x, k, proposed, s.accepted + 1, s.rejected)
     stayed = s._replace(h=proposed, rejected=s.rejected + 1)
     return jax.tree.map(lambda a, b: jnp.where(taken, a, b), moved, stayed)
@@ -186,25 +145,14 @@ def _error(
 
 
 def _problem(cell: Cell) -> Problem:
-    r1, r2 = jnp.sqrt(cell.c[0]), jnp.sqrt(cell.c[1])
-    b11, b12, b21, b22 = b = cell.u[0] * r1, cell.u[1] * r2, cell.u[2] * r1, cell.u[3] * r2
+    b11, b12, b21, b22 = b = _pair_problem.scaled(cell)
     return Problem(cell, b, (1 / (1 + b11 * b11 + b12 * b12), 1 / (1 + b21 * b21 + b22 * b22)))
-
-
-def _velocity(cell: Cell, slope: Pair, z: Pair) -> Pair:
-    u11, u12, u21, u22 = cell.u
-    return cell.eta * (slope[0] - u11 * z[0] - u12 * z[1]), cell.eta * (slope[1] - u21 * z[0] - u22 * z[1])
-
-
-def _responses(cell: Cell, p: Pair) -> Pair:
-    u11, u12, u21, u22 = cell.u
-    return cell.c[0] * (u11 * p[0] + u21 * p[1]), cell.c[1] * (u12 * p[0] + u22 * p[1])
 
 
 def _stage_responses(cell: Cell, x: Pair, p: Pair, r: Pair, tau: Array) -> Pair:
     """Responses of a stage; where `tau c > 1` by its coordinate, as `c U^T p` would magnify the rounding of p."""
     u11, u12, u21, u22 = cell.u
-    direct = _responses(cell, p)
+    direct = responses(cell, p)
     f1, f2 = x[0] - (p[0] - r[0]) / tau, x[1] - (p[1] - r[1]) / tau
     slaved = u11 * f1 + u21 * f2, u12 * f1 + u22 * f2
     return (

@@ -12,7 +12,7 @@ import numpy as np
 import optimistix
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
-from gsdyn import _checks, _pair_flow
+from gsdyn import _checks, _linear, _pair_flow
 from gsdyn._dirk import StageSolver
 from gsdyn._dual_stages import DualStages
 from gsdyn._primal_stages import PrimalStages
@@ -181,8 +181,8 @@ def _pair(flow: Flow, args: DualStages, ts: Array, tolerances: tuple[float, floa
         succeeded = solution.result == diffrax.RESULTS.successful
         return _pair_flow.Saved((alpha[:, 0], alpha[:, 1]), (z[:, 0], z[:, 1]), succeeded, *steps)
 
-    U, c, alpha0 = args.U, args.c, args.alpha0
-    cell = _pair_flow.Cell((U[0, 0], U[0, 1], U[1, 0], U[1, 1]), (c[0], c[1]), args.eta, (alpha0[0], alpha0[1]), ts)
+    U, c, alpha0, eta = args.U, args.c, args.alpha0, args.eta.astype(args.U.dtype)
+    cell = _pair_flow.Cell(_linear.entries(U), (c[0], c[1]), eta, (alpha0[0], alpha0[1]), ts)
     # every saved time ends a step of its own there
     method = _pair_flow.Method(args.loss, *tolerances, max_steps + ts.size)  # pyright: ignore[reportArgumentType]
     saved = _pair_flow.solver(method, alone)(cell)

@@ -108,7 +108,7 @@ def draw_regularisers(dataset: xr.Dataset) -> Figure:
         for i, name in enumerate(("mean_margin", "least_margin")):
             _ranked(panels[i], part, name, variants)
             style.letter(panels[i], i, part[name].attrs["long_name"])
-        panels[0].legend(loc="lower right", fontsize=6.5)
+        panels[1].legend(loc="upper right", fontsize=6.5)
     return figure
 
 

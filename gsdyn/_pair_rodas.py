@@ -1,0 +1,210 @@
+"""Dual flows of two features in two examples by Rodas5P: no iterations, and what is saved is interpolated.
+
+A Rosenbrock method solves linear systems with one matrix a step, here of shape (2, 2) and written entry by entry over
+a batch. It is quick as long as no dual variable comes near an end of its domain; what it cannot do in `ROWS` steps, or
+not to the digits asked for, it leaves to others.
+
+Reference: Steinebach 2023, Construction of Rosenbrock-Wanner method Rodas5P and numerical benchmarks, BIT 63.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from gsdyn._pair_problem import (
+    Cell,
+    Method,
+    Pair,
+    PairLoss,
+    Saved,
+    first_length,
+    judge,
+    length,
+    responses,
+    scaled,
+    velocity,
+)
+from gsdyn.losses import CrossEntropy
+
+CHUNK = 128
+ROWS = 128, 512  # steps, taken or not, in a first try and in a second one for the few that need more
+NOISE = 0.1  # of the tolerance, what rounding may do to the responses
+GAMMA = 0.21193756319429014
+# Where each stage is evaluated, the state and so much of the solutions before
+A = np.zeros((8, 8))
+A[1, :1] = 3.0
+A[2, :2] = 2.849394379747939, 0.45842242204463923
+A[3, :3] = -6.954028509809101, 2.489845061869568, -10.358996098473584
+A[4, :4] = 2.8029986275628964, 0.5072464736228206, -0.3988312541770524, -0.04721187230404641
+A[5:, :5] = -7.502846399306121, 2.561846144803919, -11.627539656261098, -0.18268767659942256, 0.030198172008377946
+A[6:, 5] = A[7, 6] = 1.0
+# What the solutions before add to the right-hand side, times 1/h
+C = np.zeros((8, 8))
+C[1, :1] = -14.155112264123755
+C[2, :2] = -17.97296035885952, -2.859693295451294
+C[3, :3] = 147.12150275711716, -1.41221402718213, 71.68940251302358
+C[4, :4] = 165.43517024871676, -0.4592823456491126, 42.90938336958603, -5.961986721573306
+C[5, :5] = 24.854864614690072, -3.0009227002832186, 47.4931110020768, 5.5814197821558125, -0.6610691825249471
+C[6, :6] = (
+    30.91273214028599, -3.1208243349937974, 77.79954646070892, 34.28646028294783, -19.097331116725623,
+    -28.087943162872662,
+)  # fmt: skip
+C[7, :7] = (
+    37.80277123390563, -3.2571969029072276, 112.26918849496327, 66.9347231244047, -40.06618937091002,
+    -54.66780262877968, -9.48861652309627,
+)  # fmt: skip
+# Between both ends of a step: y(theta) = (1 - theta) y0 + theta (y1 + (1 - theta) sum_d theta^d (H k)_d)
+H = np.array([
+    [25.948786856663858, -2.5579724845846235, 10.433815404888879, -2.3679251022685204, 0.524948541321073,
+     1.1241088310450404, 0.4272876194431874, -0.17202221070155493],
+    [-9.91568850695171, -0.9689944594115154, 3.0438037242978453, -24.495224566215796, 20.176138334709044,
+     15.98066361424651, -6.789040303419874, -6.710236069923372],
+    [11.419903575922262, 2.8879645146136994, 72.92137995996029, 80.12511834622643, -52.072871366152654,
+     -59.78993625266729, -0.15582684282751913, 4.883087185713722],
+])  # fmt: skip
+
+
+_NOTHING = ((0.0, 0.0),) * len(H)
+
+
+class State(NamedTuple):
+    """Flows at their times `t`, the lengths of their next steps, and the steps so far."""
+
+    t: Array
+    p: Pair
+    z: Pair
+    h: Array
+    easy: Array
+    accepted: Array
+    rejected: Array
+
+
+class Row(NamedTuple):
+    """One step: where it began and ended, and the states there with what bends the line between."""
+
+    start: Array
+    end: Array
+    y0: Pair
+    y1: Pair
+    bends: tuple[Pair, Pair, Pair]
+
+
+def solve(method: Method, most: int, cells: Cell) -> Saved:
+    """All flows of a batch, along the first axis; `reached` where `most` steps led to the end, all digits in place."""
+    ts = cells.ts.T
+    state = _start(method, cells)
+    nothing = jnp.zeros((most, *state.t.shape), state.t.dtype)
+    pair = nothing, nothing
+    rows = Row(nothing, nothing + jnp.inf, pair, pair, (pair, pair, pair))
+    step = functools.partial(_step, method, cells, _matrix(cells), ts[-1])
+
+    def go(carry: tuple[Array, State, Row]) -> Array:
+        i, state, _ = carry
+        return (i < min(most, method.limit)) & jnp.any(state.easy & (state.t < ts[-1]))
+
+    def body(carry: tuple[Array, State, Row]) -> tuple[Array, State, Row]:
+        i, state, rows = carry
+        state, row = step(state)
+        return i + 1, state, jax.tree.map(lambda x, new: jax.lax.dynamic_update_index_in_dim(x, new, i, 0), rows, row)
+
+    _, end, rows = jax.lax.while_loop(go, body, (jnp.zeros((), jnp.int32), state, rows))
+    p = _between(rows, ts)
+    largest = 1.0 if isinstance(method.loss, CrossEntropy) else jnp.inf
+    inside = functools.reduce(jnp.logical_and, [((v > 0) & (v < largest)).all(axis=0) for v in p])
+    alpha, z = jax.tree.map(jnp.transpose, (p, jax.vmap(functools.partial(responses, cells))(p)))
+    return Saved(alpha, z, end.easy & inside & (end.t >= ts[-1]), end.accepted, end.rejected)
+
+
+def _start(method: Method, cells: Cell) -> State:
+    p = cells.alpha0
+    z = responses(cells, p)
+    k = velocity(cells, (_slope(method.loss, p[0]), _slope(method.loss, p[1])), z)
+    none = jnp.zeros(cells.eta.shape, jnp.int32)
+    h = first_length(method, cells, k)
+    return State(jnp.zeros_like(cells.eta), p, z, h, jnp.ones(none.shape, bool), none, none)
+
+
+def _slope(loss: PairLoss, p: Array) -> Array:
+    """`h'(p)`, by one logarithm; not finite outside its domain."""
+    return jnp.log((1 - p) / p) if isinstance(loss, CrossEntropy) else -jnp.log(p) - p
+
+
+def _matrix(cells: Cell) -> tuple[Array, Array, Array, Array]:
+    """`K = B B^T` by its three entries and, without cancellation, its determinant."""
+    b11, b12, b21, b22 = scaled(cells)
+    area = b11 * b22 - b12 * b21
+    return b11 * b11 + b12 * b12, b11 * b21 + b12 * b22, b21 * b21 + b22 * b22, area * area
+
+
+def _step(method: Method, cells: Cell, matrix: tuple[Array, ...], end: Array, s: State) -> tuple[State, Row]:
+    """One step of each flow that has not come to its end, taken if its error is within the tolerance."""
+    h, last = length(s.t, s.h, end)
+    k = _solutions(method.loss, matrix, s.p, h * cells.eta)
+    p = _moved(_moved(s.p, A[7], k), np.ones(1), k[7:])
+    z = responses(cells, p)
+    error, easy = _error(method, cells, s, (p, z), k[7])
+    taken, proposed = judge(error, h, s.h)
+    t = jnp.where(taken, jnp.where(last, end, s.t + h), s.t)
+    bends = tuple(_moved((0.0, 0.0), weights, k) for weights in H)
+    y1, z, *bends = jax.tree.map(lambda new, old: jnp.where(taken, new, old), (p, z, *bends), (s.p, s.z, *_NOTHING))
+    moving = s.t < end
+    steps = s.accepted + (moving & taken).astype(jnp.int32), s.rejected + (moving & ~taken).astype(jnp.int32)
+    state = State(t, y1, z, proposed, s.easy & (easy | ~taken), *steps)
+    return state, Row(s.t, t, s.p, y1, tuple(bends))
+
+
+def _solutions(loss: PairLoss, matrix: tuple[Array, ...], p: Pair, tau: Array) -> list[Pair]:
+    """The solutions `k` of the stages: `(1/(gamma tau) + 1/w + K) k = h'(u) - K u + sum C k / tau`."""
+    k11, k12, k22, area = matrix
+    d1, d2 = (1 / (GAMMA * tau) + 1 / loss.rates(v)[0] for v in p)
+    m11, m22 = d1 + k11, d2 + k22
+    det = d1 * d2 + d1 * k22 + d2 * k11 + area
+    rate = 1 / tau
+    k: list[Pair] = []
+    # That quotients come last keeps XLA from computing every solution again wherever it is used
+    for a, c in zip(A, C, strict=True):
+        u1, u2 = _moved(p, a, k)
+        q1, q2 = _moved((0.0, 0.0), c, k)
+        g1 = _slope(loss, u1) - k11 * u1 - k12 * u2 + q1 * rate
+        g2 = _slope(loss, u2) - k12 * u1 - k22 * u2 + q2 * rate
+        k.append(((m22 * g1 - k12 * g2) / det, (m11 * g2 - k12 * g1) / det))
+    return k
+
+
+def _moved(p: tuple[Array | float, Array | float], weights: Float[np.ndarray, " 8"], k: list[Pair]) -> Pair:
+    first, second = p
+    for weight, (k1, k2) in zip(weights.tolist(), k, strict=False):
+        if weight:
+            first, second = first + weight * k1, second + weight * k2
+    return first, second  # pyright: ignore[reportReturnType]
+
+
+def _error(method: Method, cells: Cell, s: State, new: tuple[Pair, Pair], e: Pair) -> tuple[Array, Array]:
+    """The error of a step in units of the tolerance, and whether rounding is well below it."""
+    p, z = new
+    rtol, atol, eps = method.rtol, method.atol, float(jnp.finfo(p[0].dtype).eps)
+    size = [jnp.maximum(abs(old), abs(now)) for old, now in zip(s.p, p, strict=True)]
+    allowed = atol + rtol * functools.reduce(jnp.maximum, [abs(v) for v in (*s.z, *z)])
+    errors = [abs(e[i]) / (atol + rtol * size[i]) for i in range(2)]
+    errors += [abs(v) / allowed for v in responses(cells, e)]
+    noise = 16 * eps * jnp.maximum(size[0], size[1]) * jnp.maximum(cells.c[0], cells.c[1])
+    return functools.reduce(jnp.maximum, errors), noise <= NOISE * allowed
+
+
+def _between(rows: Row, ts: Float[Array, "t m"]) -> Pair:
+    """The states at times `ts`, each from the first step that ends there or later."""
+    index = jax.vmap(jnp.searchsorted, in_axes=1, out_axes=1)(rows.end, ts)
+    start, end, y0, y1, bends = jax.tree.map(lambda x: jnp.take_along_axis(x, index, axis=0, mode="clip"), rows)
+    theta = (ts - start) / jnp.where(end > start, end - start, 1.0)
+
+    def line(y0: Array, y1: Array, *bends: Array) -> Array:
+        bend = bends[0] + theta * (bends[1] + theta * bends[2])
+        return (1 - theta) * y0 + theta * (y1 + (1 - theta) * bend)
+
+    return jax.tree.map(line, y0, y1, *bends)
