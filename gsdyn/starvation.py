@@ -14,6 +14,8 @@ from gsdyn.fixed_points import FixedPoint
 from gsdyn.losses import Hinge
 from gsdyn.penalties import Tilt
 
+DECOUPLED = 0.25  # the strength of an interaction below which one correction leaves a relative error of its square
+
 
 @eqx.filter_jit
 def starvation_matrix(basis: FeatureBasis, fp: FixedPoint) -> Float[Array, "k *C k"]:
@@ -43,17 +45,49 @@ def starvation_matrix(basis: FeatureBasis, fp: FixedPoint) -> Float[Array, "k *C
     pull = _linear.adjoint(basis.U, _newton.pull(fp.loss, tilt, fp.margins))
     source = _implicit.columns(slope, fp.z) * jnp.where(live, fp.z / safe, pull)
 
+    if fp.z.ndim == 1 and len(c) > _linear.QR_LIMIT:
+        interaction = _interaction(basis.U, root * root)
+        matrix = _factored(interaction, c, source)
+        few = _strength(interaction, c) < DECOUPLED
+        return jax.lax.cond(few, lambda: _decoupled(basis.U, fp, c, root, tilt, source, matrix), lambda: matrix)
+
     def column(unit: Array) -> Array:
         return _implicit.respond(basis.U, c, root, _implicit.columns(unit, fp.z) * source, dense=True)
 
     matrix = jax.vmap(column, out_axes=-1)(jnp.eye(len(c), dtype=c.dtype))
-    return matrix if fp.z.ndim == 2 else _decoupled(basis.U, fp, c, root, tilt, source, matrix)
+    if fp.z.ndim == 2:
+        return matrix
+    few = _strength(_interaction(basis.U, root * root), c) < DECOUPLED
+    return jnp.where(few, _decoupled(basis.U, fp, c, root, tilt, source, matrix), matrix)
+
+
+def _interaction(U: Array, w: Array) -> Array:
+    """`U^T W U`, through which features interact."""
+    return U.T @ (w[:, None] * U)
+
+
+def _strength(interaction: Array, c: Array) -> Array:
+    """The square of what is off the diagonal of `I + c U^T W U`, scaled by the diagonal."""
+    share = c / (1 + c * jnp.diagonal(interaction))
+    off = interaction * (1 - jnp.eye(len(c), dtype=c.dtype))
+    return jnp.sum(off * off * share[:, None] * share[None, :])
+
+
+def _factored(interaction: Array, c: Array, source: Array) -> Array:
+    """`(I + c U^T W U)^-1 diag(source)` from one Cholesky factor, what `respond` does column by column."""
+    live = c > 0
+    rc = jnp.sqrt(c)
+    system = jnp.eye(len(c), dtype=c.dtype) + rc[:, None] * interaction * rc[None, :]
+    dead = jnp.where(live, 0.0, source)
+    rhs = jnp.diag(jnp.where(live, source / jnp.where(live, rc, 1.0), 0.0)) - rc[:, None] * interaction * dead[None, :]
+    factor = jax.lax.linalg.cholesky(system, symmetrize_input=False)
+    return jnp.diag(dead) + rc[:, None] * jax.scipy.linalg.cho_solve((factor, True), rhs)
 
 
 def _decoupled(
     U: Array, fp: FixedPoint, c: Array, root: Array, tilt: Tilt | None, source: Array, matrix: Array
 ) -> Array:
-    """`matrix`, its small entries recomputed where features hardly interact.
+    """`matrix` where features hardly interact, its small entries with the digits that solving loses.
 
     Features interact only through differences of curvature: off its diagonal, `U^T W U` is `U^T (W - w_0) U` for any
     `w_0`. With `P` the diagonal of `I + c U^T W U` and `E` what is off it, `G = P^-1 (source - E G)` has those
@@ -62,11 +96,9 @@ def _decoupled(
     _, spread = fp.loss.curvature_spread(fp.margins)
     if tilt is not None:
         spread = spread + (tilt.curvature - jnp.min(tilt.curvature))
-    off = (U.T @ (spread[:, None] * U)) * (1 - jnp.eye(len(c), dtype=c.dtype))
-    own = 1 + c * jnp.sum(root[:, None] ** 2 * U * U, axis=0)
-    strength = jnp.sum(off * off * (c / own)[:, None] * (c / own)[None, :])
-    refined = (jnp.diag(source) - c[:, None] * (off @ matrix)) / own[:, None]
-    return jnp.where(strength < 0.25, refined, matrix)
+    own = 1 + c * jnp.sum((root * root)[:, None] * U * U, axis=0)
+    off = _interaction(U, spread) * (1 - jnp.eye(len(c), dtype=c.dtype))
+    return (jnp.diag(source) - c[:, None] * (off @ matrix)) / own[:, None]
 
 
 def starves(matrix: Float[Array, "k k"]) -> Bool[Array, "k k"]:

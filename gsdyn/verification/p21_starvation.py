@@ -106,14 +106,14 @@ for _key, _short in (("paper", "the weaker feature starves"), ("exact", "the sig
     "P21-Eq16",
     "the derivative to first order in delta",
     "d z_2*/d(s_1^2) = -delta (D_1 - D_2) c_2 alpha_1 / (lam (D_1 + c_1)(D_2 + c_2)) + O(delta^2)",
-    "differences of fixed points in 80-digit arithmetic at delta = 1e-9, s in [0.03, 30], lam in [1e-3, 10]",
+    "differences of fixed points in 80-digit arithmetic at delta = 1e-15, s in [0.03, 30], lam in [1e-3, 10]",
     "relative error",
     samples=20,
-    tolerance=1e-6,
+    tolerance=1e-10,
 )
 def small_overlap(random: Generator, count: int) -> Trials:
     s1, s2 = log_uniform(random, 0.03, 30, (2, count))
-    lam, delta = log_uniform(random, 1e-3, 10, count), np.full(count, 1e-9)
+    lam, delta = log_uniform(random, 1e-3, 10, count), np.full(count, 1e-15)
     stated = np.stack([closed_forms.small_overlap_starvation(s1, s2, delta, lam, exact=e) for e in (True, False)])
     exact = [
         [
