@@ -59,7 +59,7 @@ def minimise(
         d = -_linear.solver(root_curvature(loss, tilt, f), B, rtol)(g)
         df = B @ d
         m = loss.spread(df)
-        t = _step_length(m, lambda t: jnp.sum((y + t * d) * d) - _slope(f + t * df, df))
+        t = step_length(m, lambda t: jnp.sum((y + t * d) * d) - _slope(f + t * df, df))
         floor = 4 * eps * _norm(jnp.abs(y) + _linear.adjoint(large, jnp.abs(a)))
         done = (m * (m + last * _inexact(B)) <= eps / 4) | (_norm(g) <= floor) | ~(m < jnp.inf)
         return jnp.where(m < jnp.inf, y + t * d, y), i + 1, done, m
@@ -75,7 +75,7 @@ def minimise(
     return y, i, done & (m < jnp.inf)
 
 
-def _step_length(m: Array, slope: Callable[[Array], Array]) -> Array:
+def step_length(m: Array, slope: Callable[[Array], Array]) -> Array:
     """How far to go along a Newton step that changes margins by `m`: between the safe length and 1, as far as the
     objective falls, to a factor of 2."""
     longest = jnp.maximum(m, FULL_STEP)

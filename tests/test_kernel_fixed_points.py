@@ -1,0 +1,99 @@
+"""Fixed points from a kernel alone, against those of its features, which share no solver with them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gsdyn as gs
+
+LOSSES = {"cross-entropy": gs.CrossEntropy(), "first order": gs.FirstOrderCrossEntropy(), "squared": gs.SquaredError()}
+CE = gs.CrossEntropy()
+
+
+def _kernel(n, seed=0, decay=2.0):
+    """Eigenvalues that fall like those of an NTK, up to 100."""
+    rng = np.random.default_rng(seed)
+    q = np.linalg.qr(rng.normal(size=(n, n)))[0]
+    theta = (q * (100.0 / np.arange(1, n + 1) ** decay)) @ q.T
+    return (theta + theta.T) / 2, np.where(rng.random(n) < 0.5, -1.0, 1.0)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("lam", [1e-3, 1.0])
+def test_it_is_the_fixed_point_of_the_features(name, lam):
+    theta, y = _kernel(60)
+    exact = gs.fixed_point(gs.FeatureBasis.from_kernel(theta, y), LOSSES[name], gs.WeightDecay(lam))
+    for rtol in (1e-6, 1e-12):
+        fp = gs.kernel_fixed_point(theta, y, LOSSES[name], gs.WeightDecay(lam), rtol=rtol)
+        assert fp.converged
+        assert fp.gap <= rtol * fp.objective
+        # the objective is off by no more than the gap, alpha by no more than the bound
+        assert abs(fp.objective - exact.objective) <= fp.gap + 1e-12 * exact.objective
+        assert jnp.linalg.norm(fp.alpha - exact.alpha) <= fp.error_bound + exact.error_bound
+        np.testing.assert_allclose(fp.margins, y * (theta @ (y * fp.alpha)) / lam, atol=2e3 * rtol**0.5 / lam)
+
+
+@pytest.mark.parametrize("lam", [1e-12, 1e-6, 1e6])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_extreme_decays(lam, dtype):
+    theta, y = (x.astype(dtype) for x in _kernel(20))
+    fp = gs.kernel_fixed_point(theta, y, CE, gs.WeightDecay(lam), rtol=1e-4)
+    exact = gs.fixed_point(gs.FeatureBasis.from_kernel(theta.astype(float), y.astype(float)), CE, gs.WeightDecay(lam))
+    assert fp.alpha.dtype == dtype
+    assert np.isfinite([fp.gap, fp.error_bound, fp.objective]).all()
+    assert jnp.linalg.norm(fp.alpha.astype(float) - exact.alpha) <= fp.error_bound.astype(float) + exact.error_bound
+
+
+def test_one_example_and_no_kernel():
+    one = gs.kernel_fixed_point(np.array([[4.0]]), None, CE, gs.WeightDecay(2.0), rtol=1e-14)
+    np.testing.assert_allclose(one.alpha, gs.closed_forms.permutation(np.array([2.0]), 2.0, exact=True)[0], rtol=1e-7)
+    none = gs.kernel_fixed_point(np.zeros((3, 3)), None, CE, gs.WeightDecay(1.0))
+    np.testing.assert_allclose(none.alpha, 0.5)
+    np.testing.assert_allclose(none.objective, 3 * np.log(2))
+
+
+def test_a_neighbour_is_a_good_start_and_lam_may_be_traced():
+    theta, y = _kernel(60)
+
+    @jax.jit
+    def solve(lam, start):
+        return gs.kernel_fixed_point(theta, y, CE, gs.WeightDecay(lam), start=start)
+
+    cold = solve(1e-3, jnp.zeros(60))
+    warm = solve(1e-3, solve(1.1e-3, jnp.zeros(60)).alpha)
+    assert warm.converged
+    assert 2 * int(warm.iterations) <= int(cold.iterations)
+
+
+def _broken(what):
+    theta, y = _kernel(8)
+    arguments = {"theta": theta, "y": y, "loss": CE, "penalty": gs.WeightDecay(0.1)}
+    return arguments | what(theta, y)
+
+
+BAD = {
+    "theta must be symmetric": lambda theta, y: {"theta": theta + np.triu(np.ones((8, 8)), 1)},
+    "theta must be finite and positive semi-definite": lambda theta, y: {"theta": theta - 60 * np.eye(8)},
+    "finite": lambda theta, y: {"theta": np.where(np.eye(8) > 0, np.nan, theta)},
+    "theta must be square": lambda theta, y: {"theta": theta[:5]},
+    "y must be a vector of -1": lambda theta, y: {"y": y * 2},
+    "y must have as many rows": lambda theta, y: {"y": y[:5]},
+    "loss must be smooth": lambda theta, y: {"loss": gs.Hinge()},
+    "penalty must be a WeightDecay": lambda theta, y: {"penalty": gs.SpectralDecoupling(1.0)},
+    "rtol must be in": lambda theta, y: {"rtol": 0.0},
+    "start must have as many rows": lambda theta, y: {"start": y[:5]},
+    "max_iterations must be": lambda theta, y: {"max_iterations": 0},
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_bad_input_is_named(message):
+    with pytest.raises((ValueError, RuntimeError), match=message):
+        gs.kernel_fixed_point(**_broken(BAD[message]))
+
+
+def test_derivatives_are_refused():
+    theta, y = _kernel(8)
+    with pytest.raises(ValueError, match="differentiate fixed_point"):
+        jax.grad(lambda lam: gs.kernel_fixed_point(theta, y, CE, gs.WeightDecay(lam)).objective)(0.1)
