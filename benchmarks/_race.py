@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,12 @@ def _seconds(entry: Entry) -> float:
     start = time.perf_counter()
     jax.block_until_ready(entry.run())
     return (time.perf_counter() - start) / entry.share
+
+
+def on_all_devices(solve: Callable[..., Any]) -> Callable[..., Any]:
+    """`jit(vmap(solve))`, an equal part of the batch on each device."""
+    mesh, batch = Mesh(np.array(jax.devices()), ("batch",)), PartitionSpec("batch")
+    return jax.jit(jax.shard_map(jax.vmap(solve), mesh=mesh, in_specs=batch, out_specs=batch, check_vma=False))
 
 
 def peer(name: str) -> Any:

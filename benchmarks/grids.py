@@ -7,12 +7,11 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
 from scipy.optimize import root
 from scipy.special import expit
 
 import gsdyn as gs
-from benchmarks._race import Entry, Result, peer, race
+from benchmarks._race import Entry, Result, on_all_devices, peer, race
 
 CELLS, SCIPY_CELLS = 1_000_000, 300
 Cells = list[np.ndarray]
@@ -44,7 +43,7 @@ def _entries(cells: Cells) -> list[Entry]:
     few = [x[:SCIPY_CELLS] for x in cells]
     entries = [Entry("gsdyn, certified", lambda: ours(*on_device))]
     if jax.device_count() > 1:
-        spread = _spread()
+        spread = on_all_devices(_solve)
         entries.append(Entry(f"gsdyn, certified, {jax.device_count()} devices", lambda: spread(*on_device)))
     if peer("numba"):
         newton = _numba_newton()
@@ -72,12 +71,6 @@ def _solve(s1: jax.Array, s2: jax.Array, delta: jax.Array, lam: jax.Array) -> tu
 
 
 ours = jax.jit(jax.vmap(_solve))
-
-
-def _spread() -> Callable[..., tuple[jax.Array, ...]]:
-    """`ours`, an equal part of the cells on each device."""
-    mesh, cells = Mesh(np.array(jax.devices()), ("cells",)), PartitionSpec("cells")
-    return jax.jit(jax.shard_map(jax.vmap(_solve), mesh=mesh, in_specs=cells, out_specs=cells, check_vma=False))
 
 
 def kernel(s1: np.ndarray, s2: np.ndarray, delta: np.ndarray, lam: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 import gsdyn as gs
-from benchmarks._race import Entry, Result, peer, race
+from benchmarks._race import Entry, Result, on_all_devices, peer, race
 
 SAVES, TOLERANCE, CHECKED = 200, 1e-8, 10
 FEW = {"diffrax Tsit5, vmap": 200, "SciPy LSODA": 10, "SciPy Radau": 10, "heyoka, batch": 64}  # cells timed at most
@@ -73,6 +73,8 @@ def _competitors(
         "gsdyn": _ours(cells, start, ts),
         "diffrax Tsit5, vmap": _diffrax(*part["diffrax Tsit5, vmap"], ts),
     }
+    if jax.device_count() > 1 and count % jax.device_count() == 0:
+        runs[f"gsdyn, {jax.device_count()} devices"] = _ours(cells, start, ts, spread=True)
     for method in ("LSODA", "Radau"):
         runs[f"SciPy {method}"] = functools.partial(_scipy, *part[f"SciPy {method}"], ts, method)
     if peer("heyoka"):
@@ -87,16 +89,17 @@ def _kernels(s1: np.ndarray, s2: np.ndarray, delta: np.ndarray, lam: np.ndarray)
     return np.moveaxis(np.array(rows), -1, 0) / lam[:, None, None]
 
 
-def _ours(cells: list[np.ndarray], start: np.ndarray, ts: np.ndarray) -> Callable[[], jax.Array]:
-    @jax.jit
-    @jax.vmap
+def _ours(
+    cells: list[np.ndarray], start: np.ndarray, ts: np.ndarray, *, spread: bool = False
+) -> Callable[[], jax.Array]:
     def solve(s1: jax.Array, s2: jax.Array, delta: jax.Array, lam: jax.Array, alpha: jax.Array) -> jax.Array:
         basis = gs.FeatureBasis.rotation(s1, s2, delta)
         flow = gs.DualFlow(basis, gs.CrossEntropy(), gs.WeightDecay(lam), alpha0=alpha)
         return gs.integrate(flow, ts, rtol=TOLERANCE, atol=TOLERANCE).alpha
 
+    all_ = on_all_devices(solve) if spread else jax.jit(jax.vmap(solve))
     on_device = [jnp.asarray(x) for x in (*cells, start)]
-    return lambda: solve(*on_device)
+    return lambda: all_(*on_device)
 
 
 def _diffrax(kernels: np.ndarray, start: np.ndarray, ts: np.ndarray) -> Callable[[], jax.Array]:
