@@ -45,7 +45,7 @@ def in_chunks(solve: Callable[[P], S], problems: P, empty: S, size: int, count: 
     `empty` has the shapes and dtypes of the whole answer, and holds what is not solved.
     """
     m = jax.tree.leaves(problems)[0].shape[0]
-    size = min(size, m) if jax.default_backend() == "cpu" else m
+    size = -(-m // -(-m // size)) if jax.default_backend() == "cpu" else m
 
     def place(i: Array, out: S) -> S:
         start = jnp.minimum(i * size, m - size)

@@ -5,6 +5,8 @@ cache. Instead every chunk of cells takes a few Halley steps (third order, one e
 margins, `f = A a(f)` with `A = B B^T`: the cheapest unknowns, good as long as the terms of `A a` do not cancel. The few
 cells that need more, or better, are gathered: more of the same steps, then Halley steps for the normalised responses
 `y`, in which nothing cancels, and for what is left the Newton method that serves every other problem.
+
+XLA computes a sum or product again in every place where it is used, but not a quotient: so solutions end with one.
 """
 
 from __future__ import annotations
@@ -222,10 +224,10 @@ def _answer(A: Quad, w: Pair, g: Pair) -> Pair:
     """`(I + A W)^-1 g` by Cramer's rule; the determinant is a sum of positive terms."""
     a11, a12, a22, area = A
     w1, w2 = w
-    scale = 1 / (1 + a11 * w1 + a22 * w2 + area * (w1 * w2))
+    det = 1 + a11 * w1 + a22 * w2 + area * (w1 * w2)
     d1 = (1 + a22 * w2) * g[0] - (a12 * w2) * g[1]
     d2 = (1 + a11 * w1) * g[1] - (a12 * w1) * g[0]
-    return d1 * scale, d2 * scale
+    return d1 / det, d2 / det
 
 
 def _response_step(loss: CellLoss, b: Quad, y: Pair) -> Pair:
@@ -249,5 +251,5 @@ def _solve(b: Quad, w: Pair, g: Pair) -> Pair:
     s22 = 1 + w1 * b12 * b12 + w2 * b22 * b22
     s12 = w1 * b11 * b12 + w2 * b21 * b22
     area = b11 * b22 - b12 * b21
-    scale = 1 / (s11 + (s22 - 1) + (w1 * area) * (w2 * area))
-    return (s22 * scale) * g[0] - (s12 * scale) * g[1], (s11 * scale) * g[1] - (s12 * scale) * g[0]
+    det = s11 + (s22 - 1) + (w1 * area) * (w2 * area)
+    return (s22 * g[0] - s12 * g[1]) / det, (s11 * g[1] - s12 * g[0]) / det
