@@ -68,6 +68,7 @@ def test_the_gap_of_a_peer_is_that_of_the_fixed_point():
     assert large_n.relative_gap(factor, 1.1 * theta, 0.1) > 1e-4
 
 
+@pytest.mark.slow
 def test_trajectories_run_the_same_flow():
     cells = [np.array([x]) for x in (3.0, 2.0, 0.3, 0.1)]
     ts, start = np.linspace(0, 1, 5), np.array([[0.1, 0.3]])

@@ -59,6 +59,7 @@ def check_modes(ds, reach):
     assert (others["drift_order"] > 0.9).all()
 
 
+@pytest.mark.slow
 def test_one_neuron_a_class():
     ds = modes()
     check_modes(ds, 0.01)
@@ -110,6 +111,7 @@ def test_h1_and_h3_hold_until_an_active_set_changes():
     assert abs(captured["margin"][-1]) < 1e-12
 
 
+@pytest.mark.slow
 def test_h2_relaxed_is_competition():
     """A.6 by SciPy's integrator until b dies."""
     ds = broken()

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from _problems import QUICK
 
 import gsdyn as gs
 from gsdyn import _pair_flow
@@ -21,12 +22,12 @@ def _flow(cell, loss):
     return gs.DualFlow(basis, loss, gs.WeightDecay(lam), alpha0=jnp.stack([a1, a2]))
 
 
-@functools.partial(jax.jit, static_argnums=1)
+@functools.partial(jax.jit, static_argnums=1, compiler_options=QUICK)
 def _alone(cell, loss):
     return gs.integrate(_flow(cell, loss), TIMES, rtol=RTOL, atol=RTOL)
 
 
-@functools.partial(jax.jit, static_argnums=1)
+@functools.partial(jax.jit, static_argnums=1, compiler_options=QUICK)
 def _batch(cells, loss):
     return jax.vmap(lambda cell: gs.integrate(_flow(cell, loss), TIMES, rtol=RTOL, atol=RTOL))(cells)
 
@@ -102,7 +103,7 @@ def test_a_failure_in_a_batch_is_visible():
         flow = gs.DualFlow(gs.FeatureBasis.rotation(4.0, 2.0, 0.3), LOSS, gs.WeightDecay(lam))
         return gs.integrate(flow, jnp.array([1e-9, 5.0]), rtol=1e-9, max_steps=3)
 
-    run = jax.vmap(solve)(jnp.array([1e3, 1e-6]))
+    run = jax.jit(jax.vmap(solve), compiler_options=QUICK)(jnp.array([1e3, 1e-6]))
     assert not run.succeeded[1]
     assert np.isfinite(run.alpha[1, 0]).all()
     assert np.isnan(run.alpha[1, 1]).all()

@@ -148,7 +148,7 @@ def test_equinox_modules_hold_their_parameters():
 
 
 @pytest.mark.filterwarnings("ignore:size requires ndarray:DeprecationWarning")  # neural-tangents' own, in 2
-@pytest.mark.parametrize("implementation", [1, 2])
+@pytest.mark.parametrize("implementation", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_neural_tangents_agrees(implementation):
     nt = adapter.load()
     net, params, x = dense_case(3, outputs=2)

@@ -76,6 +76,7 @@ def test_after_the_death_the_first_class_is_a_single_mode(competition):
     np.testing.assert_allclose(late.logits[0][0], alone.logit(T + 6.0 - competition.death_time[0]), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_stall(competition):
     t = competition.time_to_confidence(np.full(2, 0.9))
     np.testing.assert_array_equal(np.isfinite(t), [True, False])
