@@ -234,6 +234,7 @@ def test_signals_stop_the_work(swallowed, tmp_path, monkeypatch, capsys):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_blocks")
 def test_verify(tmp_path, capsys):
     assert main(["verify", "thm2", "--cells", "300", "--seed", "4", "--out", str(tmp_path / "report")]) == 0

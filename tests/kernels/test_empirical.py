@@ -296,6 +296,7 @@ def awkward(p, x):
     return jnp.concatenate([h @ scale, (h * pairs[:, None]) @ p["out"] + p["bare"].reshape(-1)[None, :]], axis=1)
 
 
+@pytest.mark.slow
 def test_every_use_of_a_weight_is_taken_for_what_it_is():
     shapes = {
         "a": (5, 4), "b": (6, 5), "bare": (2, 1), "out": (6, 2), "scalar": (), "scaled": (6, 2), "shared": (2, 3),

@@ -69,6 +69,7 @@ def test_death(competition):
         np.testing.assert_allclose(before[dead], -field(before)[dead] * time[k] * 1e-7, rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_after_the_death_the_first_class_is_a_single_mode(competition):
     a, _, z = (v[0] for v in competition.death_state)
     alone = Mode(1.0, rate=RATE, y0=jnp.full(7, a), z0=z)

@@ -108,7 +108,7 @@ def test_start_is_the_logit_at_time_zero(loss):
 PAIRS = jnp.array([[1.2, 0.5, 0.3], [1.2, 0.5, 0.5 / 1.2], [0.8, 0.5, -0.3], [1.2, 0.5, 0.0]])
 
 
-@pytest.mark.parametrize("loss", [gs.CrossEntropy(), HINGE])
+@pytest.mark.parametrize("loss", [pytest.param(gs.CrossEntropy(), marks=pytest.mark.slow), HINGE])
 def test_derivatives_of_a_pair(loss):
     def outputs(x):
         mode = Mode(x[0], rate=x[3], y0=x[1], z0=x[2], loss=loss)

@@ -74,6 +74,7 @@ def test_training_ends_at_the_fixed_point_of_the_theory(name):
     np.testing.assert_allclose(run.observed[1], gs.fixed_point(basis, gs.CrossEntropy(), penalty).z, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_gradient_flow_of_a_linear_network_is_the_primal_flow():
     penalty = gs.Mixed(0.3, 0.2)
     basis = gs.FeatureBasis.from_ntrf(X[:2], Y[:2])
