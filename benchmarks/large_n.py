@@ -114,13 +114,10 @@ def _trust(factor: np.ndarray, lam: float) -> Fit:
         return lam * v + factor.T @ (alpha * (1 - alpha) * (factor @ v))
 
     start = np.zeros(factor.shape[1])
-    options = {"maxiter": 1000}
 
     def fit(tolerance: float) -> np.ndarray:
-        found = minimize(
-            objective, start, method="trust-ncg", jac=True, hessp=curvature, options=options | {"gtol": tolerance}
-        )
-        return found.x
+        options = {"maxiter": 1000, "gtol": tolerance}
+        return minimize(objective, start, method="trust-ncg", jac=True, hessp=curvature, options=options).x
 
     return fit
 

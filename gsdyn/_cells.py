@@ -16,10 +16,11 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from gsdyn import _newton
 from gsdyn._batching import batched, finish, in_chunks
+from gsdyn._pairs import Pair, Quad, gram, pair, scaled
 from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy
 
 CHUNK = 1024  # cells that fit the cache of one core
@@ -34,48 +35,47 @@ LEAST = STEPS + 2 * MORE + POLISH + 2  # fewer iterations than these are for the
 SUPPORTED = (CrossEntropy, FirstOrderCrossEntropy)
 
 CellLoss = CrossEntropy | FirstOrderCrossEntropy
-Pair = tuple[Array, Array]
-Quad = tuple[Array, Array, Array, Array]
+Cells = tuple[Quad, Pair]  # the rows of `U` and the filter `c`
 Fields = tuple[Array, ...]
 
 
 @functools.cache
-def solver(loss: CellLoss, limit: int) -> Callable[[Fields], Fields]:
+def solver(loss: CellLoss, limit: int) -> Callable[[Cells], Fields]:
     """The certified fixed point of one cell, given and answered entry by entry, fast under any nesting of `vmap`.
 
     A cell is the rows of `U` and the filter `c`; the answer is `(z, gap, error_bound, iterations, converged)`.
     """
     many = functools.partial(_all, loss, limit)
 
-    def alone(cell: Fields) -> Fields:
+    def alone(cell: Cells) -> Fields:
         return jax.tree.map(lambda x: x[0], many(jax.tree.map(lambda x: x[None], cell)))
 
     return batched(alone, many)
 
 
-def _all(loss: CellLoss, limit: int, cells: Fields) -> Fields:
+def _all(loss: CellLoss, limit: int, cells: Cells) -> Fields:
     """A few Halley steps for every cell, more for those that need them, Newton's method for what is left."""
-    zeros = jnp.zeros_like(cells[0])
+    zeros = jnp.zeros_like(cells[1][0])
     empty = jnp.zeros((zeros.size, 2), zeros.dtype), zeros, zeros, zeros.astype(jnp.int32), zeros.astype(bool)
     # Inside `shard_map` the other cores have their own cells
     chunk = CHUNK if jax.sharding.get_abstract_mesh().manual_axes else SHARED_CHUNK
-    out = in_chunks(lambda part: _quick(loss, *part), cells, empty, chunk, zeros.size)
+    out = in_chunks(functools.partial(_quick, loss), cells, empty, chunk, zeros.size)
     for method in functools.partial(_longer, loss), functools.partial(_thorough, loss, limit):
-        out = finish(lambda part, method=method: method(*part), cells, out, ~out[-1], CHUNK)
+        out = finish(method, cells, out, ~out[-1], CHUNK)
     return out
 
 
-def _quick(loss: CellLoss, *cells: Float[Array, " m"]) -> Fields:
-    b, r = _scaled(cells)
-    A = _gram(b)
+def _quick(loss: CellLoss, cells: Cells) -> Fields:
+    b, r = scaled(*cells)
+    A = gram(b)
     f, steps = _rough(loss, A, EXTRA, r[0].size // RARE)
     _, a, _ = _margin_step(loss, A, f)
     return _polished(loss, b, r, _adjoint(b, a), steps + 1)
 
 
-def _longer(loss: CellLoss, *cells: Float[Array, " m"]) -> Fields:
-    b, r = _scaled(cells)
-    A = _gram(b)
+def _longer(loss: CellLoss, cells: Cells) -> Fields:
+    b, r = scaled(*cells)
+    A = gram(b)
     rough, before = _rough(loss, A, MORE, 0)
     # In single precision a large `A` overflows
     f = jnp.where(jnp.isfinite(rough[0] + rough[1]), jnp.stack(rough), jnp.stack(_start(A)))
@@ -114,8 +114,12 @@ def _polished(loss: CellLoss, b: Quad, r: Pair, y: Pair, steps: Array) -> Fields
     y = y[0] + jnp.where(near, d[0], 0), y[1] + jnp.where(near, d[1], 0)
     a = a1 - w1 * h1 * (1 + v1 * h1 / 2), a2 - w2 * h2 * (1 + v2 * h2 / 2)
     rest = w1 * jnp.abs(h1) ** 3, w2 * jnp.abs(h2) ** 3
-    z = jnp.where(jnp.asarray([True, False]), (r[0] * y[0])[:, None], (r[1] * y[1])[:, None])
-    return (z, *_bounds(loss, b, y, a, (w1, w2), rest), steps + 1, last <= _tiny(last.dtype))
+    return (
+        pair(r[0] * y[0], r[1] * y[1]),
+        *_bounds(loss, b, y, a, (w1, w2), rest),
+        steps + 1,
+        last <= _tiny(last.dtype),
+    )
 
 
 def _tiny(dtype: jnp.dtype) -> float:
@@ -128,14 +132,8 @@ def _small(dtype: jnp.dtype) -> float:
     return _tiny(dtype) ** (1 / 3)
 
 
-def _scaled(cells: Fields) -> tuple[Quad, Pair]:
-    u11, u12, u21, u22, c1, c2 = cells
-    r1, r2 = jnp.sqrt(c1), jnp.sqrt(c2)
-    return (u11 * r1, u12 * r2, u21 * r1, u22 * r2), (r1, r2)
-
-
-def _thorough(loss: CellLoss, limit: int, *cells: Float[Array, " m"]) -> Fields:
-    b, r = _scaled(cells)
+def _thorough(loss: CellLoss, limit: int, cells: Cells) -> Fields:
+    b, r = scaled(*cells)
 
     @jax.vmap
     def solve(b: Quad) -> tuple[Array, Array, Array]:
@@ -170,13 +168,6 @@ def _start(A: Quad) -> Pair:
         return log * (1 - jnp.log(1 + log) / (2 + log))
 
     return alone(A[0]), alone(A[2])
-
-
-def _gram(b: Quad) -> Quad:
-    """`A = B B^T` by its three entries and, without cancellation, its determinant."""
-    b11, b12, b21, b22 = b
-    area = b11 * b22 - b12 * b21
-    return b11 * b11 + b12 * b12, b11 * b21 + b12 * b22, b21 * b21 + b22 * b22, area * area
 
 
 def _margins(b: Quad, y: Pair) -> Pair:

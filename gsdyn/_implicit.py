@@ -12,7 +12,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from gsdyn import _cells, _certificate, _linear, _newton
+from gsdyn import _cells, _certificate, _linear, _newton, _pairs
 from gsdyn.losses import Loss
 from gsdyn.penalties import Tilt
 
@@ -31,7 +31,7 @@ class Solution(NamedTuple):
 def solve(U: Float[Array, "n k"], c: Float[Array, " k"], loss: Loss, tilt: Tilt | None, limit: int) -> Solution:
     """The fixed point `z = c U^T a(U z)`, with implicit derivatives of every order."""
     if U.shape == (2, 2) and tilt is None and isinstance(loss, _cells.SUPPORTED) and limit >= _cells.LEAST:
-        return Solution(*_cells.solver(loss, limit)((*_linear.entries(U), c[0], c[1])))
+        return Solution(*_cells.solver(loss, limit)((_pairs.entries(U), (c[0], c[1]))))
     rc = jnp.sqrt(c)
     y, iterations, converged = _newton.minimise(loss, tilt, U * rc[None, :], limit)
     z = columns(rc, y) * y

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gsdyn._pairs import entries, pair
+
 QR_LIMIT = 64
 DENSE_LIMIT = 512
 
@@ -30,24 +32,6 @@ def adjoint(matrix: Float[Array, "p q"], v: Array) -> Array:
         return v @ matrix if v.ndim == 1 else matrix.T @ v
     m11, m12, m21, m22 = entries(matrix)
     return pair(m11 * v[0] + m21 * v[1], m12 * v[0] + m22 * v[1])
-
-
-def square(m11: Array, m12: Array, m21: Array, m22: Array) -> Float[Array, "2 2"]:
-    """The matrix of four entries, which `entries` takes apart again at no cost, in a batch too."""
-    rows = [jnp.concatenate([x.reshape(1, 1), y.reshape(1, 1)], axis=1) for x, y in ((m11, m12), (m21, m22))]
-    return jnp.concatenate(rows, axis=0)
-
-
-def entries(matrix: Float[Array, "2 2"]) -> tuple[Array, Array, Array, Array]:
-    """The entries of a matrix by its rows, and these piece by piece: XLA then sees what `square` put together."""
-    rows = [jax.lax.slice_in_dim(matrix, i, i + 1, axis=0) for i in range(2)]
-    m11, m12, m21, m22 = (jax.lax.slice_in_dim(row, j, j + 1, axis=1).reshape(()) for row in rows for j in range(2))
-    return m11, m12, m21, m22
-
-
-def pair(x: Array, y: Array) -> Float[Array, " 2"]:
-    """The vector of two entries, as a choice: XLA cannot fuse what it stacks."""
-    return jnp.where(jnp.asarray([True, False]), x, y)
 
 
 def weighted(root: Array, B: Float[Array, "n k"]) -> Float[Array, "p q"]:

@@ -13,12 +13,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
 from gsdyn import _pair_problem, _pair_rodas, _pair_stages
 from gsdyn._batching import batched, finish, in_chunks
 from gsdyn._dirk import EARLIER, GAMMA, PREDICT
-from gsdyn._pair_problem import Cell, Method, Pair, Quad, Saved, responses
+from gsdyn._pair_problem import Cell, Method, Saved, moved, responses
+from gsdyn._pairs import Pair, Quad, scaled
 from gsdyn._stages import EDGE, NEWTON_LIMIT, NEWTON_SHARE
 from gsdyn.flows import into_domain
 
@@ -94,9 +95,9 @@ def _step(method: Method, problem: Problem, s: State, end: Array) -> State:
     h, last = _pair_problem.length(s.t, s.h, end)
     p, z, x, k, error = _stages(method, problem, s, h)
     taken, proposed = _pair_problem.judge(error, h, s.h)
-    moved = State(jnp.where(last, end, s.t + h), p, z, x, k, proposed, s.accepted + 1, s.rejected)
+    after = State(jnp.where(last, end, s.t + h), p, z, x, k, proposed, s.accepted + 1, s.rejected)
     stayed = s._replace(h=proposed, rejected=s.rejected + 1)
-    return jax.tree.map(lambda a, b: jnp.where(taken, a, b), moved, stayed)
+    return jax.tree.map(lambda a, b: jnp.where(taken, a, b), after, stayed)
 
 
 def _stages(method: Method, problem: Problem, s: State, h: Array) -> tuple[Pair, Pair, Pair, Pair, Array]:
@@ -109,8 +110,8 @@ def _stages(method: Method, problem: Problem, s: State, h: Array) -> tuple[Pair,
     found = jnp.ones((), bool)
     states: list[tuple[Pair, Pair, Pair]] = []
     for earlier, predict in zip(EARLIER[:STAGES], PREDICT[:STAGES], strict=True):
-        r = _moved(s.p, earlier, hk)
-        guess = _guess(method, problem, _moved(s.p, predict, hk), s.x)
+        r = moved(s.p, earlier, hk)
+        guess = _guess(method, problem, moved(s.p, predict, hk), s.x)
         x, p, ok = _pair_stages.solve(method.loss, b, (0.0, 0.0), r, tau, guess, share, NEWTON_LIMIT)
         rest = (p[0] - r[0]) / GAMMA, (p[1] - r[1]) / GAMMA
         hk.append(rest)
@@ -120,14 +121,6 @@ def _stages(method: Method, problem: Problem, s: State, h: Array) -> tuple[Pair,
     error = _error(method, cell, s, (p4, z4), (p5, z5), tau)
     k = hk[-1][0] / h, hk[-1][1] / h
     return p5, z5, x5, k, jnp.where(found, error, jnp.inf)
-
-
-def _moved(p: Pair, weights: Float[Array, " 8"], hk: list[Pair]) -> Pair:
-    first, second = p
-    for weight, (k1, k2) in zip(weights.tolist(), hk, strict=False):
-        if weight:
-            first, second = first + weight * k1, second + weight * k2
-    return first, second
 
 
 def _error(
@@ -145,7 +138,7 @@ def _error(
 
 
 def _problem(cell: Cell) -> Problem:
-    b11, b12, b21, b22 = b = _pair_problem.scaled(cell)
+    b11, b12, b21, b22 = b = scaled(cell.u, cell.c)[0]
     return Problem(cell, b, (1 / (1 + b11 * b11 + b12 * b12), 1 / (1 + b21 * b21 + b22 * b22)))
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from gsdyn._pairs import Pair, Quad
 from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 10.0
 
 PairLoss = CrossEntropy | FirstOrderCrossEntropy
-Pair = tuple[Array, Array]
-Quad = tuple[Array, Array, Array, Array]
 
 
 class Cell(NamedTuple):
@@ -43,12 +43,6 @@ class Method(NamedTuple):
     rtol: float
     atol: float
     limit: int
-
-
-def scaled(cell: Cell) -> Quad:
-    """`B = U sqrt(c)`."""
-    r1, r2 = jnp.sqrt(cell.c[0]), jnp.sqrt(cell.c[1])
-    return cell.u[0] * r1, cell.u[1] * r2, cell.u[2] * r1, cell.u[3] * r2
 
 
 def responses(cell: Cell, p: Pair) -> Pair:
@@ -89,3 +83,14 @@ def judge(error: Array, h: Array, proposed: Array) -> tuple[Array, Array]:
     factor = jnp.clip(SAFETY * jnp.exp(-jnp.log(jnp.maximum(error, 1e-30)) / 5), SHRINK, jnp.where(taken, GROW, 1.0))
     factor = jnp.where(jnp.isfinite(error), factor, SHRINK)
     return taken, jnp.where(taken & (h < proposed), jnp.maximum(proposed, factor * h), factor * h)
+
+
+def moved(
+    p: tuple[Array | float, Array | float], weights: Float[np.ndarray, " s"], k: list[Pair]
+) -> tuple[Array, Array]:
+    """`p` and so much of each stage."""
+    first, second = p
+    for weight, (k1, k2) in zip(weights.tolist(), k, strict=False):
+        if weight:
+            first, second = first + weight * k1, second + weight * k2
+    return first, second  # pyright: ignore[reportReturnType]

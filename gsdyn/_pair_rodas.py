@@ -17,19 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gsdyn._pair_problem import (
-    Cell,
-    Method,
-    Pair,
-    PairLoss,
-    Saved,
-    first_length,
-    judge,
-    length,
-    responses,
-    scaled,
-    velocity,
-)
+from gsdyn._pair_problem import Cell, Method, PairLoss, Saved, first_length, judge, length, moved, responses, velocity
+from gsdyn._pairs import Pair, Quad, gram, scaled
 from gsdyn.losses import CrossEntropy
 
 CHUNK = 128
@@ -44,6 +33,7 @@ A[3, :3] = -6.954028509809101, 2.489845061869568, -10.358996098473584
 A[4, :4] = 2.8029986275628964, 0.5072464736228206, -0.3988312541770524, -0.04721187230404641
 A[5:, :5] = -7.502846399306121, 2.561846144803919, -11.627539656261098, -0.18268767659942256, 0.030198172008377946
 A[6:, 5] = A[7, 6] = 1.0
+END = A[7] + np.eye(8)[7]
 # What the solutions before add to the right-hand side, times 1/h
 C = np.zeros((8, 8))
 C[1, :1] = -14.155112264123755
@@ -70,9 +60,6 @@ H = np.array([
 ])  # fmt: skip
 
 
-_NOTHING = ((0.0, 0.0),) * len(H)
-
-
 class State(NamedTuple):
     """Flows at their times `t`, the lengths of their next steps, and the steps so far."""
 
@@ -92,7 +79,7 @@ class Row(NamedTuple):
     end: Array
     y0: Pair
     y1: Pair
-    bends: tuple[Pair, Pair, Pair]
+    bends: tuple[Pair, ...]
 
 
 def solve(method: Method, most: int, cells: Cell) -> Saved:
@@ -102,7 +89,7 @@ def solve(method: Method, most: int, cells: Cell) -> Saved:
     nothing = jnp.zeros((most, *state.t.shape), state.t.dtype)
     pair = nothing, nothing
     rows = Row(nothing, nothing + jnp.inf, pair, pair, (pair, pair, pair))
-    step = functools.partial(_step, method, cells, _matrix(cells), ts[-1])
+    step = functools.partial(_step, method, cells, gram(scaled(cells.u, cells.c)[0]), ts[-1])
 
     def go(carry: tuple[Array, State, Row]) -> Array:
         i, state, _ = carry
@@ -115,8 +102,7 @@ def solve(method: Method, most: int, cells: Cell) -> Saved:
 
     _, end, rows = jax.lax.while_loop(go, body, (jnp.zeros((), jnp.int32), state, rows))
     p = _between(rows, ts)
-    largest = 1.0 if isinstance(method.loss, CrossEntropy) else jnp.inf
-    inside = functools.reduce(jnp.logical_and, [((v > 0) & (v < largest)).all(axis=0) for v in p])
+    inside = functools.reduce(jnp.logical_and, [(method.loss.edge(v) > 0).all(axis=0) for v in p])
     alpha, z = jax.tree.map(jnp.transpose, (p, jax.vmap(functools.partial(responses, cells))(p)))
     return Saved(alpha, z, end.easy & inside & (end.t >= ts[-1]), end.accepted, end.rejected)
 
@@ -135,31 +121,25 @@ def _slope(loss: PairLoss, p: Array) -> Array:
     return jnp.log((1 - p) / p) if isinstance(loss, CrossEntropy) else -jnp.log(p) - p
 
 
-def _matrix(cells: Cell) -> tuple[Array, Array, Array, Array]:
-    """`K = B B^T` by its three entries and, without cancellation, its determinant."""
-    b11, b12, b21, b22 = scaled(cells)
-    area = b11 * b22 - b12 * b21
-    return b11 * b11 + b12 * b12, b11 * b21 + b12 * b22, b21 * b21 + b22 * b22, area * area
-
-
-def _step(method: Method, cells: Cell, matrix: tuple[Array, ...], end: Array, s: State) -> tuple[State, Row]:
+def _step(method: Method, cells: Cell, matrix: Quad, end: Array, s: State) -> tuple[State, Row]:
     """One step of each flow that has not come to its end, taken if its error is within the tolerance."""
     h, last = length(s.t, s.h, end)
     k = _solutions(method.loss, matrix, s.p, h * cells.eta)
-    p = _moved(_moved(s.p, A[7], k), np.ones(1), k[7:])
+    p = moved(s.p, END, k)
     z = responses(cells, p)
     error, easy = _error(method, cells, s, (p, z), k[7])
     taken, proposed = judge(error, h, s.h)
     t = jnp.where(taken, jnp.where(last, end, s.t + h), s.t)
-    bends = tuple(_moved((0.0, 0.0), weights, k) for weights in H)
-    y1, z, *bends = jax.tree.map(lambda new, old: jnp.where(taken, new, old), (p, z, *bends), (s.p, s.z, *_NOTHING))
+    bends = [moved((0.0, 0.0), weights, k) for weights in H]
+    bends = tuple((jnp.where(taken, b1, 0.0), jnp.where(taken, b2, 0.0)) for b1, b2 in bends)
+    y1, z = jax.tree.map(lambda new, old: jnp.where(taken, new, old), (p, z), (s.p, s.z))
     moving = s.t < end
     steps = s.accepted + (moving & taken).astype(jnp.int32), s.rejected + (moving & ~taken).astype(jnp.int32)
     state = State(t, y1, z, proposed, s.easy & (easy | ~taken), *steps)
-    return state, Row(s.t, t, s.p, y1, tuple(bends))
+    return state, Row(s.t, t, s.p, y1, bends)
 
 
-def _solutions(loss: PairLoss, matrix: tuple[Array, ...], p: Pair, tau: Array) -> list[Pair]:
+def _solutions(loss: PairLoss, matrix: Quad, p: Pair, tau: Array) -> list[Pair]:
     """The solutions `k` of the stages: `(1/(gamma tau) + 1/w + K) k = h'(u) - K u + sum C k / tau`."""
     k11, k12, k22, area = matrix
     d1, d2 = (1 / (GAMMA * tau) + 1 / loss.rates(v)[0] for v in p)
@@ -169,20 +149,12 @@ def _solutions(loss: PairLoss, matrix: tuple[Array, ...], p: Pair, tau: Array) -
     k: list[Pair] = []
     # That quotients come last keeps XLA from computing every solution again wherever it is used
     for a, c in zip(A, C, strict=True):
-        u1, u2 = _moved(p, a, k)
-        q1, q2 = _moved((0.0, 0.0), c, k)
+        u1, u2 = moved(p, a, k)
+        q1, q2 = moved((0.0, 0.0), c, k)
         g1 = _slope(loss, u1) - k11 * u1 - k12 * u2 + q1 * rate
         g2 = _slope(loss, u2) - k12 * u1 - k22 * u2 + q2 * rate
         k.append(((m22 * g1 - k12 * g2) / det, (m11 * g2 - k12 * g1) / det))
     return k
-
-
-def _moved(p: tuple[Array | float, Array | float], weights: Float[np.ndarray, " 8"], k: list[Pair]) -> Pair:
-    first, second = p
-    for weight, (k1, k2) in zip(weights.tolist(), k, strict=False):
-        if weight:
-            first, second = first + weight * k1, second + weight * k2
-    return first, second  # pyright: ignore[reportReturnType]
 
 
 def _error(method: Method, cells: Cell, s: State, new: tuple[Pair, Pair], e: Pair) -> tuple[Array, Array]:

@@ -14,12 +14,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from gsdyn._newton import FULL_STEP
+from gsdyn._pairs import Pair, Quad
 from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy
 
 SHORT = 0.5  # the longest Newton step that is worth a correction
-
-Pair = tuple[Array, Array]
-Quad = tuple[Array, Array, Array, Array]
 
 
 class Point(NamedTuple):

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
-from gsdyn import _linear, _pair_stages
+from gsdyn import _linear, _pair_stages, _pairs
 from gsdyn._newton import FULL_STEP
 from gsdyn.losses import Loss, SquaredError
 
@@ -127,10 +127,9 @@ def _solve(stages: Stages, r: Array, tau: Array, guess: Array, rtol: float) -> S
     pair = stages.pair()
     if pair is not None:
         loss, B, shift = pair
-        entries = B[0, 0], B[0, 1], B[1, 0], B[1, 1]
         moved = (0.0, 0.0) if shift is None else (shift[0], shift[1])
         x, p, found = _pair_stages.solve(
-            loss, entries, moved, (r[0], r[1]), tau, (guess[0], guess[1]), share, NEWTON_LIMIT
+            loss, _pairs.entries(B), moved, (r[0], r[1]), tau, (guess[0], guess[1]), share, NEWTON_LIMIT
         )
         return Solution(jnp.stack(x), jnp.stack(p), found)
     one = jnp.ones((), r.dtype)

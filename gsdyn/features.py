@@ -10,7 +10,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from gsdyn import _checks, _krylov, _linear
+from gsdyn import _checks, _krylov, _pairs
 
 EXACT = 1000  # examples up to which all eigenvectors are computed
 
@@ -52,11 +52,11 @@ class FeatureBasis(eqx.Module):
         s1, s2 = _checks.nonnegative("s1", s1, ndim=0), _checks.nonnegative("s2", s2, ndim=0)
         delta = _checks.require("delta", delta, "in [0, 1)", lambda v: (v >= 0) & (v < 1), ndim=0)
         c = jnp.sqrt((1 - delta) * (1 + delta))
-        u = _linear.square(c, -delta, delta, c)
+        u = _pairs.square(c, -delta, delta, c)
         # Nothing is left to check, and a check under `vmap` would copy what it lets through
         basis = object.__new__(cls)
         object.__setattr__(basis, "U", u)
-        object.__setattr__(basis, "s", _linear.pair(s1, s2))
+        object.__setattr__(basis, "s", _pairs.pair(s1, s2))
         return basis
 
     @classmethod

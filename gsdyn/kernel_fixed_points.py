@@ -9,6 +9,7 @@ product with the kernel.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -100,10 +101,8 @@ class _State(NamedTuple):
 @eqx.filter_jit
 def _solve(problem: tuple[Array, Array, Array, Array | None], loss: Loss, rtol: float, limit: int) -> KernelFixedPoint:
     theta, sign, lam, start = problem
-    lam = lam.astype(theta.dtype)
-
-    def product(v: Array) -> Array:
-        return sign * (theta @ (sign * v)) / lam
+    kernel = theta, sign, lam.astype(theta.dtype)
+    product = functools.partial(_product, kernel)
 
     def left(beta: Array, f: Array, i: Array) -> _State:
         r = loss.weight(f) - beta
@@ -111,8 +110,7 @@ def _solve(problem: tuple[Array, Array, Array, Array | None], loss: Loss, rtol: 
         return _State(beta, f, r, Kr, jnp.sum(r * Kr) / 2, i)
 
     def go(s: _State) -> Array:
-        value = loss.value(s.f) + jnp.sum(s.beta * s.f) / 2
-        return (s.gap > rtol * value) & (s.i < limit)
+        return (s.gap > rtol * _objective(loss, s.beta, s.f)) & (s.i < limit)
 
     def step(s: _State) -> _State:
         share = jnp.minimum(FORCING, jnp.sqrt(jnp.sqrt(s.gap)))
@@ -125,12 +123,22 @@ def _solve(problem: tuple[Array, Array, Array, Array | None], loss: Loss, rtol: 
     zero = jnp.zeros_like(sign)
     first = (zero, zero) if start is None else (start, product(start))
     end = jax.lax.while_loop(go, step, left(*first, jnp.zeros((), jnp.int32)))
-    return _certified((theta, sign, lam), loss, end, rtol)
+    return _certified(kernel, loss, end, rtol)
 
 
 @_solve.def_jvp
 def _no_derivative(*_: Any) -> Any:
     raise ValueError("kernel_fixed_point has no derivatives: differentiate fixed_point")
+
+
+def _product(kernel: tuple[Array, Array, Array], v: Array) -> Array:
+    """`Y Theta Y v / lam`."""
+    theta, sign, lam = kernel
+    return sign * (theta @ (sign * v)) / lam
+
+
+def _objective(loss: Loss, beta: Array, f: Array) -> Array:
+    return loss.value(f) + jnp.sum(beta * f) / 2
 
 
 def _direction(product: Callable[[Array], Array], w: Array, s: _State, share: Array) -> tuple[Array, Array]:
@@ -156,31 +164,31 @@ def _direction(product: Callable[[Array], Array], w: Array, s: _State, share: Ar
     return d, Kd
 
 
-def _certified(problem: tuple[Array, Array, Array], loss: Loss, end: _State, rtol: float) -> KernelFixedPoint:
+def _certified(kernel: tuple[Array, Array, Array], loss: Loss, end: _State, rtol: float) -> KernelFixedPoint:
     """The fixed point at the coefficients found, its margins computed afresh and all rounding in its bounds."""
-    theta, sign, lam = problem
+    theta, sign, lam = kernel
     eps = float(jnp.finfo(theta.dtype).eps)
     unit = (sign.size + 16) * eps
-    signed = sign * end.beta
-    f = sign * (theta @ signed) / lam
+    f = _product(kernel, end.beta)
     # |K_ij| <= sqrt(K_ii K_jj)
     root = jnp.sqrt(jnp.maximum(jnp.diagonal(theta), 0.0) / lam)
-    size = root * jnp.sum(root * jnp.abs(end.beta))
+    total = jnp.sum(root * jnp.abs(end.beta))
     alpha = loss.weight(f)
     r = alpha - end.beta
-    Kr = sign * (theta @ (sign * r)) / lam
+    Kr = _product(kernel, r)
     square = jnp.sum(r * Kr)
     scale = jnp.sum(root * jnp.abs(r))
     noise = unit * scale * scale
     indefinite = ~(square >= -noise) | jnp.any(jnp.diagonal(theta) < 0)
-    asymmetric = jnp.abs(jnp.sum(end.beta * Kr) - jnp.sum(r * f)) > 8 * unit * scale * jnp.sum(root * jnp.abs(end.beta))
+    asymmetric = jnp.abs(jnp.sum(end.beta * Kr) - jnp.sum(r * f)) > 8 * unit * scale * total
     ones = jnp.ones((), theta.dtype)
     ones = eqx.error_if(ones, asymmetric & ~indefinite, "theta must be symmetric")
     ones = eqx.error_if(ones, indefinite, "theta must be finite and positive semi-definite")
-    gap = (jnp.maximum(square, 0.0) + noise) / 2 + jnp.sum(_apart(loss, f, alpha, unit * size))
-    objective = loss.value(f) + jnp.sum(end.beta * f) / 2
-    error = loss.dual_error(alpha, gap)
-    return KernelFixedPoint(alpha * ones, f, gap, error, objective, end.i, gap <= rtol * objective)
+    gap = (jnp.maximum(square, 0.0) + noise) / 2 + jnp.sum(_apart(loss, f, alpha, unit * root * total))
+    objective = _objective(loss, end.beta, f)
+    return KernelFixedPoint(
+        alpha * ones, f, gap, loss.dual_error(alpha, gap), objective, end.i, gap <= rtol * objective
+    )
 
 
 def _apart(loss: Loss, f: Array, alpha: Array, df: Array) -> Array:

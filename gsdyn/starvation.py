@@ -45,20 +45,18 @@ def starvation_matrix(basis: FeatureBasis, fp: FixedPoint) -> Float[Array, "k *C
     pull = _linear.adjoint(basis.U, _newton.pull(fp.loss, tilt, fp.margins))
     source = _implicit.columns(slope, fp.z) * jnp.where(live, fp.z / safe, pull)
 
-    if fp.z.ndim == 1 and len(c) > _linear.QR_LIMIT:
-        interaction = _interaction(basis.U, root * root)
-        matrix = _factored(interaction, c, source)
-        few = _strength(interaction, c) < DECOUPLED
-        return jax.lax.cond(few, lambda: _decoupled(basis.U, fp, c, root, tilt, source, matrix), lambda: matrix)
-
     def column(unit: Array) -> Array:
         return _implicit.respond(basis.U, c, root, _implicit.columns(unit, fp.z) * source, dense=True)
 
-    matrix = jax.vmap(column, out_axes=-1)(jnp.eye(len(c), dtype=c.dtype))
+    def by_columns() -> Array:
+        return jax.vmap(column, out_axes=-1)(jnp.eye(len(c), dtype=c.dtype))
+
     if fp.z.ndim == 2:
-        return matrix
-    few = _strength(_interaction(basis.U, root * root), c) < DECOUPLED
-    return jnp.where(few, _decoupled(basis.U, fp, c, root, tilt, source, matrix), matrix)
+        return by_columns()
+    interaction = _interaction(basis.U, root * root)
+    matrix = _factored(interaction, c, source) if len(c) > _linear.QR_LIMIT else by_columns()
+    few = _strength(interaction, c) < DECOUPLED
+    return jax.lax.cond(few, lambda: _decoupled(basis.U, fp, c, root, tilt, source, matrix), lambda: matrix)
 
 
 def _interaction(U: Array, w: Array) -> Array:

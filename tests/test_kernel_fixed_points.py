@@ -66,12 +66,6 @@ def test_a_neighbour_is_a_good_start_and_lam_may_be_traced():
     assert 2 * int(warm.iterations) <= int(cold.iterations)
 
 
-def _broken(what):
-    theta, y = _kernel(8)
-    arguments = {"theta": theta, "y": y, "loss": CE, "penalty": gs.WeightDecay(0.1)}
-    return arguments | what(theta, y)
-
-
 BAD = {
     "theta must be symmetric": lambda theta, y: {"theta": theta + np.triu(np.ones((8, 8)), 1)},
     "theta must be finite and positive semi-definite": lambda theta, y: {"theta": theta - 60 * np.eye(8)},
@@ -89,8 +83,10 @@ BAD = {
 
 @pytest.mark.parametrize("message", BAD)
 def test_bad_input_is_named(message):
+    theta, y = _kernel(8)
+    good = {"theta": theta, "y": y, "loss": CE, "penalty": gs.WeightDecay(0.1)}
     with pytest.raises((ValueError, RuntimeError), match=message):
-        gs.kernel_fixed_point(**_broken(BAD[message]))
+        gs.kernel_fixed_point(**good | BAD[message](theta, y))
 
 
 def test_derivatives_are_refused():
