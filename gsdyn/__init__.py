@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gsdyn.integration import steady_state as steady_state
     from gsdyn.kernel_fixed_points import KernelFixedPoint as KernelFixedPoint
     from gsdyn.kernel_fixed_points import kernel_fixed_point as kernel_fixed_point
+    from gsdyn.kernel_fixed_points import kernel_path as kernel_path
     from gsdyn.losses import CrossEntropy as CrossEntropy
     from gsdyn.losses import FirstOrderCrossEntropy as FirstOrderCrossEntropy
     from gsdyn.losses import Hinge as Hinge
@@ -49,7 +50,7 @@ _HOMES = {
     "flows": ("DualFlow", "PrimalFlow"),
     "integration": ("Trajectory", "integrate", "steady_state"),
     "fixed_points": ("FixedPoint", "fixed_point"),
-    "kernel_fixed_points": ("KernelFixedPoint", "kernel_fixed_point"),
+    "kernel_fixed_points": ("KernelFixedPoint", "kernel_fixed_point", "kernel_path"),
     "starvation": ("sign_law", "starvation_matrix", "starves"),
     "truncation": ("truncation_bound",),
     "sweeps": ("sweep",),

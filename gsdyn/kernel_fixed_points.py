@@ -1,16 +1,7 @@
-"""Fixed points straight from a kernel, without its eigenvectors (P21-Eqs 5-9): for many examples and one decay.
-
-Newton's method with conjugate gradients in the inner product of the kernel. With `K = Y Theta Y / lam`, margins
-`f = K beta` and weights `a = a(f)`, the optimum of primal and dual is `beta = a(f)`, and primal minus dual at `beta` is
-exactly `(beta - a)^T K (beta - a) / 2`, which the first product of every Newton step gives for nothing. In that inner
-product the system of a Newton step, `(I + W K) d = a - beta`, is symmetric, and a step of conjugate gradients takes one
-product with the kernel.
-"""
+"""Fixed points straight from a kernel, without its eigenvectors (P21-Eqs 5-9): for many examples, one decay or many."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -19,16 +10,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from gsdyn import _checks
-from gsdyn._newton import step_length
+from gsdyn._kernel_newton import Kernel, State, minimise, objective
 from gsdyn.losses import Hinge, Loss, Softmax
 from gsdyn.penalties import WeightDecay
 
 MAX_ITERATIONS = 100
-FORCING = 0.2  # the largest relative residual at which a Newton step is good enough
+HISTORY = 4  # the decays behind from which the next one's coefficients are extrapolated
 
 
 class KernelFixedPoint(eqx.Module):
-    """The optimum of one problem in its examples, and how far from it the numbers can be.
+    """The optimum of one problem in its examples, and how far from it the numbers can be; along a path (`kernel_path`)
+    everything has the decays as its first axis.
 
     - `alpha`: dual variables, shape (n,). `margins`: `f* = Y Theta Y alpha* / lam`, shape (n,).
     - `gap`: an upper bound, rounding included, of primal minus dual (P21-Eqs 7-8).
@@ -36,13 +28,13 @@ class KernelFixedPoint(eqx.Module):
     - `objective`: the primal value. `iterations`: Newton steps. `converged`: whether the gap is as small as asked for.
     """
 
-    alpha: Float[Array, " n"]
-    margins: Float[Array, " n"]
-    gap: Float[Array, ""]
-    error_bound: Float[Array, ""]
-    objective: Float[Array, ""]
-    iterations: Int[Array, ""]
-    converged: Bool[Array, ""]
+    alpha: Float[Array, "*L n"]
+    margins: Float[Array, "*L n"]
+    gap: Float[Array, "*L"]
+    error_bound: Float[Array, "*L"]
+    objective: Float[Array, "*L"]
+    iterations: Int[Array, "*L"]
+    converged: Bool[Array, "*L"]
 
 
 def kernel_fixed_point(
@@ -64,118 +56,136 @@ def kernel_fixed_point(
     - `start`: dual variables to start from, shape (n,), for example `alpha` at a decay nearby.
     - `rtol`: where to stop, as a duality gap relative to the objective, in [1e-15, 1).
 
-    A gap bounds `alpha` only by its root: `error_bound` tells. Raises `ValueError` for what does not fit, and for a
-    kernel that is not finite, not symmetric or not positive semi-definite as far as the products taken show.
+    A gap bounds `alpha` only by its root: `error_bound` tells. A copy of `theta` in single precision is held meanwhile.
+    Raises `ValueError` for what does not fit, and for a kernel that is not finite, not symmetric or not positive
+    semi-definite as far as the products taken show.
     """
-    theta = _checks.require("theta", theta, "a matrix", lambda v: v.ndim == 2, ndim=2)
-    n = theta.shape[0]
-    if theta.shape != (n, n) or n == 0:
-        raise ValueError(f"theta must be square and not empty, got shape {theta.shape}")
-    _checks.instance("loss", loss, Loss)
     _checks.instance("penalty", penalty, WeightDecay)
-    if isinstance(loss, Hinge | Softmax):
-        raise ValueError(f"loss must be smooth with one margin for each example, got {type(loss).__name__}")
-    if not 1e-15 <= rtol < 1:
-        raise ValueError(f"rtol must be in [1e-15, 1), got {rtol}")
-    sign = jnp.ones(n, theta.dtype) if y is None else _checks.labels("y", y).astype(theta.dtype)
-    _checks.same_length("y", sign, "theta", theta)
-    limit = _checks.integer("max_iterations", max_iterations, 1)
+    theta, sign, limit = _problem(theta, y, loss, rtol, max_iterations)
     if start is not None:
         start = _checks.finite("start", start, ndim=1).astype(theta.dtype)
         _checks.same_length("start", start, "theta", theta)
     return _solve((theta, sign, penalty.lam, start), loss, rtol, limit)
 
 
-class _State(NamedTuple):
-    """Coefficients `beta`, margins `f = K beta`, what is left `r = a(f) - beta` with `K r`, and its gap."""
+def kernel_path(
+    theta: ArrayLike,
+    y: ArrayLike | None,
+    loss: Loss,
+    lams: Float[ArrayLike, " L"],
+    *,
+    rtol: float = 1e-8,
+    max_iterations: int = MAX_ITERATIONS,
+) -> KernelFixedPoint:
+    """`kernel_fixed_point` at every weight decay `lams` of a path, each from those before it, in one compiled scan.
 
-    beta: Array
-    f: Array
-    r: Array
-    Kr: Array
-    gap: Array
-    i: Array
+    - `lams`: positive, strictly increasing or strictly decreasing, shape (L,). Decreasing is faster.
+    - Other arguments, errors and what comes back, with `L` as the first axis: see `kernel_fixed_point`.
+    """
+    lams = _checks.require("lams", lams, "a vector of positive numbers", lambda v: (v > 0) & (v < jnp.inf), ndim=1)
+    lams = _checks.require(
+        "lams",
+        lams,
+        "strictly increasing or strictly decreasing",
+        lambda v: jnp.all(v[1:] > v[:-1]) | jnp.all(v[1:] < v[:-1]),
+    )
+    theta, sign, limit = _problem(theta, y, loss, rtol, max_iterations)
+    return _follow((theta, sign, lams), loss, rtol, limit)
+
+
+def _problem(
+    theta: ArrayLike, y: ArrayLike | None, loss: Loss, rtol: float, max_iterations: int
+) -> tuple[Array, Array, int]:
+    """The kernel, the labels and the limit of steps, checked."""
+    theta = _checks.require("theta", theta, "a matrix", lambda v: v.ndim == 2, ndim=2)
+    n = theta.shape[0]
+    if theta.shape != (n, n) or n == 0:
+        raise ValueError(f"theta must be square and not empty, got shape {theta.shape}")
+    _checks.instance("loss", loss, Loss)
+    if isinstance(loss, Hinge | Softmax):
+        raise ValueError(f"loss must be smooth with one margin for each example, got {type(loss).__name__}")
+    if not 1e-15 <= rtol < 1:
+        raise ValueError(f"rtol must be in [1e-15, 1), got {rtol}")
+    sign = jnp.ones(n, theta.dtype) if y is None else _checks.labels("y", y).astype(theta.dtype)
+    _checks.same_length("y", sign, "theta", theta)
+    return theta, sign, _checks.integer("max_iterations", max_iterations, 1)
 
 
 @eqx.filter_custom_jvp
 @eqx.filter_jit
 def _solve(problem: tuple[Array, Array, Array, Array | None], loss: Loss, rtol: float, limit: int) -> KernelFixedPoint:
     theta, sign, lam, start = problem
-    kernel = theta, sign, lam.astype(theta.dtype)
-    product = functools.partial(_product, kernel)
-
-    def left(beta: Array, f: Array, i: Array) -> _State:
-        r = loss.weight(f) - beta
-        Kr = product(r)
-        return _State(beta, f, r, Kr, jnp.sum(r * Kr) / 2, i)
-
-    def go(s: _State) -> Array:
-        return (s.gap > rtol * _objective(loss, s.beta, s.f)) & (s.i < limit)
-
-    def step(s: _State) -> _State:
-        share = jnp.minimum(FORCING, jnp.sqrt(jnp.sqrt(s.gap)))
-        d, Kd = _direction(product, loss.root_curvature(s.f) ** 2, s, share)
-        t = step_length(
-            loss.spread(Kd), lambda t: jnp.sum(Kd * (s.beta + t * d)) - jnp.sum(Kd * loss.weight(s.f + t * Kd))
-        )
-        return left(s.beta + t * d, s.f + t * Kd, s.i + 1)
-
-    zero = jnp.zeros_like(sign)
-    first = (zero, zero) if start is None else (start, product(start))
-    end = jax.lax.while_loop(go, step, left(*first, jnp.zeros((), jnp.int32)))
-    return _certified(kernel, loss, end, rtol)
+    kernel = Kernel.of(theta, sign, lam)
+    beta = jnp.zeros_like(sign) if start is None else start
+    return _certified(kernel, loss, minimise(kernel, loss, beta, kernel.product(beta), rtol, limit), rtol)
 
 
-@_solve.def_jvp
+class _Trail(NamedTuple):
+    """The last decays, newest first: logarithms, coefficients, which are known; and the last `lam` times margins."""
+
+    x: Array
+    betas: Array
+    known: Array
+    pull: Array
+
+
+@eqx.filter_custom_jvp
+@eqx.filter_jit
+def _follow(problem: tuple[Array, Array, Array], loss: Loss, rtol: float, limit: int) -> KernelFixedPoint:
+    theta, sign, lams = problem
+    whole = Kernel.of(theta, sign, jnp.ones((), theta.dtype))
+
+    def step(trail: _Trail, lam: Array) -> tuple[_Trail, KernelFixedPoint]:
+        kernel = whole._replace(lam=lam)
+        x = jnp.log(lam)
+        end = minimise(kernel, loss, *_predicted(kernel, loss, trail, x), rtol, limit)
+        betas = jnp.concatenate([end.beta[None], trail.betas[:-1]])
+        known = jnp.concatenate([jnp.ones(1, bool), trail.known[:-1]])
+        trail = _Trail(jnp.concatenate([x[None], trail.x[:-1]]), betas, known, end.f * lam)
+        return trail, _certified(kernel, loss, end, rtol)
+
+    none = _Trail(
+        jnp.zeros(HISTORY, theta.dtype),
+        jnp.zeros((HISTORY, sign.size), theta.dtype),
+        jnp.zeros(HISTORY, bool),
+        jnp.zeros_like(sign),
+    )
+    return jax.lax.scan(step, none, lams.astype(theta.dtype))[1]
+
+
+def _predicted(kernel: Kernel, loss: Loss, trail: _Trail, x: Array) -> tuple[Array, Array]:
+    """Coefficients and margins to start from: what the last ones extrapolate to in `log lam`, or the last ones where
+    their objective is lower."""
+    other = trail.known[:, None] & trail.known[None, :] & ~jnp.eye(HISTORY, dtype=bool)
+    apart = jnp.where(other, trail.x[:, None] - trail.x[None, :], 1.0)
+    share = jnp.where(trail.known, jnp.prod(jnp.where(other, (x - trail.x[None, :]) / apart, 1.0), axis=1), 0.0)
+    beta = share @ trail.betas
+    ahead = beta, kernel.product(beta)
+    last = trail.betas[0], trail.pull / kernel.lam
+    worse = ~(objective(loss, *ahead) < objective(loss, *last))
+    return jax.tree.map(lambda a, b: jnp.where(worse, b, a), ahead, last)
+
+
 def _no_derivative(*_: Any) -> Any:
-    raise ValueError("kernel_fixed_point has no derivatives: differentiate fixed_point")
+    raise ValueError("fixed points straight from a kernel have no derivatives: differentiate fixed_point")
 
 
-def _product(kernel: tuple[Array, Array, Array], v: Array) -> Array:
-    """`Y Theta Y v / lam`."""
-    theta, sign, lam = kernel
-    return sign * (theta @ (sign * v)) / lam
+_solve.def_jvp(_no_derivative)
+_follow.def_jvp(_no_derivative)
 
 
-def _objective(loss: Loss, beta: Array, f: Array) -> Array:
-    return loss.value(f) + jnp.sum(beta * f) / 2
-
-
-def _direction(product: Callable[[Array], Array], w: Array, s: _State, share: Array) -> tuple[Array, Array]:
-    """The step `d` with `(I + W K) d = r` up to this share of `r`, and `K d`."""
-    stop = share * share * 2 * s.gap
-
-    def go(state: tuple[Array, ...]) -> Array:
-        return (state[-2] > stop) & (state[-1] < 4 * w.size)
-
-    def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
-        d, Kd, r, p, Kp, rho, i = state
-        q = p + w * Kp
-        t = rho / jnp.sum(Kp * q)
-        r = r - t * q
-        Kr = product(r)
-        new = jnp.sum(r * Kr)
-        turn = new / rho
-        return d + t * p, Kd + t * Kp, r, r + turn * p, Kr + turn * Kp, new, i + 1
-
-    zero = jnp.zeros_like(w)
-    start = zero, zero, s.r, s.r, s.Kr, 2 * s.gap, jnp.zeros((), jnp.int32)
-    d, Kd, *_ = jax.lax.while_loop(go, step, start)
-    return d, Kd
-
-
-def _certified(kernel: tuple[Array, Array, Array], loss: Loss, end: _State, rtol: float) -> KernelFixedPoint:
-    """The fixed point at the coefficients found, its margins computed afresh and all rounding in its bounds."""
-    theta, sign, lam = kernel
+def _certified(kernel: Kernel, loss: Loss, end: State, rtol: float) -> KernelFixedPoint:
+    """The fixed point at the coefficients found, all rounding in its bounds."""
+    theta = kernel.theta
     eps = float(jnp.finfo(theta.dtype).eps)
-    unit = (sign.size + 16) * eps
-    f = _product(kernel, end.beta)
+    unit = (end.beta.size + 16) * eps
+    f = end.f
     # |K_ij| <= sqrt(K_ii K_jj)
-    root = jnp.sqrt(jnp.maximum(jnp.diagonal(theta), 0.0) / lam)
+    root = jnp.sqrt(jnp.maximum(jnp.diagonal(theta), 0.0) / kernel.lam)
     total = jnp.sum(root * jnp.abs(end.beta))
     alpha = loss.weight(f)
     r = alpha - end.beta
-    Kr = _product(kernel, r)
+    Kr = kernel.product(r)
     square = jnp.sum(r * Kr)
     scale = jnp.sum(root * jnp.abs(r))
     noise = unit * scale * scale
@@ -185,9 +195,8 @@ def _certified(kernel: tuple[Array, Array, Array], loss: Loss, end: _State, rtol
     ones = eqx.error_if(ones, asymmetric & ~indefinite, "theta must be symmetric")
     ones = eqx.error_if(ones, indefinite, "theta must be finite and positive semi-definite")
     gap = (jnp.maximum(square, 0.0) + noise) / 2 + jnp.sum(_apart(loss, f, alpha, unit * root * total))
-    objective = _objective(loss, end.beta, f)
     return KernelFixedPoint(
-        alpha * ones, f, gap, loss.dual_error(alpha, gap), objective, end.i, gap <= rtol * objective
+        alpha * ones, f, gap, loss.dual_error(alpha, gap), end.level, end.i, gap <= rtol * end.level
     )
 
 

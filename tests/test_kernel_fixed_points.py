@@ -66,6 +66,60 @@ def test_a_neighbour_is_a_good_start_and_lam_may_be_traced():
     assert 2 * int(warm.iterations) <= int(cold.iterations)
 
 
+def test_single_precision_helps_where_it_can_and_is_left_where_it_cannot():
+    # at the smaller decay a product in single precision is off by more than the residuals asked for
+    theta, y = _kernel(200, decay=1.0)
+    for lam, rtol in ((1e-2, 1e-12), (1e-9, 1e-10)):
+        exact = gs.fixed_point(gs.FeatureBasis.from_kernel(theta, y), CE, gs.WeightDecay(lam))
+        fp = gs.kernel_fixed_point(theta, y, CE, gs.WeightDecay(lam), rtol=rtol)
+        assert fp.converged
+        assert jnp.linalg.norm(fp.alpha - exact.alpha) <= fp.error_bound + exact.error_bound
+
+
+def test_it_stops_where_rounding_leaves_nothing_to_gain():
+    theta, y = (x.astype(np.float32) for x in _kernel(60))
+    fp = gs.kernel_fixed_point(theta, y, CE, gs.WeightDecay(1e-3), rtol=1e-15)
+    assert not fp.converged
+    assert fp.gap < 1e-2 * fp.objective
+    assert fp.iterations < 50
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("decays", [np.logspace(1, -4, 12), np.logspace(-4, 1, 5), [1e-6, 10.0, 1e5], [0.3]])
+def test_a_path_is_its_decays_one_by_one(name, decays):
+    theta, y = _kernel(60)
+    path = gs.kernel_path(theta, y, LOSSES[name], decays)
+    basis = gs.FeatureBasis.from_kernel(theta, y)
+    assert path.alpha.shape == path.margins.shape == (len(decays), 60)
+    assert path.converged.all()
+    assert (path.gap <= 1e-8 * path.objective).all()
+    for i, lam in enumerate(decays):
+        exact = gs.fixed_point(basis, LOSSES[name], gs.WeightDecay(lam))
+        assert jnp.linalg.norm(path.alpha[i] - exact.alpha) <= path.error_bound[i] + exact.error_bound
+
+
+def test_a_path_foresees_its_next_decay():
+    theta, y = _kernel(60)
+    decays = np.logspace(0, -4, 40)
+    path = gs.kernel_path(theta, y, CE, decays)
+    alone = sum(int(gs.kernel_fixed_point(theta, y, CE, gs.WeightDecay(lam)).iterations) for lam in decays[::8]) / 5
+    assert 3 * path.iterations[5:].mean() < alone
+
+
+BAD_PATHS = {
+    "lams must be a vector of positive numbers": [1.0, 0.0],
+    "lams must be strictly increasing or strictly decreasing": [1.0, 0.1, 0.1],
+    "lams must": 1.0,
+}
+
+
+@pytest.mark.parametrize("message", BAD_PATHS)
+def test_bad_decays_are_named(message):
+    theta, y = _kernel(8)
+    with pytest.raises(ValueError, match=message):
+        gs.kernel_path(theta, y, CE, BAD_PATHS[message])
+
+
 BAD = {
     "theta must be symmetric": lambda theta, y: {"theta": theta + np.triu(np.ones((8, 8)), 1)},
     "theta must be finite and positive semi-definite": lambda theta, y: {"theta": theta - 60 * np.eye(8)},

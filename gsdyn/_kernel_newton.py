@@ -1,0 +1,128 @@
+"""Newton's method with conjugate gradients in the inner product of a kernel, for fixed points straight from it.
+
+With `K = Y Theta Y / lam`, margins `f = K beta` and weights `a = a(f)`, the optimum of primal and dual has
+`beta = a(f)`, and primal minus dual at `beta` is exactly `(beta - a)^T K (beta - a) / 2`, which the first product of
+every Newton step gives for nothing. In that inner product the system of a Newton step, `(I + W K) d = a - beta`, is
+symmetric, and a step of conjugate gradients takes one product with the kernel: in single precision, at less than half
+the time, as long as its rounding is small beside the residual. Margins come from products in the precision of the
+kernel.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from gsdyn._newton import step_length
+from gsdyn.losses import Loss
+
+FORCING = 0.1  # the largest residual at which a Newton step is good enough, as a part of the gap
+COARSE = 0.01  # the rounding of single precision, as a part of the gap, beyond which the gap is computed again
+
+
+class Kernel(NamedTuple):
+    """`K = Y Theta Y / lam`, with `Theta / top` in single precision."""
+
+    theta: Array
+    single: Array
+    top: Array
+    trace: Array
+    sign: Array
+    lam: Array
+
+    @classmethod
+    def of(cls, theta: Array, sign: Array, lam: Array) -> Kernel:
+        """The kernel of the labels `sign`, its copy in single precision included."""
+        single, top = theta, jnp.ones((), theta.dtype)
+        if theta.dtype != jnp.float32:
+            top = jnp.maximum(jnp.max(jnp.diagonal(theta)), jnp.finfo(theta.dtype).tiny)
+            single = (theta * (1 / top)).astype(jnp.float32)
+        return cls(theta, single, top, jnp.trace(theta), sign, lam.astype(theta.dtype))
+
+    def product(self, v: Array) -> Array:
+        """`K v`."""
+        return self.sign * (self.theta @ (self.sign * v)) / self.lam
+
+    def rough(self, v: Array) -> Array:
+        """`K v` in single precision."""
+        u = self.single @ (self.sign * v).astype(self.single.dtype)
+        return self.sign * u.astype(v.dtype) * (self.top / self.lam)
+
+    def noise(self, v: Array) -> Array:
+        """About the most that single precision changes `v^T K v` by: its unit times the trace, times `v^T v`."""
+        if self.single.dtype == self.theta.dtype:
+            return jnp.zeros((), v.dtype)
+        return float(jnp.finfo(self.single.dtype).eps) / 2 * self.trace / self.lam * jnp.sum(v * v)
+
+
+class State(NamedTuple):
+    """Coefficients `beta`, margins `f = K beta`, what is left `r = a(f) - beta` with `K r`, primal minus dual, the
+    primal objective, the steps taken and whether the last one still helped."""
+
+    beta: Array
+    f: Array
+    r: Array
+    Kr: Array
+    gap: Array
+    level: Array
+    i: Array
+    helps: Array
+
+
+def minimise(kernel: Kernel, loss: Loss, beta: Array, f: Array, rtol: float, limit: int) -> State:
+    """Newton's method from coefficients `beta` with margins `f`, to the gap `rtol` or as near as rounding allows."""
+    unit = (beta.size + 16) * float(jnp.finfo(beta.dtype).eps)
+
+    def left(beta: Array, f: Array, i: Array, last: State | None = None) -> State:
+        r = loss.weight(f) - beta
+        rough = kernel.rough(r)
+        coarse = kernel.noise(r) > COARSE * jnp.sum(r * rough)
+        Kr = jax.lax.cond(coarse, kernel.product, lambda _: rough, r)
+        gap, level = jnp.sum(r * Kr) * (0.5 + COARSE), objective(loss, beta, f)
+        helps = jnp.ones((), bool) if last is None else (gap < last.gap / 2) | (level < last.level * (1 - unit))
+        return State(beta, f, r, Kr, gap, level, i, helps)
+
+    def go(s: State) -> Array:
+        return (s.gap > rtol * s.level) & (s.i < limit) & s.helps
+
+    def step(s: State) -> State:
+        # superlinear, and no smaller than what ends the iteration
+        share = jnp.maximum(jnp.minimum(FORCING, s.gap / s.level), rtol * s.level / (3 * s.gap))
+        d, Kd = _direction(kernel, loss.root_curvature(s.f) ** 2, s, share * 2 * s.gap)
+        t = step_length(
+            loss.spread(Kd), lambda t: jnp.sum(Kd * (s.beta + t * d)) - jnp.sum(Kd * loss.weight(s.f + t * Kd))
+        )
+        beta = s.beta + t * d
+        return left(beta, kernel.product(beta), s.i + 1, s)
+
+    return jax.lax.while_loop(go, step, left(beta, f, jnp.zeros((), jnp.int32)))
+
+
+def objective(loss: Loss, beta: Array, f: Array) -> Array:
+    """The primal value at coefficients `beta` with margins `f` (P21-Eq7)."""
+    return loss.value(f) + jnp.sum(beta * f) / 2
+
+
+def _direction(kernel: Kernel, w: Array, s: State, stop: Array) -> tuple[Array, Array]:
+    """The step `d` with `(I + W K) d = r` up to a residual whose squared norm is `stop`, and `K d`."""
+
+    def go(state: tuple[Array, ...]) -> Array:
+        return (state[-2] > stop) & (state[-1] < 4 * w.size)
+
+    def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
+        d, Kd, r, p, Kp, rho, i = state
+        q = p + w * Kp
+        t = rho / jnp.sum(Kp * q)
+        r = r - t * q
+        Kr = jax.lax.cond(kernel.noise(r) > rho, kernel.product, kernel.rough, r)
+        new = jnp.sum(r * Kr)
+        turn = new / rho
+        return d + t * p, Kd + t * Kp, r, r + turn * p, Kr + turn * Kp, new, i + 1
+
+    zero = jnp.zeros_like(w)
+    start = zero, zero, s.r, s.r, s.Kr, jnp.sum(s.r * s.Kr), jnp.zeros((), jnp.int32)
+    d, Kd, *_ = jax.lax.while_loop(go, step, start)
+    return d, Kd
