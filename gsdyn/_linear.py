@@ -16,6 +16,7 @@ from gsdyn._pairs import entries, pair
 
 QR_LIMIT = 64
 DENSE_LIMIT = 512
+GRAM_LIMIT = 512
 
 
 def product(matrix: Float[Array, "p q"], v: Array) -> Array:
@@ -32,6 +33,17 @@ def adjoint(matrix: Float[Array, "p q"], v: Array) -> Array:
         return v @ matrix if v.ndim == 1 else matrix.T @ v
     m11, m12, m21, m22 = entries(matrix)
     return pair(m11 * v[0] + m21 * v[1], m12 * v[0] + m22 * v[1])
+
+
+def gram(A: Float[Array, "k n"]) -> Float[Array, "k k"]:
+    """`A A^T`; beyond `GRAM_LIMIT` rows by halves, which spares nearly half the operations of a product."""
+    half = A.shape[0] // 2
+    if A.shape[0] <= GRAM_LIMIT:
+        return A @ A.T
+    upper, lower = A[:half], A[half:]
+    across = upper @ lower.T
+    rows = [gram(upper), across], [across.T, gram(lower)]
+    return jnp.concatenate([jnp.concatenate(row, axis=1) for row in rows])
 
 
 def weighted(root: Array, B: Float[Array, "n k"]) -> Float[Array, "p q"]:

@@ -53,15 +53,10 @@ def starvation_matrix(basis: FeatureBasis, fp: FixedPoint) -> Float[Array, "k *C
 
     if fp.z.ndim == 2:
         return by_columns()
-    interaction = _interaction(basis.U, root * root)
+    interaction = _linear.gram((root[:, None] * basis.U).T)
     matrix = _factored(interaction, c, source) if len(c) > _linear.QR_LIMIT else by_columns()
     few = _strength(interaction, c) < DECOUPLED
     return jax.lax.cond(few, lambda: _decoupled(basis.U, fp, c, root, tilt, source, matrix), lambda: matrix)
-
-
-def _interaction(U: Array, w: Array) -> Array:
-    """`U^T W U`, through which features interact."""
-    return U.T @ (w[:, None] * U)
 
 
 def _strength(interaction: Array, c: Array) -> Array:
@@ -95,7 +90,7 @@ def _decoupled(
     if tilt is not None:
         spread = spread + (tilt.curvature - jnp.min(tilt.curvature))
     own = 1 + c * jnp.sum((root * root)[:, None] * U * U, axis=0)
-    off = _interaction(U, spread) * (1 - jnp.eye(len(c), dtype=c.dtype))
+    off = U.T @ (spread[:, None] * U) * (1 - jnp.eye(len(c), dtype=c.dtype))
     return (jnp.diag(source) - c[:, None] * (off @ matrix)) / own[:, None]
 
 
