@@ -23,7 +23,7 @@ from gsdyn._pairs import Pair, Quad, scaled
 from gsdyn._stages import EDGE, NEWTON_LIMIT, NEWTON_SHARE
 from gsdyn.flows import into_domain
 
-CHUNK = 256
+CHUNK = 64
 STAGES = 6  # the extra stage of `_dirk` serves interpolation only
 
 
@@ -60,9 +60,14 @@ def _all(method: Method, cells: Cell) -> Saved:
     path, count = jnp.zeros_like(cells.ts), jnp.zeros(cells.eta.shape, jnp.int32)
     empty = Saved((path, path), (path, path), count.astype(bool), count, count)
     quick, again = (functools.partial(_pair_rodas.solve, method, rows) for rows in _pair_rodas.ROWS)
+    # all cells of a chunk wait for its slowest: cells that take as many steps go together
+    order = jnp.argsort(_pair_rodas.effort(method, cells))
+    cells = jax.tree.map(lambda x: jnp.take(x, order, axis=0, mode="clip"), cells)
     saved = in_chunks(quick, cells, empty, _pair_rodas.CHUNK, count.size)
     saved = finish(again, cells, saved, ~saved.reached, _pair_rodas.CHUNK)
-    return finish(jax.vmap(functools.partial(_solve, method)), cells, saved, ~saved.reached, CHUNK)
+    saved = finish(jax.vmap(functools.partial(_solve, method)), cells, saved, ~saved.reached, CHUNK)
+    back = jnp.argsort(order)
+    return jax.tree.map(lambda x: jnp.take(x, back, axis=0, mode="clip"), saved)
 
 
 def _solve(method: Method, cell: Cell) -> Saved:

@@ -23,6 +23,7 @@ from gsdyn.losses import CrossEntropy
 
 CHUNK = 128
 ROWS = 128, 512  # steps, taken or not, in a first try and in a second one for the few that need more
+REJECTED = 32  # steps not taken, beyond those taken, that no cell has which gets to its end
 NOISE = 0.1  # of the tolerance, what rounding may do to the responses
 GAMMA = 0.21193756319429014
 # Where each stage is evaluated, the state and so much of the solutions before
@@ -107,10 +108,21 @@ def solve(method: Method, most: int, cells: Cell) -> Saved:
     return Saved(alpha, z, end.easy & inside & (end.t >= ts[-1]), end.accepted, end.rejected)
 
 
+def effort(method: Method, cells: Cell) -> Array:
+    """What grows with the steps that flows take: the rate at which their dual variables fall at the start."""
+    k = _velocity(method, cells, responses(cells, cells.alpha0))
+    return jnp.maximum(-k[0] / cells.alpha0[0], -k[1] / cells.alpha0[1])
+
+
+def _velocity(method: Method, cells: Cell, z: Pair) -> Pair:
+    p = cells.alpha0
+    return velocity(cells, (_slope(method.loss, p[0]), _slope(method.loss, p[1])), z)
+
+
 def _start(method: Method, cells: Cell) -> State:
     p = cells.alpha0
     z = responses(cells, p)
-    k = velocity(cells, (_slope(method.loss, p[0]), _slope(method.loss, p[1])), z)
+    k = _velocity(method, cells, z)
     none = jnp.zeros(cells.eta.shape, jnp.int32)
     h = first_length(method, cells, k)
     return State(jnp.zeros_like(cells.eta), p, z, h, jnp.ones(none.shape, bool), none, none)
@@ -135,7 +147,8 @@ def _step(method: Method, cells: Cell, matrix: Quad, end: Array, s: State) -> tu
     y1, z = jax.tree.map(lambda new, old: jnp.where(taken, new, old), (p, z), (s.p, s.z))
     moving = s.t < end
     steps = s.accepted + (moving & taken).astype(jnp.int32), s.rejected + (moving & ~taken).astype(jnp.int32)
-    state = State(t, y1, z, proposed, s.easy & (easy | ~taken), *steps)
+    stuck = steps[1] > steps[0] + REJECTED
+    state = State(t, y1, z, proposed, s.easy & (easy | ~taken) & ~stuck, *steps)
     return state, Row(s.t, t, s.p, y1, bends)
 
 
