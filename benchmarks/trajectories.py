@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import diffrax
 import jax
@@ -77,6 +78,8 @@ def _competitors(
         runs[f"gsdyn, {jax.device_count()} devices"] = _ours(cells, start, ts, spread=True)
     for method in ("LSODA", "Radau"):
         runs[f"SciPy {method}"] = functools.partial(_scipy, *part[f"SciPy {method}"], ts, method)
+    if peer("torchdiffeq"):
+        runs["torchdiffeq dopri8, one step for all"] = _torchdiffeq(kernels, start, ts)
     if peer("heyoka"):
         runs["heyoka, batch"] = _heyoka(*part["heyoka, batch"], ts)
     return [(name, run, few.get(name, count) / count) for name, run in runs.items()]
@@ -154,6 +157,30 @@ def _reference(kernel: np.ndarray, start: np.ndarray, ts: np.ndarray) -> np.ndar
     with np.errstate(all="ignore"):
         y = solve_ivp(velocity, (ts[0], ts[-1]), v0, "Radau", ts, rtol=1e-12, atol=1e-12, jac=jacobian).y.T
     return 1 / (1 + np.exp(-y)) if len(y) == len(ts) else np.full((len(ts), 2), np.nan)
+
+
+def _torchdiffeq(kernels: np.ndarray, start: np.ndarray, ts: np.ndarray) -> Callable[[], np.ndarray]:
+    """All cells as one system, whose steps are as long as the largest error allows."""
+    torch, torchdiffeq = peer("torch"), peer("torchdiffeq")
+    k, alpha, times = (torch.as_tensor(x) for x in (kernels, start, ts))
+
+    def velocity(t: Any, a: Any) -> Any:
+        return torch.log((1 - a) / a) - torch.einsum("nij,nj->ni", k, a)
+
+    def largest(v: Any) -> Any:
+        return v.abs().max()
+
+    def run() -> np.ndarray:
+        try:
+            with torch.no_grad():
+                path = torchdiffeq.odeint(
+                    velocity, alpha, times, rtol=TOLERANCE, atol=TOLERANCE, method="dopri8", options={"norm": largest}
+                )
+            return path.numpy().swapaxes(0, 1)
+        except AssertionError:  # its step became too short
+            return np.full((len(start), len(ts), 2), np.nan)
+
+    return run
 
 
 def _heyoka(kernels: np.ndarray, start: np.ndarray, ts: np.ndarray) -> Callable[[], np.ndarray]:

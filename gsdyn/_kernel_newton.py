@@ -90,7 +90,7 @@ def minimise(kernel: Kernel, loss: Loss, beta: Array, f: Array, rtol: float, lim
 
     def step(s: State) -> State:
         # superlinear, and no smaller than what ends the iteration
-        share = jnp.maximum(jnp.minimum(FORCING, s.gap / s.level), rtol * s.level / (3 * s.gap))
+        share = jnp.maximum(jnp.minimum(FORCING, s.gap / s.level), rtol * s.level / (1.4 * s.gap))
         d, Kd = _direction(kernel, loss.root_curvature(s.f) ** 2, s, share * 2 * s.gap)
         t = step_length(
             loss.spread(Kd), lambda t: jnp.sum(Kd * (s.beta + t * d)) - jnp.sum(Kd * loss.weight(s.f + t * Kd))
