@@ -11,8 +11,10 @@ from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Bool
 
 BLOCK = 1024
+ACCELERATED = 512  # what an accelerator takes at a time, in chunks of a CPU
 P = TypeVar("P")
 S = TypeVar("S")
+K = TypeVar("K")
 
 
 def batched(alone: Callable[[P], S], many: Callable[[P], S]) -> Callable[[P], S]:
@@ -40,21 +42,36 @@ def batched(alone: Callable[[P], S], many: Callable[[P], S]) -> Callable[[P], S]
 
 
 def in_chunks(solve: Callable[[P], S], problems: P, empty: S, size: int, count: Array | int) -> S:
-    """`solve` for the first `count` problems, `size` at a time on a CPU; the last chunk overlaps the one before it.
+    """`solve` for the first `count` problems, `size` of them at a time; the last chunk overlaps the one before it.
 
     `empty` has the shapes and dtypes of the whole answer, and holds what is not solved.
     """
+    return in_chunks_with(lambda part, kept: (solve(part), kept), lambda size: None, problems, empty, size, count)
+
+
+def in_chunks_with(
+    solve: Callable[[P, K], tuple[S, K]],
+    memory: Callable[[int], K],
+    problems: P,
+    empty: S,
+    size: int,
+    count: Array | int,
+) -> S:
+    """`in_chunks` for a `solve` that takes, leaves and returns arrays to work in, `memory(size)` at first."""
     m = jax.tree.leaves(problems)[0].shape[0]
-    size = -(-m // -(-m // size)) if jax.default_backend() == "cpu" else m
+    size = size if jax.default_backend() == "cpu" else ACCELERATED * size
+    size = -(-m // -(-m // size))
 
-    def place(i: Array, out: S) -> S:
+    def place(i: Array, state: tuple[S, K]) -> tuple[S, K]:
+        out, kept = state
         start = jnp.minimum(i * size, m - size)
-        part = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start, size), problems)
-        return jax.tree.map(
-            lambda whole, piece: jax.lax.dynamic_update_slice_in_dim(whole, piece, start, axis=0), out, solve(part)
+        part, kept = solve(jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start, size), problems), kept)
+        out = jax.tree.map(
+            lambda whole, piece: jax.lax.dynamic_update_slice_in_dim(whole, piece, start, axis=0), out, part
         )
+        return out, kept
 
-    return jax.lax.fori_loop(0, -(-jnp.minimum(count, m) // size), place, empty)
+    return jax.lax.fori_loop(0, -(-jnp.minimum(count, m) // size), place, (empty, memory(size)))[0]
 
 
 def finish(solve: Callable[[P], S], problems: P, out: S, todo: Bool[Array, " m"], size: int) -> S:

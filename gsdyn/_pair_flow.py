@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from gsdyn import _pair_problem, _pair_rodas, _pair_stages
-from gsdyn._batching import batched, finish, in_chunks
+from gsdyn._batching import batched, finish, in_chunks_with
 from gsdyn._dirk import EARLIER, GAMMA, PREDICT
 from gsdyn._pair_problem import Cell, Method, Saved, moved, responses
 from gsdyn._pairs import Pair, Quad, scaled
@@ -59,12 +59,11 @@ def solver(method: Method, alone: Callable[[Cell], Saved]) -> Callable[[Cell], S
 def _all(method: Method, cells: Cell) -> Saved:
     path, count = jnp.zeros_like(cells.ts), jnp.zeros(cells.eta.shape, jnp.int32)
     empty = Saved((path, path), (path, path), count.astype(bool), count, count)
-    quick, again = (functools.partial(_pair_rodas.solve, method, rows) for rows in _pair_rodas.ROWS)
+    quick, rows = functools.partial(_pair_rodas.solve, method), functools.partial(_pair_rodas.rows, cells.eta.dtype)
     # all cells of a chunk wait for its slowest: cells that take as many steps go together
     order = jnp.argsort(_pair_rodas.effort(method, cells))
     cells = jax.tree.map(lambda x: jnp.take(x, order, axis=0, mode="clip"), cells)
-    saved = in_chunks(quick, cells, empty, _pair_rodas.CHUNK, count.size)
-    saved = finish(again, cells, saved, ~saved.reached, _pair_rodas.CHUNK)
+    saved = in_chunks_with(quick, rows, cells, empty, _pair_rodas.CHUNK, count.size)
     saved = finish(jax.vmap(functools.partial(_solve, method)), cells, saved, ~saved.reached, CHUNK)
     back = jnp.argsort(order)
     return jax.tree.map(lambda x: jnp.take(x, back, axis=0, mode="clip"), saved)

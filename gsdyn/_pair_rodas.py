@@ -22,7 +22,7 @@ from gsdyn._pairs import Pair, Quad, gram, scaled
 from gsdyn.losses import CrossEntropy
 
 CHUNK = 128
-ROWS = 128, 512  # steps, taken or not, in a first try and in a second one for the few that need more
+ROWS = 320  # steps, taken or not
 REJECTED = 32  # steps not taken, beyond those taken, that no cell has which gets to its end
 NOISE = 0.1  # of the tolerance, what rounding may do to the responses
 GAMMA = 0.21193756319429014
@@ -83,13 +83,22 @@ class Row(NamedTuple):
     bends: tuple[Pair, ...]
 
 
-def solve(method: Method, most: int, cells: Cell) -> Saved:
-    """All flows of a batch, along the first axis; `reached` where `most` steps led to the end, all digits in place."""
+def rows(dtype: jnp.dtype, cells: int, most: int = ROWS) -> Row:
+    """Room for `most` steps of so many flows."""
+    nothing = jnp.zeros((most, cells), dtype)
+    pair = nothing, nothing
+    return Row(nothing, nothing, pair, pair, (pair, pair, pair))
+
+
+def solve(method: Method, cells: Cell, rows: Row) -> tuple[Saved, Row]:
+    """All flows of a batch, along the first axis; `reached` where `rows` sufficed to the end, all digits in place.
+
+    Whatever `rows` holds is of no consequence: filling it again for every chunk would take as long as a step.
+    """
     ts = cells.ts.T
     state = _start(method, cells)
-    nothing = jnp.zeros((most, *state.t.shape), state.t.dtype)
-    pair = nothing, nothing
-    rows = Row(nothing, nothing + jnp.inf, pair, pair, (pair, pair, pair))
+    most = rows.start.shape[0]
+    rows = rows._replace(end=jnp.full_like(rows.end, jnp.inf))
     step = functools.partial(_step, method, cells, gram(scaled(cells.u, cells.c)[0]), ts[-1])
 
     def go(carry: tuple[Array, State, Row]) -> Array:
@@ -105,7 +114,7 @@ def solve(method: Method, most: int, cells: Cell) -> Saved:
     p = _between(rows, ts)
     inside = functools.reduce(jnp.logical_and, [(method.loss.edge(v) > 0).all(axis=0) for v in p])
     alpha, z = jax.tree.map(jnp.transpose, (p, jax.vmap(functools.partial(responses, cells))(p)))
-    return Saved(alpha, z, end.easy & inside & (end.t >= ts[-1]), end.accepted, end.rejected)
+    return Saved(alpha, z, end.easy & inside & (end.t >= ts[-1]), end.accepted, end.rejected), rows
 
 
 def effort(method: Method, cells: Cell) -> Array:

@@ -72,7 +72,8 @@ def test_mild_flows_keep_the_tolerance_between_their_steps():
     ts = np.linspace(0, 1, 50)
     cells = _cells(20, ts)
     method = _pair_problem.Method(gs.CrossEntropy(), 1e-8, 1e-8, 4096)
-    saved = jax.jit(lambda cells: _pair_rodas.solve(method, 128, cells))(cells)
+    used = jax.tree.map(lambda x: x + jnp.nan, _pair_rodas.rows(jnp.dtype(float), 20, 128))
+    saved, _ = jax.jit(lambda *problem: _pair_rodas.solve(method, *problem))(cells, used)
     assert saved.reached.all()
     assert (saved.accepted < 128).all()
     for i in range(5):
@@ -91,4 +92,6 @@ def test_what_cannot_be_done_is_left(most):
             alpha0=(jnp.full(4, 1 - 1e-9), jnp.full(4, 1e-9)), c=(cells.c[0] * 1e4, cells.c[1] * 1e4)
         )
     method = _pair_problem.Method(gs.CrossEntropy(), 1e-8, 1e-8, 4096)
-    assert not _pair_rodas.solve(method, most, cells).reached.any()
+    saved, _ = _pair_rodas.solve(method, cells, _pair_rodas.rows(jnp.dtype(float), 4, most))
+    assert not saved.reached.any()
+    assert (saved.accepted + saved.rejected <= most).all()
