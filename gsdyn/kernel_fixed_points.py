@@ -15,7 +15,7 @@ from gsdyn.losses import Hinge, Loss, Softmax
 from gsdyn.penalties import WeightDecay
 
 MAX_ITERATIONS = 100
-HISTORY = 4  # the decays behind from which the next one's coefficients are extrapolated
+HISTORY = 3  # the decays behind from which the next one's margins are extrapolated
 
 
 class KernelFixedPoint(eqx.Module):
@@ -122,11 +122,11 @@ def _solve(problem: tuple[Array, Array, Array, Array | None], loss: Loss, rtol: 
 
 
 class _Trail(NamedTuple):
-    """The last decays, newest first: their logarithms, coefficients and `lam` times margins, and which are known."""
+    """The last decays, newest first: their logarithms, coefficients over `lam`, margins, and which are known."""
 
     x: Array
-    betas: Array
-    pulls: Array
+    shares: Array
+    margins: Array
     known: Array
 
 
@@ -140,7 +140,7 @@ def _follow(problem: tuple[Array, Array, Array], loss: Loss, rtol: float, limit:
         kernel = whole._replace(lam=lam)
         x = jnp.log(lam)
         end = minimise(kernel, loss, *_predicted(kernel, loss, trail, x), rtol, limit)
-        newest = _Trail(x, end.beta, end.f * lam, jnp.ones((), bool))
+        newest = _Trail(x, end.beta / lam, end.f, jnp.ones((), bool))
         trail = jax.tree.map(lambda new, old: jnp.concatenate([new[None], old[:-1]]), newest, trail)
         return trail, (end.beta, end.i)
 
@@ -153,13 +153,13 @@ def _follow(problem: tuple[Array, Array, Array], loss: Loss, rtol: float, limit:
 
 
 def _predicted(kernel: Kernel, loss: Loss, trail: _Trail, x: Array) -> tuple[Array, Array]:
-    """Coefficients and margins to start from: what the last ones extrapolate to in `log lam`, or the last ones where
-    their objective is lower."""
+    """Coefficients and margins to start from: margins extrapolated in `log lam`, in which they are nearly straight, or
+    the last ones where their objective is lower."""
     other = trail.known[:, None] & trail.known[None, :] & ~jnp.eye(HISTORY, dtype=bool)
     apart = jnp.where(other, trail.x[:, None] - trail.x[None, :], 1.0)
-    share = jnp.where(trail.known, jnp.prod(jnp.where(other, (x - trail.x[None, :]) / apart, 1.0), axis=1), 0.0)
-    ahead = share @ trail.betas, share @ trail.pulls / kernel.lam
-    last = trail.betas[0], trail.pulls[0] / kernel.lam
+    part = jnp.where(trail.known, jnp.prod(jnp.where(other, (x - trail.x[None, :]) / apart, 1.0), axis=1), 0.0)
+    ahead = kernel.lam * (part @ trail.shares), part @ trail.margins
+    last = kernel.lam * trail.shares[0], trail.margins[0]
     worse = ~(objective(loss, *ahead) < objective(loss, *last))
     return jax.tree.map(lambda a, b: jnp.where(worse, b, a), ahead, last)
 
