@@ -21,6 +21,8 @@ from gsdyn.losses import Loss
 
 FORCING = 0.1  # the largest residual at which a Newton step is good enough, as a part of the gap
 COARSE = 0.01  # the rounding of single precision, as a part of the gap, beyond which the gap is computed again
+SMALL = 0.03  # the same, as a part of the residual, beyond which conjugate gradients take double precision
+IDLE = 4  # steps in a row that neither halve the gap nor lower the objective, after which rounding leaves no more
 
 
 class Kernel(NamedTuple):
@@ -60,7 +62,8 @@ class Kernel(NamedTuple):
 
 class State(NamedTuple):
     """Coefficients `beta`, margins `f = K beta`, what is left `r = a(f) - beta` with `K r`, primal minus dual, the
-    primal objective, the steps taken and whether the last one still helped."""
+    primal objective, the steps taken, and how many did not help: from the first of them on, all is done in the
+    precision of the kernel."""
 
     beta: Array
     f: Array
@@ -69,7 +72,7 @@ class State(NamedTuple):
     gap: Array
     level: Array
     i: Array
-    helps: Array
+    idle: Array
 
 
 def minimise(kernel: Kernel, loss: Loss, beta: Array, f: Array, rtol: float, limit: int) -> State:
@@ -79,14 +82,17 @@ def minimise(kernel: Kernel, loss: Loss, beta: Array, f: Array, rtol: float, lim
     def left(beta: Array, f: Array, i: Array, last: State | None = None) -> State:
         r = loss.weight(f) - beta
         rough = kernel.rough(r)
-        coarse = kernel.noise(r) > COARSE * jnp.sum(r * rough)
+        idle = jnp.zeros((), jnp.int32) if last is None else last.idle
+        coarse = (idle > 0) | (kernel.noise(r) > COARSE * jnp.sum(r * rough))
         Kr = jax.lax.cond(coarse, kernel.product, lambda _: rough, r)
         gap, level = jnp.sum(r * Kr) * (0.5 + COARSE), objective(loss, beta, f)
-        helps = jnp.ones((), bool) if last is None else (gap < last.gap / 2) | (level < last.level * (1 - unit))
-        return State(beta, f, r, Kr, gap, level, i, helps)
+        if last is not None:
+            helps = (gap < last.gap / 2) | (level < last.level * (1 - unit))
+            idle = jnp.where(helps, jnp.minimum(idle, 1), idle + 1)
+        return State(beta, f, r, Kr, gap, level, i, idle)
 
     def go(s: State) -> Array:
-        return (s.gap > rtol * s.level) & (s.i < limit) & s.helps
+        return (s.gap > rtol * s.level) & (s.i < limit) & (s.idle < IDLE)
 
     def step(s: State) -> State:
         # superlinear, and no smaller than what ends the iteration
@@ -117,7 +123,8 @@ def _direction(kernel: Kernel, w: Array, s: State, stop: Array) -> tuple[Array, 
         q = p + w * Kp
         t = rho / jnp.sum(Kp * q)
         r = r - t * q
-        Kr = jax.lax.cond(kernel.noise(r) > rho, kernel.product, kernel.rough, r)
+        fine = (s.idle > 0) | (kernel.noise(r) > SMALL * rho)
+        Kr = jax.lax.cond(fine, kernel.product, kernel.rough, r)
         new = jnp.sum(r * Kr)
         turn = new / rho
         return d + t * p, Kd + t * Kp, r, r + turn * p, Kr + turn * Kp, new, i + 1

@@ -76,6 +76,23 @@ def test_single_precision_helps_where_it_can_and_is_left_where_it_cannot():
         assert jnp.linalg.norm(fp.alpha - exact.alpha) <= fp.error_bound + exact.error_bound
 
 
+@pytest.mark.parametrize(
+    ("falls", "top", "lam", "near"), [(0.84, 4e2, 3.5e-8, 1e-3), (2.6, 1e4, 7e-7, 1e-3), (4.4, 6e5, 1e-7, 1)]
+)
+def test_ill_conditioned_kernels_are_left_to_double_precision(falls, top, lam, near):
+    # eigenvalues over tens of decades: the gap cannot always be had, its bounds hold all the same
+    rng = np.random.default_rng(0)
+    q = np.linalg.qr(rng.normal(size=(80, 80)))[0]
+    theta = (q * (top * np.exp(-falls * np.arange(80)))) @ q.T
+    theta, y = (theta + theta.T) / 2, np.where(rng.random(80) < 0.5, -1.0, 1.0)
+    fp = gs.kernel_fixed_point(theta, y, CE, gs.WeightDecay(lam))
+    exact = gs.fixed_point(gs.FeatureBasis.from_kernel(theta, y), CE, gs.WeightDecay(lam))
+    error = jnp.linalg.norm(fp.alpha - exact.alpha)
+    assert error <= fp.error_bound + exact.error_bound
+    assert error < near
+    assert fp.converged == (fp.gap <= 1e-8 * fp.objective)
+
+
 def test_it_stops_where_rounding_leaves_nothing_to_gain():
     theta, y = (x.astype(np.float32) for x in _kernel(60))
     fp = gs.kernel_fixed_point(theta, y, CE, gs.WeightDecay(1e-3), rtol=1e-15)
