@@ -75,7 +75,7 @@ class State(NamedTuple):
     idle: Array
 
 
-def minimise(kernel: Kernel, loss: Loss, beta: Array, f: Array, rtol: float, limit: int) -> State:
+def minimise(kernel: Kernel, loss: Loss, beta: Array, f: Array, rtol: Array, limit: Array) -> State:
     """Newton's method from coefficients `beta` with margins `f`, to the gap `rtol` or as near as rounding allows."""
     unit = (beta.size + 16) * float(jnp.finfo(beta.dtype).eps)
 

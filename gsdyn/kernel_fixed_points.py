@@ -61,11 +61,11 @@ def kernel_fixed_point(
     semi-definite as far as the products taken show.
     """
     _checks.instance("penalty", penalty, WeightDecay)
-    theta, sign, limit = _problem(theta, y, loss, rtol, max_iterations)
+    theta, sign, tolerance, limit = _problem(theta, y, loss, rtol, max_iterations)
     if start is not None:
         start = _checks.finite("start", start, ndim=1).astype(theta.dtype)
         _checks.same_length("start", start, "theta", theta)
-    return _solve((theta, sign, penalty.lam, start), loss, rtol, limit)
+    return _solve((theta, sign, penalty.lam, start), loss, tolerance, limit)
 
 
 def kernel_path(
@@ -89,14 +89,14 @@ def kernel_path(
         "strictly increasing or strictly decreasing",
         lambda v: jnp.all(v[1:] > v[:-1]) | jnp.all(v[1:] < v[:-1]),
     )
-    theta, sign, limit = _problem(theta, y, loss, rtol, max_iterations)
-    return _follow((theta, sign, lams), loss, rtol, limit)
+    theta, sign, tolerance, limit = _problem(theta, y, loss, rtol, max_iterations)
+    return _follow((theta, sign, lams), loss, tolerance, limit)
 
 
 def _problem(
     theta: ArrayLike, y: ArrayLike | None, loss: Loss, rtol: float, max_iterations: int
-) -> tuple[Array, Array, int]:
-    """The kernel, the labels and the limit of steps, checked."""
+) -> tuple[Array, Array, Array, Array]:
+    """The kernel, the labels, the tolerance and the limit of steps, checked; as arrays, so that none compiles anew."""
     theta = _checks.require("theta", theta, "a matrix", lambda v: v.ndim == 2, ndim=2)
     n = theta.shape[0]
     if theta.shape != (n, n) or n == 0:
@@ -108,12 +108,15 @@ def _problem(
         raise ValueError(f"rtol must be in [1e-15, 1), got {rtol}")
     sign = jnp.ones(n, theta.dtype) if y is None else _checks.labels("y", y).astype(theta.dtype)
     _checks.same_length("y", sign, "theta", theta)
-    return theta, sign, _checks.integer("max_iterations", max_iterations, 1)
+    limit = _checks.integer("max_iterations", max_iterations, 1)
+    return theta, sign, jnp.asarray(rtol, theta.dtype), jnp.asarray(limit, jnp.int32)
 
 
 @eqx.filter_custom_jvp
 @eqx.filter_jit
-def _solve(problem: tuple[Array, Array, Array, Array | None], loss: Loss, rtol: float, limit: int) -> KernelFixedPoint:
+def _solve(
+    problem: tuple[Array, Array, Array, Array | None], loss: Loss, rtol: Array, limit: Array
+) -> KernelFixedPoint:
     theta, sign, lam, start = problem
     kernel = Kernel.of(theta, sign, lam)
     beta = jnp.zeros_like(sign) if start is None else start
@@ -132,7 +135,7 @@ class _Trail(NamedTuple):
 
 @eqx.filter_custom_jvp
 @eqx.filter_jit
-def _follow(problem: tuple[Array, Array, Array], loss: Loss, rtol: float, limit: int) -> KernelFixedPoint:
+def _follow(problem: tuple[Array, Array, Array], loss: Loss, rtol: Array, limit: Array) -> KernelFixedPoint:
     theta, sign, lams = problem
     whole = Kernel.of(theta, sign, jnp.ones((), theta.dtype))
 
@@ -172,7 +175,7 @@ _solve.def_jvp(_no_derivative)
 _follow.def_jvp(_no_derivative)
 
 
-def _certified(kernel: Kernel, loss: Loss, beta: Array, steps: Array, rtol: float) -> KernelFixedPoint:
+def _certified(kernel: Kernel, loss: Loss, beta: Array, steps: Array, rtol: Array) -> KernelFixedPoint:
     """The fixed point at the coefficients found, its margins computed afresh and all rounding in its bounds."""
     theta = kernel.theta
     eps = float(jnp.finfo(theta.dtype).eps)

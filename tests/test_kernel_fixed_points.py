@@ -20,7 +20,7 @@ def _kernel(n, seed=0, decay=2.0):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-@pytest.mark.parametrize("lam", [1e-3, 1.0])
+@pytest.mark.parametrize("lam", [1e-3, pytest.param(1.0, marks=pytest.mark.slow)])
 def test_it_is_the_fixed_point_of_the_features(name, lam):
     theta, y = _kernel(60)
     exact = gs.fixed_point(gs.FeatureBasis.from_kernel(theta, y), LOSSES[name], gs.WeightDecay(lam))
@@ -101,8 +101,15 @@ def test_it_stops_where_rounding_leaves_nothing_to_gain():
     assert fp.iterations < 50
 
 
-@pytest.mark.parametrize("name", LOSSES)
-@pytest.mark.parametrize("decays", [np.logspace(1, -4, 12), np.logspace(-4, 1, 5), [1e-6, 10.0, 1e5], [0.3]])
+PATHS = [
+    ("cross-entropy", np.logspace(1, -4, 12)),
+    ("cross-entropy", [1e-6, 10.0, 1e5]),
+    ("squared", [0.3]),
+    pytest.param("first order", np.logspace(-4, 1, 5), marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("name", "decays"), PATHS)
 def test_a_path_is_its_decays_one_by_one(name, decays):
     theta, y = _kernel(60)
     path = gs.kernel_path(theta, y, LOSSES[name], decays)
