@@ -25,6 +25,7 @@ from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy
 
 CHUNK = 1024  # cells that fit the cache of one core
 SHARED_CHUNK = 64 * CHUNK  # cells that are worth sharing between cores
+REST = 256  # of the few that are gathered
 STEPS = 2  # of every cell in single precision
 EXTRA = 3  # of a chunk in which more than one cell in RARE still takes steps that are not NEAR
 NEAR = 0.1
@@ -61,7 +62,7 @@ def _all(loss: CellLoss, limit: int, cells: Cells) -> Fields:
     chunk = CHUNK if jax.sharding.get_abstract_mesh().manual_axes else SHARED_CHUNK
     out = in_chunks(functools.partial(_quick, loss), cells, empty, chunk, zeros.size)
     for method in functools.partial(_longer, loss), functools.partial(_thorough, loss, limit):
-        out = finish(method, cells, out, ~out[-1], CHUNK)
+        out = finish(method, cells, out, ~out[-1], REST)
     return out
 
 
