@@ -88,6 +88,12 @@ def labels(name: str, y: ArrayLike) -> Float[Array, " n"]:
     return require(name, y, "a vector of -1 and +1", lambda v: (v == 1) | (v == -1), ndim=1)
 
 
+def square(name: str, x: Array) -> None:
+    """`x`, a matrix, must have as many rows as columns, and some."""
+    if x.shape != x.shape[::-1] or x.size == 0:
+        raise ValueError(f"{name} must be square and not empty, got shape {x.shape}")
+
+
 def integer(name: str, x: Any, low: int, high: int | None = None) -> int:
     """`x` as a Python integer of `low..high`."""
     allowed = f"at least {low}" if high is None else f"in {low}..{high}"

@@ -20,6 +20,7 @@ from gsdyn._newton import step_length
 from gsdyn.losses import Loss
 
 FORCING = 0.1  # the largest residual at which a Newton step is good enough, as a part of the gap
+ENOUGH = 1.4  # how far below the gap asked for the last Newton step aims
 COARSE = 0.01  # the rounding of single precision, as a part of the gap, beyond which the gap is computed again
 SMALL = 0.03  # the same, as a part of the residual, beyond which conjugate gradients take double precision
 IDLE = 4  # steps in a row that neither halve the gap nor lower the objective, after which rounding leaves no more
@@ -62,8 +63,8 @@ class Kernel(NamedTuple):
 
 class State(NamedTuple):
     """Coefficients `beta`, margins `f = K beta`, what is left `r = a(f) - beta` with `K r`, primal minus dual, the
-    primal objective, the steps taken, and how many did not help: from the first of them on, all is done in the
-    precision of the kernel."""
+    primal objective, the steps taken, and how many of the last did not help: never 0 again after the first of these,
+    from which on all is done in the precision of the kernel."""
 
     beta: Array
     f: Array
@@ -79,32 +80,30 @@ def minimise(kernel: Kernel, loss: Loss, beta: Array, f: Array, rtol: Array, lim
     """Newton's method from coefficients `beta` with margins `f`, to the gap `rtol` or as near as rounding allows."""
     unit = (beta.size + 16) * float(jnp.finfo(beta.dtype).eps)
 
-    def left(beta: Array, f: Array, i: Array, last: State | None = None) -> State:
+    def left(beta: Array, f: Array, i: Array, idle: Array) -> State:
         r = loss.weight(f) - beta
         rough = kernel.rough(r)
-        idle = jnp.zeros((), jnp.int32) if last is None else last.idle
         coarse = (idle > 0) | (kernel.noise(r) > COARSE * jnp.sum(r * rough))
         Kr = jax.lax.cond(coarse, kernel.product, lambda _: rough, r)
-        gap, level = jnp.sum(r * Kr) * (0.5 + COARSE), objective(loss, beta, f)
-        if last is not None:
-            helps = (gap < last.gap / 2) | (level < last.level * (1 - unit))
-            idle = jnp.where(helps, jnp.minimum(idle, 1), idle + 1)
-        return State(beta, f, r, Kr, gap, level, i, idle)
+        return State(beta, f, r, Kr, jnp.sum(r * Kr) * (0.5 + COARSE), objective(loss, beta, f), i, idle)
 
     def go(s: State) -> Array:
         return (s.gap > rtol * s.level) & (s.i < limit) & (s.idle < IDLE)
 
     def step(s: State) -> State:
-        # superlinear, and no smaller than what ends the iteration
-        share = jnp.maximum(jnp.minimum(FORCING, s.gap / s.level), rtol * s.level / (1.4 * s.gap))
-        d, Kd = _direction(kernel, loss.root_curvature(s.f) ** 2, s, share * 2 * s.gap)
+        # the gap to leave: superlinear, and no smaller than what ends the iteration
+        aim = jnp.maximum(jnp.minimum(FORCING, s.gap / s.level) * s.gap, rtol * s.level / ENOUGH)
+        d, Kd = _direction(kernel, loss.root_curvature(s.f) ** 2, s, 2 * aim)
         t = step_length(
             loss.spread(Kd), lambda t: jnp.sum(Kd * (s.beta + t * d)) - jnp.sum(Kd * loss.weight(s.f + t * Kd))
         )
         beta = s.beta + t * d
-        return left(beta, kernel.product(beta), s.i + 1, s)
+        new = left(beta, kernel.product(beta), s.i + 1, s.idle)
+        helps = (new.gap < s.gap / 2) | (new.level < s.level * (1 - unit))
+        return new._replace(idle=jnp.where(helps, jnp.minimum(s.idle, 1), s.idle + 1))
 
-    return jax.lax.while_loop(go, step, left(beta, f, jnp.zeros((), jnp.int32)))
+    none = jnp.zeros((), jnp.int32)
+    return jax.lax.while_loop(go, step, left(beta, f, none, none))
 
 
 def objective(loss: Loss, beta: Array, f: Array) -> Array:

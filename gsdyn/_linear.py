@@ -69,7 +69,7 @@ def dense_solver(root: Array, B: Float[Array, "n k"]) -> Callable[[Array], Array
     if unknowns <= QR_LIMIT:
         factor = jnp.linalg.qr(jnp.concatenate([eye, g]), mode="r")
         return lambda b: jax.scipy.linalg.cho_solve((factor, False), b)
-    factor = jnp.linalg.cholesky(eye + g.T @ g)
+    factor = jnp.linalg.cholesky(eye + gram(g.T))
     return lambda b: jax.scipy.linalg.cho_solve((factor, True), b)
 
 

@@ -59,11 +59,11 @@ def solver(method: Method, alone: Callable[[Cell], Saved]) -> Callable[[Cell], S
 def _all(method: Method, cells: Cell) -> Saved:
     path, count = jnp.zeros_like(cells.ts), jnp.zeros(cells.eta.shape, jnp.int32)
     empty = Saved((path, path), (path, path), count.astype(bool), count, count)
-    quick, rows = functools.partial(_pair_rodas.solve, method), functools.partial(_pair_rodas.rows, cells.eta.dtype)
+    quick, room = functools.partial(_pair_rodas.solve, method), functools.partial(_pair_rodas.room, cells.eta.dtype)
     # all cells of a chunk wait for its slowest: cells that take as many steps go together
     order = jnp.argsort(_pair_rodas.effort(method, cells))
     cells = jax.tree.map(lambda x: jnp.take(x, order, axis=0, mode="clip"), cells)
-    saved = in_chunks_with(quick, rows, cells, empty, _pair_rodas.CHUNK, count.size)
+    saved = in_chunks_with(quick, room, cells, empty, _pair_rodas.CHUNK, count.size)
     saved = finish(jax.vmap(functools.partial(_solve, method)), cells, saved, ~saved.reached, CHUNK)
     back = jnp.argsort(order)
     return jax.tree.map(lambda x: jnp.take(x, back, axis=0, mode="clip"), saved)

@@ -83,7 +83,7 @@ class Row(NamedTuple):
     bends: tuple[Pair, ...]
 
 
-def rows(dtype: jnp.dtype, cells: int, most: int = ROWS) -> Row:
+def room(dtype: jnp.dtype, cells: int, most: int = ROWS) -> Row:
     """Room for `most` steps of so many flows."""
     nothing = jnp.zeros((most, cells), dtype)
     pair = nothing, nothing

@@ -76,9 +76,8 @@ class FeatureBasis(eqx.Module):
         not positive semi-definite beyond rounding (of the part computed).
         """
         theta = _checks.finite("theta", theta, ndim=2)
+        _checks.square("theta", theta)
         n = theta.shape[0]
-        if theta.shape != (n, n) or n == 0:
-            raise ValueError(f"theta must be square and not empty, got shape {theta.shape}")
         rank = n if rank is None else _checks.integer("rank", rank, 1, n)
         eps = float(jnp.finfo(theta.dtype).eps)
         if _checks.is_concrete(theta):

@@ -98,15 +98,13 @@ def _problem(
 ) -> tuple[Array, Array, Array, Array]:
     """The kernel, the labels, the tolerance and the limit of steps, checked; as arrays, so that none compiles anew."""
     theta = _checks.require("theta", theta, "a matrix", lambda v: v.ndim == 2, ndim=2)
-    n = theta.shape[0]
-    if theta.shape != (n, n) or n == 0:
-        raise ValueError(f"theta must be square and not empty, got shape {theta.shape}")
+    _checks.square("theta", theta)
     _checks.instance("loss", loss, Loss)
     if isinstance(loss, Hinge | Softmax):
         raise ValueError(f"loss must be smooth with one margin for each example, got {type(loss).__name__}")
     if not 1e-15 <= rtol < 1:
         raise ValueError(f"rtol must be in [1e-15, 1), got {rtol}")
-    sign = jnp.ones(n, theta.dtype) if y is None else _checks.labels("y", y).astype(theta.dtype)
+    sign = jnp.ones(theta.shape[0], theta.dtype) if y is None else _checks.labels("y", y).astype(theta.dtype)
     _checks.same_length("y", sign, "theta", theta)
     limit = _checks.integer("max_iterations", max_iterations, 1)
     return theta, sign, jnp.asarray(rtol, theta.dtype), jnp.asarray(limit, jnp.int32)
