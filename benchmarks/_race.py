@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,12 @@ def _seconds(entry: Entry) -> float:
     return (time.perf_counter() - start) / entry.share
 
 
-def on_all_devices(solve: Callable[..., Any]) -> Callable[..., Any]:
-    """`jit(vmap(solve))`, an equal part of the batch on each device."""
-    mesh, batch = Mesh(np.array(jax.devices()), ("batch",)), PartitionSpec("batch")
-    return jax.jit(jax.shard_map(jax.vmap(solve), mesh=mesh, in_specs=batch, out_specs=batch, check_vma=False))
+def on_all_devices(solve: Callable[..., Any], *batch: np.ndarray) -> Callable[[], Any]:
+    """`jit(vmap(solve))` of a batch of which each device holds an equal part."""
+    mesh, spec = Mesh(np.array(jax.devices()), ("batch",)), PartitionSpec("batch")
+    parts = jax.device_put(batch, NamedSharding(mesh, spec))
+    spread = jax.jit(jax.shard_map(jax.vmap(solve), mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False))
+    return lambda: spread(*parts)
 
 
 def peer(name: str) -> Any:

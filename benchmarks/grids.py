@@ -43,8 +43,7 @@ def _entries(cells: Cells) -> list[Entry]:
     few = [x[:SCIPY_CELLS] for x in cells]
     entries = [Entry("gsdyn, certified", lambda: ours(*on_device))]
     if jax.device_count() > 1:
-        spread = on_all_devices(_solve)
-        entries.append(Entry(f"gsdyn, certified, {jax.device_count()} devices", lambda: spread(*on_device)))
+        entries.append(Entry(f"gsdyn, certified, {jax.device_count()} devices", on_all_devices(_solve, *cells)))
     if peer("numba"):
         newton = _numba_newton()
         entries.append(Entry("numba, parallel Newton loop", lambda: newton(*cells), note="no certificates"))

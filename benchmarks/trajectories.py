@@ -100,9 +100,10 @@ def _ours(
         flow = gs.DualFlow(basis, gs.CrossEntropy(), gs.WeightDecay(lam), alpha0=alpha)
         return gs.integrate(flow, ts, rtol=TOLERANCE, atol=TOLERANCE).alpha
 
-    all_ = on_all_devices(solve) if spread else jax.jit(jax.vmap(solve))
-    on_device = [jnp.asarray(x) for x in (*cells, start)]
-    return lambda: all_(*on_device)
+    if spread:
+        return on_all_devices(solve, *cells, start)
+    one, on_device = jax.jit(jax.vmap(solve)), [jnp.asarray(x) for x in (*cells, start)]
+    return lambda: one(*on_device)
 
 
 def _diffrax(kernels: np.ndarray, start: np.ndarray, ts: np.ndarray) -> Callable[[], jax.Array]:

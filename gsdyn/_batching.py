@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Bool
 
-BLOCK = 1024
+WORD = 32
 ACCELERATED = 512  # what an accelerator takes at a time, in chunks of a CPU
 P = TypeVar("P")
 S = TypeVar("S")
@@ -59,8 +59,7 @@ def in_chunks_with(
 ) -> S:
     """`in_chunks` for a `solve` that takes, leaves and returns arrays to work in, `memory(size)` at first."""
     m = jax.tree.leaves(problems)[0].shape[0]
-    size = size if jax.default_backend() == "cpu" else ACCELERATED * size
-    size = -(-m // -(-m // size))
+    size = -(-m // -(-m // _at_once(size)))
 
     def place(i: Array, state: tuple[S, K]) -> tuple[S, K]:
         out, kept = state
@@ -76,29 +75,47 @@ def in_chunks_with(
 
 def finish(solve: Callable[[P], S], problems: P, out: S, todo: Bool[Array, " m"], size: int) -> S:
     """`out`, the problems that are `todo` gathered, solved in chunks and put back."""
-    m = todo.size
-    room = min(m, max(size, m // 32))
+    m, size = todo.size, _at_once(size)
+    room = size * -(-m // (WORD * size))
 
     def again(state: tuple[S, Array]) -> tuple[S, Array]:
-        out, todo = state
-        index, count = _where(todo, room)
-        some = jax.tree.map(lambda x: jnp.take(x, index, axis=0, mode="clip"), problems)
-        empty = jax.tree.map(lambda x: jnp.zeros((room, *x.shape[1:]), x.dtype), out)
-        new = in_chunks(solve, some, empty, size, count)
-        out = jax.tree.map(lambda x, y: x.at[index].set(y, mode="drop"), out, new)
-        return out, todo.at[index].set(False, mode="drop")
+        index, count = _where(state[1], room)
+
+        def place(i: Array, out: S) -> S:
+            some = jax.lax.dynamic_slice_in_dim(index, i * size, size)
+            new = solve(jax.tree.map(lambda x: jnp.take(x, some, axis=0, mode="clip"), problems))
+            return jax.tree.map(lambda x, y: x.at[some].set(y, mode="drop"), out, new)
+
+        out = jax.lax.fori_loop(0, -(-jnp.minimum(count, room) // size), place, state[0])
+        return out, state[1].at[index].set(False, mode="drop")
 
     return jax.lax.while_loop(lambda s: jnp.any(s[1]), again, (out, todo))[0]
 
 
+def _at_once(size: int) -> int:
+    return size if jax.default_backend() == "cpu" else ACCELERATED * size
+
+
 def _where(todo: Bool[Array, " m"], room: int) -> tuple[Array, Array]:
-    """The first `room` places where `todo` holds, and how many there are; `jnp.nonzero` at twice its speed."""
+    """`room` places where `todo` holds, in any order and filled up with `m`, and in how many it holds.
+
+    A place is a bit of one of `m / WORD` words; only these are summed up, where `jnp.nonzero` sums over all places.
+    """
     m = todo.size
-    inside = jnp.cumsum(jnp.pad(todo, (0, -m % BLOCK)).reshape(-1, BLOCK), axis=1, dtype=jnp.int32)
-    before = jnp.cumsum(inside[:, -1], dtype=jnp.int32)
-    total = (inside + (before - inside[:, -1])[:, None]).reshape(-1)
-    rank = jnp.arange(1, room + 1, dtype=jnp.int32)
-    return jnp.minimum(jnp.searchsorted(total, rank), m), before[-1]
+    bits = jnp.pad(todo, (0, -m % WORD)).reshape(WORD, -1).astype(jnp.uint32)
+    words = jnp.sum(bits << jnp.arange(WORD, dtype=jnp.uint32)[:, None], axis=0, dtype=jnp.uint32)
+    counts = jax.lax.population_count(words).astype(jnp.int32)
+    upto = jnp.cumsum(counts, dtype=jnp.int32)
+    rank = jnp.arange(room, dtype=jnp.int32)
+    column = jnp.minimum(jnp.searchsorted(upto, rank, side="right"), words.size - 1).astype(jnp.int32)
+    word, rank_inside, row = words[column], rank - (upto - counts)[column], jnp.zeros(room, jnp.int32)
+    for half in (16, 8, 4, 2, 1):
+        below = jax.lax.population_count(word & jnp.uint32((1 << half) - 1)).astype(jnp.int32)
+        above = rank_inside >= below
+        row = row + jnp.where(above, half, 0)
+        rank_inside = rank_inside - jnp.where(above, below, 0)
+        word = jnp.where(above, word >> half, word)
+    return jnp.where(rank < upto[-1], row * words.size + column, m), upto[-1]
 
 
 def _spread(size: int, in_batched: P, problems: P) -> P:

@@ -1,10 +1,10 @@
 """Two features in two examples, by the million: the fixed points of a whole grid at the speed of its exponentials.
 
 Under `vmap` a cell's Newton iteration would keep all cells waiting for the slowest one, over arrays too large for the
-cache. Instead every chunk of cells takes a few Halley steps (third order, one evaluation of the loss each) for the
-margins, `f = A a(f)` with `A = B B^T`: the cheapest unknowns, good as long as the terms of `A a` do not cancel. The few
-cells that need more, or better, are gathered: more of the same steps, then Halley steps for the normalised responses
-`y`, in which nothing cancels, and for what is left the Newton method that serves every other problem.
+cache. Instead every chunk of cells takes a few Halley steps (third order, one evaluation of the loss each) in single
+precision: two for the margins, `f = A a(f)` with `A = B B^T`, the cheapest unknowns, more for the normalised responses
+`y` where the terms of `A a` cancel. One step for `y` in double precision ends it. The few cells that need more are
+gathered: all of it in double precision, and for what is left the Newton method that serves every other problem.
 
 XLA computes a sum or product again in every place where it is used, but not a quotient: so solutions end with one.
 """
@@ -13,31 +13,34 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from gsdyn import _newton
+from gsdyn import _certificate, _newton
 from gsdyn._batching import batched, finish, in_chunks
 from gsdyn._pairs import Pair, Quad, gram, pair, scaled
 from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy
 
-CHUNK = 1024  # cells that fit the cache of one core
-SHARED_CHUNK = 64 * CHUNK  # cells that are worth sharing between cores
+CHUNK = 4096  # cells that fit the cache of one core
+SHARED_CHUNK = 16 * CHUNK  # cells that are worth sharing between cores
 REST = 256  # of the few that are gathered
 STEPS = 2  # of every cell in single precision
-EXTRA = 3  # of a chunk in which more than one cell in RARE still takes steps that are not NEAR
-NEAR = 0.1
+EXTRA = 3  # of a chunk in which more than one cell in RARE is not yet NEAR the error from which one step suffices
+NEAR = 9e-6
 RARE = 25
 MORE = 24  # for the gathered cells
 POLISH = 3
-LEAST = STEPS + 2 * MORE + POLISH + 2  # fewer iterations than these are for the method that counts them one by one
+LEAST = STEPS + MORE + POLISH + 2  # fewer iterations than these are for the method that counts them one by one
 SUPPORTED = (CrossEntropy, FirstOrderCrossEntropy)
 
 CellLoss = CrossEntropy | FirstOrderCrossEntropy
 Cells = tuple[Quad, Pair]  # the rows of `U` and the filter `c`
 Fields = tuple[Array, ...]
+Rates = tuple[Array, Array, Array]
+S = TypeVar("S")
 
 
 @functools.cache
@@ -68,107 +71,132 @@ def _all(loss: CellLoss, limit: int, cells: Cells) -> Fields:
 
 def _quick(loss: CellLoss, cells: Cells) -> Fields:
     b, r = scaled(*cells)
-    A = gram(b)
-    f, steps = _rough(loss, A, EXTRA, r[0].size // RARE)
-    _, a, _ = _margin_step(loss, A, f)
-    return _polished(loss, b, r, _adjoint(b, a), steps + 1)
+    rough = b[0].astype(jnp.float32), b[1].astype(jnp.float32), b[2].astype(jnp.float32), b[3].astype(jnp.float32)
+    y, steps = _rough(loss, rough, r[0].size // RARE)
+    return _polished(loss, b, r, (y[0].astype(r[0].dtype), y[1].astype(r[0].dtype)), steps)
+
+
+def _rough(loss: CellLoss, b: Quad, most: int) -> tuple[Pair, Array]:
+    """Responses to a few digits in all but `most` cells, and the number of steps."""
+    f = _start(gram(b))
+    for _ in range(STEPS):
+        f, a, size = _margin_step(loss, gram(b), f)
+    y = _adjoint(b, a)
+    # What the last step leaves, and rounding where the terms of `A a` cancel
+    error = size**3 / 12 + _largest((_margins(b, y)[0] - f[0], _margins(b, y)[1] - f[1]))
+
+    def step(y: Pair) -> tuple[Pair, Array]:
+        y, size = _response_step(loss, b, y)
+        return y, size**3 / 12
+
+    (y, _), steps = _repeat(step, (y, error), NEAR, most, EXTRA)
+    return y, STEPS + steps
 
 
 def _longer(loss: CellLoss, cells: Cells) -> Fields:
+    """Steps for the margins until all are small, then for the responses."""
     b, r = scaled(*cells)
     A = gram(b)
-    rough, before = _rough(loss, A, MORE, 0)
-    # In single precision a large `A` overflows
-    f = jnp.where(jnp.isfinite(rough[0] + rough[1]), jnp.stack(rough), jnp.stack(_start(A)))
-    f, steps = _margin_steps(loss, A, ((f[0], f[1]), jnp.full_like(r[0], jnp.inf), 0), MORE, 0, _small(f.dtype))
-    _, a, _ = _margin_step(loss, A, f)
+
+    def step(state: tuple[Pair, Pair]) -> tuple[tuple[Pair, Pair], Array]:
+        f, a, size = _margin_step(loss, A, state[0])
+        return (f, a), size
+
+    start = _start(A)
+    ((_, a), _), steps = _repeat(step, ((start, start), jnp.full_like(r[0], jnp.inf)), _near(r[0].dtype), 0, MORE)
     y = _adjoint(b, a)
     for _ in range(POLISH):
-        y = _response_step(loss, b, y)
-    return _polished(loss, b, r, y, before + steps + 1 + POLISH)
+        y, _ = _response_step(loss, b, y)
+    return _polished(loss, b, r, y, steps + STEPS + POLISH)
 
 
-def _rough(loss: CellLoss, A: Quad, most: int, moving: int) -> tuple[Pair, Array]:
-    """Margins to a few digits by steps in single precision, `STEPS` and up to `most` more, and the number of steps."""
-    rough = A[0].astype(jnp.float32), A[1].astype(jnp.float32), A[2].astype(jnp.float32), A[3].astype(jnp.float32)
-    f, size = _start(rough), rough[0]
-    for _ in range(STEPS):
-        f, _, size = _margin_step(loss, rough, f)
-    f, steps = _margin_steps(loss, rough, (f, size, STEPS), most, moving, NEAR)
-    return (f[0].astype(A[0].dtype), f[1].astype(A[0].dtype)), steps
+def _repeat(
+    step: Callable[[S], tuple[S, Array]], start: tuple[S, Array], small: float, most: int, limit: int
+) -> tuple[tuple[S, Array], Array]:
+    """`step`, up to `limit` times, while what it leaves is not `small` in more than `most` cells; and how often."""
+
+    def go(state: tuple[tuple[S, Array], Array]) -> Array:
+        (_, left), steps = state
+        return (jnp.sum(~(left <= small), dtype=jnp.int32) > most) & (steps < limit)
+
+    return jax.lax.while_loop(go, lambda s: (step(s[0][0]), s[1] + 1), (start, jnp.asarray(0, jnp.int32)))
 
 
 def _polished(loss: CellLoss, b: Quad, r: Pair, y: Pair, steps: Array) -> Fields:
-    """The last Newton step, for the responses, and its certificate from the same exponentials.
-
-    At margins `f + h` the weights are `a - w h (1 + (w'/w) h / 2)` up to `w |h|^3` for `|h| <= 1`; where the step is
-    longer, it is not taken.
-    """
-    f = _margins(b, y)
-    (a1, w1, v1), (a2, w2, v2) = loss.derivatives(f[0]), loss.derivatives(f[1])
-    pulled = _adjoint(b, (a1, a2))
-    d = _solve(b, (w1, w2), (pulled[0] - y[0], pulled[1] - y[1]))
-    h1, h2 = _margins(b, d)
-    last = jnp.maximum(jnp.abs(h1), jnp.abs(h2))
-    near = last <= 1
-    h1, h2 = jnp.where(near, h1, 0), jnp.where(near, h2, 0)
-    y = y[0] + jnp.where(near, d[0], 0), y[1] + jnp.where(near, d[1], 0)
-    a = a1 - w1 * h1 * (1 + v1 * h1 / 2), a2 - w2 * h2 * (1 + v2 * h2 / 2)
-    rest = w1 * jnp.abs(h1) ** 3, w2 * jnp.abs(h2) ** 3
-    return (
-        pair(r[0] * y[0], r[1] * y[1]),
-        *_bounds(loss, b, y, a, (w1, w2), rest),
-        steps + 1,
-        last <= _tiny(last.dtype),
-    )
+    """The last Halley step, for the responses, and its certificate from the same exponentials."""
+    first, second, d, h, last = _response_halley(loss, b, y)
+    y = y[0] + d[0], y[1] + d[1]
+    gap, error = _bounds(loss, b, y, first, second, h)
+    # Rounding can hide the step from a wrong point, not its gap: `sum_i (sqrt(a_i) - sqrt(a_i*))^2` is at most that
+    done = (last <= _tiny(last.dtype)) & (gap <= jnp.maximum(first[0], second[0]))
+    return pair(r[0] * y[0], r[1] * y[1]), gap, error, jnp.broadcast_to(steps + 1, last.shape), done
 
 
 def _tiny(dtype: jnp.dtype) -> float:
-    """The step after which Newton's method has converged: its error is of the order of the step's square."""
-    return float(jnp.finfo(dtype).eps) ** 0.5 / 2
+    """The step after which the method has converged: a twelfth of its cube is below half a unit of rounding."""
+    return 1.5 * float(jnp.finfo(dtype).eps) ** (1 / 3)
 
 
-def _small(dtype: jnp.dtype) -> float:
-    """The step after which a third-order method leaves Newton's a last one: its error is of the order of the cube."""
+def _near(dtype: jnp.dtype) -> float:
+    """The step after which the next one is `_tiny`."""
     return _tiny(dtype) ** (1 / 3)
 
 
 def _thorough(loss: CellLoss, limit: int, cells: Cells) -> Fields:
-    b, r = scaled(*cells)
-
     @jax.vmap
-    def solve(b: Quad) -> tuple[Array, Array, Array]:
-        return _newton.minimise(loss, None, jnp.stack(b).reshape(2, 2), limit - STEPS)
+    def solve(u: Quad, c: Pair) -> Fields:
+        U, r = jnp.stack(u).reshape(2, 2), jnp.sqrt(jnp.stack(c))
+        y, steps, done = _newton.minimise(loss, None, U * r[None, :], limit - STEPS)
+        return r * y, *_certificate.bounds(U, r * r, loss, None, r * y), steps + STEPS, done
 
-    y, steps, done = solve(b)
-    out = _polished(loss, b, r, (y[:, 0], y[:, 1]), steps + STEPS)
-    return *out[:-1], done
+    return solve(*cells)
 
 
-def _bounds(loss: CellLoss, b: Quad, y: Pair, a: Pair, w: Pair, rest: Pair) -> Pair:
-    """The bounds of `_certificate`, written out; `rest` is what the weights `a` may be off beyond rounding."""
+def _bounds(loss: CellLoss, b: Quad, y: Pair, first: Rates, second: Rates, h: Pair) -> Pair:
+    """The bounds of `_certificate`, written out, for margins `h` away, at most 1, from where the weights are known."""
     eps = float(jnp.finfo(y[0].dtype).eps)
     unit = 20 * eps
+    a, w = (_moved(first, h[0]), _moved(second, h[1])), (first[1], second[1])
     size = jnp.abs(y[0]), jnp.abs(y[1])
     by = jnp.abs(b[0]), jnp.abs(b[1]), jnp.abs(b[2]), jnp.abs(b[3])
     df = _margins(by, size)
-    stored = [unit * w[i] * df[i] + rest[i] + 8 * eps * a[i] for i in range(2)]
+    stored = [w[i] * (unit * df[i] + jnp.abs(h[i]) ** 3) + 8 * eps * a[i] for i in range(2)]
     slack = _adjoint(by, (stored[0] + 28 * eps * a[0], stored[1] + 28 * eps * a[1]))
     pulled = _adjoint(b, a)
     g = [jnp.abs(y[i] - pulled[i]) + unit * size[i] + slack[i] for i in range(2)]
-    gap = (g[0] * g[0] + g[1] * g[1]) / 2
-    error = loss.largest_error(jnp.maximum(loss.edge(a[0]), loss.edge(a[1])), gap)
-    return gap, error + jnp.sqrt(stored[0] * stored[0] + stored[1] * stored[1])
+    root = jnp.sqrt(g[0] * g[0] + g[1] * g[1])
+    error = loss.largest_error(jnp.maximum(loss.edge(a[0]), loss.edge(a[1])), root)
+    return root * root / 2, error + stored[0] + stored[1]
+
+
+def _moved(rates: Rates, h: Array) -> Array:
+    """The weight at a margin `h` away from where `(a, w, w'/w)` are known, up to `w |h|^3` for `|h| <= 1`."""
+    a, w, v = rates
+    return a - w * h * (1 + v * h / 2)
 
 
 def _start(A: Quad) -> Pair:
-    """Margins near those of each example alone: Lambert's W of its entry, to a few percent."""
+    """Margins to within one or two, from those of each example alone, `f1 = A11 a(f1)` and `f2 = A22 a(f2)`.
+
+    The margins solve `f1 = A11 a(f1) + A12 a(f2)`. Where `A12 > 0` this is near the larger of `f1` alone and
+    `A12 f2 / A22`. They also solve `f1 = (det A / A22) a(f1) + (A12 / A22) f2`, and where `A12 < 0` it is near
+    the margin of that entry alone.
+    """
+    a11, a12, a22, area = A
+    least = jnp.finfo(a11.dtype).tiny
+    rival, help_ = a12 < 0, jnp.maximum(a12, 0)
 
     def alone(entry: Array) -> Array:
+        """Lambert's W of the entry, to a few percent."""
         log = jnp.log(1 + entry)
         return log * (1 - jnp.log(1 + log) / (2 + log))
 
-    return alone(A[0]), alone(A[2])
+    def both(f: Array, other: Array) -> Array:
+        return jnp.maximum(f, other) + 0.06 * jnp.minimum(f, other)
+
+    r1, r2 = 1 / jnp.maximum(a11, least), 1 / jnp.maximum(a22, least)
+    f1, f2 = alone(jnp.where(rival, area * r2, a11)), alone(jnp.where(rival, area * r1, a22))
+    return both(f1, help_ * r2 * f2), both(f2, help_ * r1 * f1)
 
 
 def _margins(b: Quad, y: Pair) -> Pair:
@@ -181,24 +209,6 @@ def _adjoint(b: Quad, a: Pair) -> Pair:
     return b[0] * a[0] + b[2] * a[1], b[1] * a[0] + b[3] * a[1]
 
 
-def _margin_steps(
-    loss: CellLoss, A: Quad, start: tuple[Pair, Array, int], most: int, moving: int, small: float
-) -> tuple[Pair, Array]:
-    """From `(f, size of the last step, steps)`, Halley steps until at most `moving` cells take one that is not `small`;
-    `f` and all steps."""
-    f, size, steps = start
-
-    def go(state: tuple[Pair, Array, Array]) -> Array:
-        return (jnp.sum(~(state[1] <= small), dtype=jnp.int32) > moving) & (state[2] < steps + most)
-
-    def step(state: tuple[Pair, Array, Array]) -> tuple[Pair, Array, Array]:
-        f, _, size = _margin_step(loss, A, state[0])
-        return f, size, state[2] + 1
-
-    f, _, done = jax.lax.while_loop(go, step, (f, size, jnp.asarray(steps, jnp.int32)))
-    return f, jnp.broadcast_to(done, size.shape)
-
-
 def _margin_step(loss: CellLoss, A: Quad, f: Pair) -> tuple[Pair, Pair, Array]:
     """One damped Halley step for `f = A a(f)`: the margins, their weights up to third order, and its size."""
     a11, a12, a22, _ = A
@@ -207,9 +217,12 @@ def _margin_step(loss: CellLoss, A: Quad, f: Pair) -> tuple[Pair, Pair, Array]:
     g = a11 * p1 + a12 * p2 - f[0], a12 * p1 + a22 * p2 - f[1]
     d = _answer(A, (w1, w2), g)
     d = _answer(A, (w1 * jnp.maximum(1 + v1 * d[0] / 2, 0.3), w2 * jnp.maximum(1 + v2 * d[1] / 2, 0.3)), g)
-    size = jnp.maximum(jnp.abs(d[0]), jnp.abs(d[1]))
-    a = p1 - w1 * d[0] * (1 + v1 * d[0] / 2), p2 - w2 * d[1] * (1 + v2 * d[1] / 2)
-    return (f[0] + jnp.clip(d[0], -4, 4), f[1] + jnp.clip(d[1], -4, 4)), a, size
+    a = _moved((p1, w1, v1), d[0]), _moved((p2, w2, v2), d[1])
+    return (f[0] + jnp.clip(d[0], -4, 4), f[1] + jnp.clip(d[1], -4, 4)), a, _largest(d)
+
+
+def _largest(d: Pair) -> Array:
+    return jnp.maximum(jnp.abs(d[0]), jnp.abs(d[1]))
 
 
 def _answer(A: Quad, w: Pair, g: Pair) -> Pair:
@@ -222,8 +235,15 @@ def _answer(A: Quad, w: Pair, g: Pair) -> Pair:
     return d1 / det, d2 / det
 
 
-def _response_step(loss: CellLoss, b: Quad, y: Pair) -> Pair:
-    """One damped Halley step for `y = B^T a(B y)`."""
+def _response_step(loss: CellLoss, b: Quad, y: Pair) -> tuple[Pair, Array]:
+    """One damped Halley step for `y = B^T a(B y)`, and its size."""
+    *_, d, _, size = _response_halley(loss, b, y)
+    t = 4 / jnp.maximum(size, 4)
+    return (y[0] + t * d[0], y[1] + t * d[1]), size
+
+
+def _response_halley(loss: CellLoss, b: Quad, y: Pair) -> tuple[Rates, Rates, Pair, Pair, Array]:
+    """`(a, w, w'/w)` of both margins, Halley's step for the responses, what it makes of the margins, and its size."""
     f = _margins(b, y)
     (a1, w1, v1), (a2, w2, v2) = loss.derivatives(f[0]), loss.derivatives(f[1])
     pulled = _adjoint(b, (a1, a2))
@@ -231,8 +251,7 @@ def _response_step(loss: CellLoss, b: Quad, y: Pair) -> Pair:
     h = _margins(b, _solve(b, (w1, w2), g))
     d = _solve(b, (w1 * jnp.maximum(1 + v1 * h[0] / 2, 0.3), w2 * jnp.maximum(1 + v2 * h[1] / 2, 0.3)), g)
     h = _margins(b, d)
-    t = 4 / jnp.maximum(jnp.maximum(jnp.abs(h[0]), jnp.abs(h[1])), 4)
-    return y[0] + t * d[0], y[1] + t * d[1]
+    return (a1, w1, v1), (a2, w2, v2), d, h, _largest(h)
 
 
 def _solve(b: Quad, w: Pair, g: Pair) -> Pair:

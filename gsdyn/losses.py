@@ -99,15 +99,15 @@ class CrossEntropy(Loss):
     def dual_error(self, alpha: Array, gap: Float[Array, ""]) -> Float[Array, ""]:
         # The gap bounds sum_i KL(alpha_i, alpha_i*), which exceeds 2 (a - a*)^2 (Pinsker) and
         # (sqrt a - sqrt a*)^2 + (sqrt(1-a) - sqrt(1-a*))^2 (Hellinger).
-        return self.largest_error(jnp.max(self.edge(alpha), initial=0.0), gap)
+        return self.largest_error(jnp.max(self.edge(alpha), initial=0.0), jnp.sqrt(2 * gap))
 
     def edge(self, alpha: Array) -> Array:
         """The distance of every `alpha_i` from the nearer end of its domain."""
         return jnp.minimum(alpha, 1 - alpha)
 
-    def largest_error(self, edge: Array, gap: Array) -> Array:
-        """`dual_error`, from the largest `edge(alpha)`."""
-        return jnp.minimum(jnp.sqrt(gap / 2), _hellinger(edge, gap))
+    def largest_error(self, edge: Array, root: Array) -> Array:
+        """`dual_error`, from the largest `edge(alpha)` and `sqrt(2 gap)`."""
+        return jnp.minimum(root / 2, _hellinger(edge, root))
 
     def curvature_spread(self, f: Array) -> tuple[Array, Array]:
         # sech^2 differences: w_i - w_0 = (tanh^2(f_0/2) - tanh^2(f_i/2)) / 4
@@ -156,15 +156,15 @@ class FirstOrderCrossEntropy(Loss):
         return -jnp.log(alpha) - alpha
 
     def dual_error(self, alpha: Array, gap: Float[Array, ""]) -> Float[Array, ""]:
-        return self.largest_error(jnp.max(alpha, initial=0.0), gap)
+        return self.largest_error(jnp.max(alpha, initial=0.0), jnp.sqrt(2 * gap))
 
     def edge(self, alpha: Array) -> Array:
         """The distance of every `alpha_i` from the end of its domain."""
         return alpha
 
-    def largest_error(self, edge: Array, gap: Array) -> Array:
-        """`dual_error`, from the largest `edge(alpha)`."""
-        return jnp.minimum(jnp.sqrt(2 * gap), _hellinger(edge, gap))
+    def largest_error(self, edge: Array, root: Array) -> Array:
+        """`dual_error`, from the largest `edge(alpha)` and `sqrt(2 gap)`."""
+        return jnp.minimum(root, _hellinger(edge, root))
 
     def check_dual(self, name: str, alpha: Array) -> Array:
         return _checks.positive(name, alpha)
@@ -330,7 +330,6 @@ class Softmax(Loss):
         return _checks.require(name, alpha, "of rows that sum to 1", lambda v: abs(v.sum(axis=1) - 1) < near)
 
 
-def _hellinger(edge: Array, gap: Array) -> Array:
-    """From `sum_i (sqrt(a_i) - sqrt(a_i*))^2 <= gap`: tight where the largest `edge` is small."""
-    root = jnp.sqrt(gap)
-    return root * (2 * jnp.sqrt(edge) + root)
+def _hellinger(edge: Array, root: Array) -> Array:
+    """From `sum_i (sqrt(a_i) - sqrt(a_i*))^2 <= root^2 / 2`: tight where the largest `edge` is small."""
+    return root * (jnp.sqrt(2 * edge) + root / 2)
