@@ -16,7 +16,7 @@ import gsdyn as gs
 EXAMPLES = 8
 LANES = 66
 QUICK = {"xla_backend_optimization_level": 0}  # the same arithmetic, compiled in half the time
-CELLS = 4097  # more than the grid solver takes at once, and no multiple of anything
+CELLS = 4097  # no multiple of anything
 LABELS = np.array([1, -1, -1, 1, 1, 1, -1, 1])
 CLASSES = np.array([2, 0, 1, 1, 0, 2, 2, 0])
 

@@ -1,7 +1,7 @@
 """The races against peers: their clockwork, and that all run the same problem."""
 
 import json
-import time
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -12,22 +12,23 @@ from benchmarks import __main__ as command
 from benchmarks import _race, descent, grids, large_n, trajectories
 
 
-def test_a_race_takes_turns_and_scales_shares():
-    turns = []
+def test_a_race_takes_turns_and_scales_shares(monkeypatch):
+    clock, turns = [0.0], []
+    monkeypatch.setattr(_race, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
 
     def runner(name, seconds):
         def run():
             turns.append(name)
-            time.sleep(seconds)
+            clock[0] += seconds
 
         return run
 
-    quick, slow = _race.Entry("quick", runner("quick", 0.01)), _race.Entry("slow", runner("slow", 0.02), share=0.1)
+    quick, slow = _race.Entry("quick", runner("quick", 0.125)), _race.Entry("slow", runner("slow", 0.5), share=0.25)
     first, second = _race.race("title", [quick, slow], repeats=3)
-    assert turns == ["quick", "slow"] * 4
-    assert first.ratio == 1
-    assert second.median >= 0.2
-    assert second.least <= second.median <= second.most
+    # the quick one runs until it has taken long enough to be timed
+    assert turns == ["quick", "slow"] + ["quick", "quick", "slow"] * 3
+    assert (first.median, first.ratio, first.first) == (0.125, 1, 0.125)
+    assert (second.least, second.median, second.most, second.ratio, second.first) == (2, 2, 2, 16, 0.5)
 
 
 def test_an_absent_peer_is_none():

@@ -8,6 +8,7 @@ from _problems import CELLS, LOSSES, QUICK, solve_cells
 from _tolerances import assert_close
 
 import gsdyn as gs
+from gsdyn import _cells
 
 NAMES = ["cross-entropy", "first-order"]
 
@@ -66,7 +67,8 @@ def test_a_cell_in_a_grid_is_a_cell_alone(grid):
 
 
 @pytest.mark.parametrize("count", [1, 1025])
-def test_every_size_of_grid(count):
+def test_every_size_of_grid(monkeypatch, count):
+    monkeypatch.setattr(_cells, "SHARED_CHUNK", 512)
     values, reference = cells(CELLS), solve_cells("cross-entropy", *cells(CELLS))
     some = [x[-count:] for x in values]
     solve = jax.jit(jax.vmap(certified, in_axes=(None, 0, 0, 0, 0)), compiler_options=QUICK)
@@ -104,6 +106,18 @@ def test_float32_grid():
     assert np.all(converged)
     assert np.all(np.linalg.norm(np.asarray(alpha) - wide.alpha, axis=1) <= np.asarray(bound))
     assert_same(alpha, z, wide, slice(None))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rounding_does_not_pass_for_convergence(name):
+    """From many a wrong point the step of these cells is nothing but rounding, and can come out as zero."""
+    s1, s2 = np.array([1202.5644426202673, 28768.19881604329, 102874.3457037]), np.array([583756.1, 296706.6, 673496.8])
+    lam = np.array([5.990146331542389e-11, 1.6118136028105712e-11, 2.663835303289554e-11])
+    got = solve_cells(name, s1, s2, np.array([0.7457079916878977, 0.22612815076156834, 0.95775075209718]), lam)
+    assert np.all(got.converged)
+    # z = c U^T alpha and f = U z give two sums of positive terms the same value
+    squares = np.sum(got.z**2 * np.stack([lam / s1**2, lam / s2**2], axis=1), axis=1)
+    assert_close(np.sum(got.margins * got.alpha, axis=1), squares, 1000)
 
 
 def test_a_cell_stops_at_the_limit_and_says_so():

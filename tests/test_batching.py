@@ -1,0 +1,24 @@
+"""Problems that are gathered from a batch are all solved, once each, and put back in their places."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from _problems import QUICK
+
+from gsdyn._batching import finish
+
+
+@pytest.mark.parametrize("count", [1, 31, 33, 1000, 4097])
+@pytest.mark.parametrize("share", [0.0, 0.02, 1.0])
+def test_what_is_left_to_do_is_done_and_nothing_else(count, share):
+    rng = np.random.default_rng(count)
+    problems, todo = rng.standard_normal((count, 2)), rng.uniform(size=count) < share
+    before = jnp.full(count, -1.0), jnp.full((count, 2), -1.0)
+
+    def solve(rows):
+        return rows[:, 0] + rows[:, 1], 2 * rows
+
+    sums, twice = jax.jit(lambda *x: finish(solve, *x, size=16), compiler_options=QUICK)(problems, before, todo)
+    np.testing.assert_array_equal(sums, np.where(todo, problems[:, 0] + problems[:, 1], -1.0))
+    np.testing.assert_array_equal(twice, np.where(todo[:, None], 2 * problems, -1.0))
