@@ -41,21 +41,16 @@ def batched(alone: Callable[[P], S], many: Callable[[P], S]) -> Callable[[P], S]
     return one
 
 
-def in_chunks(solve: Callable[[P], S], problems: P, empty: S, size: int, count: Array | int) -> S:
-    """`solve` for the first `count` problems, `size` of them at a time; the last chunk overlaps the one before it.
+def in_chunks(solve: Callable[[P], S], problems: P, empty: S, size: int) -> S:
+    """`solve` for all problems, `size` of them at a time; the last chunk overlaps the one before it.
 
-    `empty` has the shapes and dtypes of the whole answer, and holds what is not solved.
+    `empty` has the shapes and dtypes of the whole answer.
     """
-    return in_chunks_with(lambda part, kept: (solve(part), kept), lambda size: None, problems, empty, size, count)
+    return in_chunks_with(lambda part, kept: (solve(part), kept), lambda size: None, problems, empty, size)
 
 
 def in_chunks_with(
-    solve: Callable[[P, K], tuple[S, K]],
-    memory: Callable[[int], K],
-    problems: P,
-    empty: S,
-    size: int,
-    count: Array | int,
+    solve: Callable[[P, K], tuple[S, K]], memory: Callable[[int], K], problems: P, empty: S, size: int
 ) -> S:
     """`in_chunks` for a `solve` that takes, leaves and returns arrays to work in, `memory(size)` at first."""
     m = jax.tree.leaves(problems)[0].shape[0]
@@ -70,12 +65,13 @@ def in_chunks_with(
         )
         return out, kept
 
-    return jax.lax.fori_loop(0, -(-jnp.minimum(count, m) // size), place, (empty, memory(size)))[0]
+    return jax.lax.fori_loop(0, -(-m // size), place, (empty, memory(size)))[0]
 
 
 def finish(solve: Callable[[P], S], problems: P, out: S, todo: Bool[Array, " m"], size: int) -> S:
     """`out`, the problems that are `todo` gathered, solved in chunks and put back."""
-    m, size = todo.size, _at_once(size)
+    m = todo.size
+    size = min(m, _at_once(size))
     room = size * -(-m // (WORD * size))
 
     def again(state: tuple[S, Array]) -> tuple[S, Array]:

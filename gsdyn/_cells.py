@@ -63,7 +63,7 @@ def _all(loss: CellLoss, limit: int, cells: Cells) -> Fields:
     empty = jnp.zeros((zeros.size, 2), zeros.dtype), zeros, zeros, zeros.astype(jnp.int32), zeros.astype(bool)
     # Inside `shard_map` the other cores have their own cells
     chunk = CHUNK if jax.sharding.get_abstract_mesh().manual_axes else SHARED_CHUNK
-    out = in_chunks(functools.partial(_quick, loss), cells, empty, chunk, zeros.size)
+    out = in_chunks(functools.partial(_quick, loss), cells, empty, chunk)
     for method in functools.partial(_longer, loss), functools.partial(_thorough, loss, limit):
         out = finish(method, cells, out, ~out[-1], REST)
     return out
@@ -89,37 +89,35 @@ def _rough(loss: CellLoss, b: Quad, most: int) -> tuple[Pair, Array]:
         y, size = _response_step(loss, b, y)
         return y, size**3 / 12
 
-    (y, _), steps = _repeat(step, (y, error), NEAR, most, EXTRA)
+    y, steps = _repeat(step, y, error, NEAR, most, EXTRA)
     return y, STEPS + steps
 
 
 def _longer(loss: CellLoss, cells: Cells) -> Fields:
     """Steps for the margins until all are small, then for the responses."""
     b, r = scaled(*cells)
-    A = gram(b)
+    A, far, near = gram(b), jnp.full_like(r[0], jnp.inf), _near(r[0].dtype)
 
     def step(state: tuple[Pair, Pair]) -> tuple[tuple[Pair, Pair], Array]:
         f, a, size = _margin_step(loss, A, state[0])
         return (f, a), size
 
-    start = _start(A)
-    ((_, a), _), steps = _repeat(step, ((start, start), jnp.full_like(r[0], jnp.inf)), _near(r[0].dtype), 0, MORE)
-    y = _adjoint(b, a)
-    for _ in range(POLISH):
-        y, _ = _response_step(loss, b, y)
-    return _polished(loss, b, r, y, steps + STEPS + POLISH)
+    f = _start(A)
+    (_, a), steps = _repeat(step, (f, f), far, near, 0, MORE)
+    y, more = _repeat(functools.partial(_response_step, loss, b), _adjoint(b, a), far, near, 0, POLISH)
+    return _polished(loss, b, r, y, STEPS + steps + more)
 
 
 def _repeat(
-    step: Callable[[S], tuple[S, Array]], start: tuple[S, Array], small: float, most: int, limit: int
-) -> tuple[tuple[S, Array], Array]:
-    """`step`, up to `limit` times, while what it leaves is not `small` in more than `most` cells; and how often."""
+    step: Callable[[S], tuple[S, Array]], start: S, error: Array, small: float, most: int, limit: int
+) -> tuple[S, Array]:
+    """`step`, up to `limit` times, while the error is not `small` in more than `most` cells; and how often."""
 
-    def go(state: tuple[tuple[S, Array], Array]) -> Array:
-        (_, left), steps = state
-        return (jnp.sum(~(left <= small), dtype=jnp.int32) > most) & (steps < limit)
+    def go(state: tuple[S, Array, Array]) -> Array:
+        return (jnp.sum(~(state[1] <= small), dtype=jnp.int32) > most) & (state[2] < limit)
 
-    return jax.lax.while_loop(go, lambda s: (step(s[0][0]), s[1] + 1), (start, jnp.asarray(0, jnp.int32)))
+    end, _, steps = jax.lax.while_loop(go, lambda s: (*step(s[0]), s[2] + 1), (start, error, jnp.asarray(0, jnp.int32)))
+    return end, steps
 
 
 def _polished(loss: CellLoss, b: Quad, r: Pair, y: Pair, steps: Array) -> Fields:

@@ -63,7 +63,7 @@ def _all(method: Method, cells: Cell) -> Saved:
     # all cells of a chunk wait for its slowest: cells that take as many steps go together
     order = jnp.argsort(_pair_rodas.effort(method, cells))
     cells = jax.tree.map(lambda x: jnp.take(x, order, axis=0, mode="clip"), cells)
-    saved = in_chunks_with(quick, room, cells, empty, _pair_rodas.CHUNK, count.size)
+    saved = in_chunks_with(quick, room, cells, empty, _pair_rodas.CHUNK)
     saved = finish(jax.vmap(functools.partial(_solve, method)), cells, saved, ~saved.reached, CHUNK)
     back = jnp.argsort(order)
     return jax.tree.map(lambda x: jnp.take(x, back, axis=0, mode="clip"), saved)

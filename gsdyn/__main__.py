@@ -1,0 +1,7 @@
+"""`python -m gsdyn` is the command `gsdyn`."""
+
+import sys
+
+from gsdyn.cli import main
+
+sys.exit(main())
