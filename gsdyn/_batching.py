@@ -75,15 +75,18 @@ def finish(solve: Callable[[P], S], problems: P, out: S, todo: Bool[Array, " m"]
     room = size * -(-m // (WORD * size))
 
     def again(state: tuple[S, Array]) -> tuple[S, Array]:
-        index, count = _where(state[1], room)
+        out, todo = state
+        index, count = _where(todo, room)
 
-        def place(i: Array, out: S) -> S:
+        def place(i: Array, new: S) -> S:
             some = jax.lax.dynamic_slice_in_dim(index, i * size, size)
-            new = solve(jax.tree.map(lambda x: jnp.take(x, some, axis=0, mode="clip"), problems))
-            return jax.tree.map(lambda x, y: x.at[some].set(y, mode="drop"), out, new)
+            part = solve(jax.tree.map(lambda x: jnp.take(x, some, axis=0, mode="clip"), problems))
+            return jax.tree.map(lambda x, y: jax.lax.dynamic_update_slice_in_dim(x, y, i * size, axis=0), new, part)
 
-        out = jax.lax.fori_loop(0, -(-jnp.minimum(count, room) // size), place, state[0])
-        return out, state[1].at[index].set(False, mode="drop")
+        empty = jax.tree.map(lambda x: jnp.zeros((room, *x.shape[1:]), x.dtype), out)
+        new = jax.lax.fori_loop(0, -(-jnp.minimum(count, room) // size), place, empty)
+        out = jax.tree.map(lambda x, y: x.at[index].set(y, mode="drop"), out, new)
+        return out, todo.at[index].set(False, mode="drop")
 
     return jax.lax.while_loop(lambda s: jnp.any(s[1]), again, (out, todo))[0]
 
@@ -93,13 +96,13 @@ def _at_once(size: int) -> int:
 
 
 def _where(todo: Bool[Array, " m"], room: int) -> tuple[Array, Array]:
-    """`room` places where `todo` holds, in any order and filled up with `m`, and in how many it holds.
+    """The first `room` places where `todo` holds, filled up with `m`, and in how many it holds.
 
     A place is a bit of one of `m / WORD` words; only these are summed up, where `jnp.nonzero` sums over all places.
     """
     m = todo.size
-    bits = jnp.pad(todo, (0, -m % WORD)).reshape(WORD, -1).astype(jnp.uint32)
-    words = jnp.sum(bits << jnp.arange(WORD, dtype=jnp.uint32)[:, None], axis=0, dtype=jnp.uint32)
+    bits = jnp.pad(todo, (0, -m % WORD)).reshape(-1, WORD).astype(jnp.uint32)
+    words = jnp.sum(bits << jnp.arange(WORD, dtype=jnp.uint32)[None, :], axis=1, dtype=jnp.uint32)
     counts = jax.lax.population_count(words).astype(jnp.int32)
     upto = jnp.cumsum(counts, dtype=jnp.int32)
     rank = jnp.arange(room, dtype=jnp.int32)
@@ -111,7 +114,7 @@ def _where(todo: Bool[Array, " m"], room: int) -> tuple[Array, Array]:
         row = row + jnp.where(above, half, 0)
         rank_inside = rank_inside - jnp.where(above, below, 0)
         word = jnp.where(above, word >> half, word)
-    return jnp.where(rank < upto[-1], row * words.size + column, m), upto[-1]
+    return jnp.where(rank < upto[-1], column * WORD + row, m), upto[-1]
 
 
 def _spread(size: int, in_batched: P, problems: P) -> P:
