@@ -20,7 +20,7 @@ import gsdyn as gs
 from benchmarks._race import Entry, Result, on_all_devices, peer, race
 
 SAVES, TOLERANCE, CHECKED = 200, 1e-8, 10
-FEW = {"diffrax Tsit5, vmap": 200, "SciPy LSODA": 10, "SciPy Radau": 10, "heyoka, batch": 64}  # cells timed at most
+FEW = {"diffrax Tsit5, vmap": 200, "SciPy LSODA": 10, "SciPy Radau": 10}  # cells timed at most
 # log10 lam, largest alpha at the start, last time, numbers of cells
 REGIMES = {
     "lam 0.01, start below 0.01": ((-2.0, -2.0), 0.01, 1.0, (1, 100, 10_000)),
@@ -81,7 +81,7 @@ def _competitors(
     if peer("torchdiffeq"):
         runs["torchdiffeq dopri8, one step for all"] = _torchdiffeq(kernels, start, ts)
     if peer("heyoka"):
-        runs["heyoka, batch"] = _heyoka(*part["heyoka, batch"], ts)
+        runs["heyoka, batch"] = _heyoka(kernels, start, ts)
     return [(name, run, few.get(name, count) / count) for name, run in runs.items()]
 
 

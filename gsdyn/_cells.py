@@ -28,8 +28,7 @@ CHUNK = 4096  # cells that fit the cache of one core
 SHARED_CHUNK = 16 * CHUNK  # cells that are worth sharing between cores
 REST = 256  # of the few that are gathered
 STEPS = 2  # of every cell in single precision
-EXTRA = 3  # of a chunk in which more than one cell in RARE is not yet NEAR the error from which one step suffices
-NEAR = 9e-6
+EXTRA = 3  # of a chunk in which more than one cell in RARE is not yet where one step suffices
 RARE = 25
 MORE = 24  # for the gathered cells
 POLISH = 3
@@ -72,12 +71,12 @@ def _all(loss: CellLoss, limit: int, cells: Cells) -> Fields:
 def _quick(loss: CellLoss, cells: Cells) -> Fields:
     b, r = scaled(*cells)
     rough = b[0].astype(jnp.float32), b[1].astype(jnp.float32), b[2].astype(jnp.float32), b[3].astype(jnp.float32)
-    y, steps = _rough(loss, rough, r[0].size // RARE)
+    y, steps = _rough(loss, rough, _tiny(r[0].dtype), r[0].size // RARE)
     return _polished(loss, b, r, (y[0].astype(r[0].dtype), y[1].astype(r[0].dtype)), steps)
 
 
-def _rough(loss: CellLoss, b: Quad, most: int) -> tuple[Pair, Array]:
-    """Responses to a few digits in all but `most` cells, and the number of steps."""
+def _rough(loss: CellLoss, b: Quad, small: float, most: int) -> tuple[Pair, Array]:
+    """Responses whose margins are off by a `small` amount in all but `most` cells, and the number of steps."""
     f = _start(gram(b))
     for _ in range(STEPS):
         f, a, size = _margin_step(loss, gram(b), f)
@@ -89,7 +88,7 @@ def _rough(loss: CellLoss, b: Quad, most: int) -> tuple[Pair, Array]:
         y, size = _response_step(loss, b, y)
         return y, size**3 / 12
 
-    y, steps = _repeat(step, y, error, NEAR, most, EXTRA)
+    y, steps = _repeat(step, y, error, small, most, EXTRA)
     return y, STEPS + steps
 
 
@@ -182,7 +181,7 @@ def _start(A: Quad) -> Pair:
     """
     a11, a12, a22, area = A
     least = jnp.finfo(a11.dtype).tiny
-    rival, help_ = a12 < 0, jnp.maximum(a12, 0)
+    rivals, ally = a12 < 0, jnp.maximum(a12, 0)
 
     def alone(entry: Array) -> Array:
         """Lambert's W of the entry, to a few percent."""
@@ -193,8 +192,8 @@ def _start(A: Quad) -> Pair:
         return jnp.maximum(f, other) + 0.06 * jnp.minimum(f, other)
 
     r1, r2 = 1 / jnp.maximum(a11, least), 1 / jnp.maximum(a22, least)
-    f1, f2 = alone(jnp.where(rival, area * r2, a11)), alone(jnp.where(rival, area * r1, a22))
-    return both(f1, help_ * r2 * f2), both(f2, help_ * r1 * f1)
+    f1, f2 = alone(jnp.where(rivals, area * r2, a11)), alone(jnp.where(rivals, area * r1, a22))
+    return both(f1, ally * r2 * f2), both(f2, ally * r1 * f1)
 
 
 def _margins(b: Quad, y: Pair) -> Pair:
