@@ -3,7 +3,13 @@
 Warnings are errors too: see filterwarnings in pyproject.toml.
 """
 
-import jax
+import os
+
+# XLA's pool of threads, one a core by default: LAPACK calls of a batch wait inside it for parts of their own, so that
+# two at once on two cores can wait for ever (jaxlib 0.10)
+os.environ.setdefault("NPROC", "8")
+
+import jax  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
