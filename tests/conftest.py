@@ -9,7 +9,7 @@ import os
 # two at once on two cores can wait for ever (jaxlib 0.10)
 os.environ.setdefault("NPROC", "8")
 
-import jax  # noqa: E402
+import jax
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
