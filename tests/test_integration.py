@@ -77,7 +77,7 @@ def test_end_points_of_the_papers_experiment(s1, flow):
     np.testing.assert_allclose(end.z[-1], B1_ENDS[s1], atol=5.1e-5)
 
 
-@pytest.mark.parametrize("flow", ["dual", "primal"])
+@pytest.mark.parametrize("flow", ["dual", pytest.param("primal", marks=pytest.mark.slow)])
 def test_no_stiff_cell_fails_and_steady_states_are_fixed_points(flow):
     rng = np.random.default_rng(3)
     m = 96
@@ -118,6 +118,7 @@ def test_flows_contract_at_the_rate_of_theorem_1():
     assert (distance <= distance[0] * jnp.exp(-4 * 0.3 * TIMES) * (1 + 1e-6) + 1e-12).all()
 
 
+@pytest.mark.slow
 def test_derivative_of_a_trajectory():
     def late(lam):
         flow = gs.DualFlow(BASIS, gs.CrossEntropy(), gs.WeightDecay(lam))
