@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from gsdyn import _certificate, _newton
+from gsdyn import _certificate
 from gsdyn._batching import batched, finish, in_chunks
 from gsdyn._pairs import Pair, Quad, gram, pair, scaled
 from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy
@@ -142,11 +142,10 @@ def _near(dtype: jnp.dtype) -> float:
 def _thorough(loss: CellLoss, limit: int, cells: Cells) -> Fields:
     @jax.vmap
     def solve(u: Quad, c: Pair) -> Fields:
-        U, r = jnp.stack(u).reshape(2, 2), jnp.sqrt(jnp.stack(c))
-        y, steps, done = _newton.minimise(loss, None, U * r[None, :], limit - STEPS)
-        return r * y, *_certificate.bounds(U, r * r, loss, None, r * y), steps + STEPS, done
+        return _certificate.minimum(jnp.stack(u).reshape(2, 2), jnp.stack(c), loss, None, limit - STEPS)
 
-    return solve(*cells)
+    *solved, steps, done = solve(*cells)
+    return *solved, steps + STEPS, done
 
 
 def _bounds(loss: CellLoss, b: Quad, y: Pair, first: Rates, second: Rates, h: Pair) -> Pair:

@@ -8,12 +8,22 @@ optimum by the curvature of the dual; each loss knows the best such bound.
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Bool, Float, Int
 
 from gsdyn._linear import adjoint, product
-from gsdyn._newton import pull
+from gsdyn._newton import minimise, pull
 from gsdyn.losses import Loss
 from gsdyn.penalties import Tilt
+
+
+def minimum(
+    U: Array, c: Array, loss: Loss, tilt: Tilt | None, limit: int
+) -> tuple[Array, Float[Array, ""], Float[Array, ""], Int[Array, ""], Bool[Array, ""]]:
+    """The optimal responses `z` by Newton's method, their `bounds`, its steps, and whether the last was rounding."""
+    rc = jnp.sqrt(c)
+    y, iterations, converged = minimise(loss, tilt, U * rc[None, :], limit)
+    z = rc.reshape((-1,) + (1,) * (y.ndim - 1)) * y
+    return z, *bounds(U, c, loss, tilt, z), iterations, converged
 
 
 def bounds(U: Array, c: Array, loss: Loss, tilt: Tilt | None, z: Array) -> tuple[Array, Array]:

@@ -32,10 +32,7 @@ def solve(U: Float[Array, "n k"], c: Float[Array, " k"], loss: Loss, tilt: Tilt 
     """The fixed point `z = c U^T a(U z)`, with implicit derivatives of every order."""
     if U.shape == (2, 2) and tilt is None and isinstance(loss, _cells.SUPPORTED) and limit >= _cells.LEAST:
         return Solution(*_cells.solver(loss, limit)((_pairs.entries(U), (c[0], c[1]))))
-    rc = jnp.sqrt(c)
-    y, iterations, converged = _newton.minimise(loss, tilt, U * rc[None, :], limit)
-    z = columns(rc, y) * y
-    return Solution(z, *_certificate.bounds(U, c, loss, tilt, z), iterations, converged)
+    return Solution(*_certificate.minimum(U, c, loss, tilt, limit))
 
 
 @solve.def_jvp
