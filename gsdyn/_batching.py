@@ -30,11 +30,11 @@ def batched(alone: Callable[[P], S], many: Callable[[P], S]) -> Callable[[P], S]
 
     @one.def_vmap
     def _(size: int, in_batched: list, problems: P) -> tuple[S, Any]:
-        return _all_batched(flat(_spread(size, in_batched[0], problems)))
+        return _all_batched(flat(spread(size, in_batched[0], problems)))
 
     @flat.def_vmap
     def _(size: int, in_batched: list, problems: P) -> tuple[S, Any]:
-        whole = _spread(size, in_batched[0], problems)
+        whole = spread(size, in_batched[0], problems)
         out = flat(jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), whole))
         return _all_batched(jax.tree.map(lambda x: x.reshape(size, -1, *x.shape[1:]), out))
 
@@ -117,7 +117,7 @@ def _where(todo: Bool[Array, " m"], room: int) -> tuple[Array, Array]:
     return jnp.where(rank < upto[-1], column * WORD + row, m), upto[-1]
 
 
-def _spread(size: int, in_batched: P, problems: P) -> P:
+def spread(size: int, in_batched: P, problems: P) -> P:
     return jax.tree.map(lambda x, b: x if b else jnp.broadcast_to(x[None], (size, *x.shape)), problems, in_batched)
 
 

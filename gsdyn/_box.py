@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from gsdyn import _dense
 from gsdyn.penalties import Tilt
 
 LIMIT = 200
@@ -51,8 +52,8 @@ def _responses(U: Array, c: Array, tilt: Tilt | None):
     rc = jnp.where(c > 0, jnp.sqrt(jnp.where(c > 0, c, 1.0)), 0.0)
     B = U * rc[None, :]
     system = jnp.eye(len(c), dtype=U.dtype) + B.T @ (tilt.curvature[:, None] * B)
-    factor = jax.scipy.linalg.cho_factor(system)
-    return lambda p: rc[:, None] * jax.scipy.linalg.cho_solve(factor, rc[:, None] * p)
+    solve = _dense.spd_solver(system)
+    return lambda p: rc[:, None] * solve(rc[:, None] * p)
 
 
 def _interior_point(Q: Float[Array, "n n"], r: Float[Array, " n"], limit: int) -> tuple[Array, Array, Array, Array]:
@@ -71,10 +72,10 @@ def _interior_point(Q: Float[Array, "n n"], r: Float[Array, " n"], limit: int) -
         slack = top - b
         dual = Q @ b - r - x + y
         mu = (jnp.sum(x * b) + jnp.sum(y * slack)) / (2 * b.size)
-        factor = jax.scipy.linalg.cho_factor(Q + jnp.diag(x / b + y / slack))
+        solve = _dense.spd_solver(Q + jnp.diag(x / b + y / slack))
 
         def direction(low: Array, high: Array) -> tuple[Array, Array, Array]:
-            db = jax.scipy.linalg.cho_solve(factor, -dual + low / b - high / slack)
+            db = solve(-dual + low / b - high / slack)
             return db, (low - x * db) / b, (high + y * db) / slack
 
         def longest(db: Array, dx: Array, dy: Array) -> Array:
@@ -108,10 +109,10 @@ def _polish(Q: Array, r: Array, alpha: Array, inside: Array) -> Array:
     mask = jnp.where(inside, scale, 0.0)
     ridge = jnp.where(inside, 4 * jnp.finfo(Q.dtype).eps, 1.0)
     matrix = mask[:, None] * Q * mask[None, :] + jnp.diag(ridge)
-    factor = jax.scipy.linalg.cho_factor(matrix)
+    solve = _dense.spd_solver(matrix)
 
     def correct(free: Array) -> Array:
         short = r - Q @ (alpha + free)
-        return free + mask * jax.scipy.linalg.cho_solve(factor, mask * short)
+        return free + mask * solve(mask * short)
 
     return jnp.clip(alpha + correct(correct(jnp.zeros_like(alpha))), 0.0, 1.0)

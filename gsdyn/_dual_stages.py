@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from gsdyn import _linear
+from gsdyn import _dense, _linear
 from gsdyn._linear import adjoint
 from gsdyn._problem import problem
 from gsdyn._stages import EDGE, Solution, Stages, Step, columns, damped
@@ -35,8 +34,8 @@ class DualStages(Stages):
         self.loss, self.U, self.c, self.eta, self.alpha0 = flow.loss, flow.basis.U, c, flow.eta, flow.alpha0
         B = self.U * jnp.sqrt(c)[None, :]
         if tilt is not None:
-            lower = jnp.linalg.cholesky(jnp.eye(len(c), dtype=c.dtype) + B.T @ (tilt.curvature[:, None] * B))
-            B = jax.scipy.linalg.solve_triangular(lower, B.T, lower=True).T
+            lower = _dense.cholesky(jnp.eye(len(c), dtype=c.dtype) + B.T @ (tilt.curvature[:, None] * B))
+            B = _dense.lower_solve(lower, B.T).T
         self.B, self.shift = B, None if tilt is None else tilt.pull
 
     def start(self) -> tuple[tuple[Array, ...], Array]:

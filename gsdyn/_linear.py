@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gsdyn import _dense
 from gsdyn._pairs import entries, pair
 
 QR_LIMIT = 64
@@ -65,12 +66,9 @@ def dense_solver(root: Array, B: Float[Array, "n k"]) -> Callable[[Array], Array
     unknowns = g.shape[1]
     if g.shape == (2, 2):
         return _cramer(g)
-    eye = jnp.eye(unknowns, dtype=g.dtype)
     if unknowns <= QR_LIMIT:
-        factor = jnp.linalg.qr(jnp.concatenate([eye, g]), mode="r")
-        return lambda b: jax.scipy.linalg.cho_solve((factor, False), b)
-    factor = jnp.linalg.cholesky(eye + gram(g.T))
-    return lambda b: jax.scipy.linalg.cho_solve((factor, True), b)
+        return _dense.shifted_gram_solver(g)
+    return _dense.spd_solver(jnp.eye(unknowns, dtype=g.dtype) + gram(g.T))
 
 
 def dense_response_solver(root: Array, B: Float[Array, "n k"]) -> Callable[[Array], Array]:

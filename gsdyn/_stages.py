@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
-from gsdyn import _linear, _pair_stages, _pairs
+from gsdyn import _dense, _linear, _pair_stages, _pairs
 from gsdyn._newton import FULL_STEP
 from gsdyn.losses import Loss, SquaredError
 
@@ -180,13 +180,12 @@ def damped(root: Array, tau: Array) -> tuple[Array, Callable[[Array], Array], Ca
         inv = 1 / (tau + w)
         return root * jnp.sqrt(tau * inv), lambda v: w * v, lambda g: inv * g
     eye = jnp.eye(root.shape[1], dtype=root.dtype)[None]
-    lower = jnp.linalg.cholesky(eye + jnp.einsum("iab,icb->iac", root, root) / tau)
-    damped = jax.scipy.linalg.solve_triangular(lower, root, lower=True)
-    whole = jnp.linalg.cholesky(tau * eye + jnp.einsum("iba,ibc->iac", root, root))
+    lower = jax.vmap(_dense.cholesky)(eye + jnp.einsum("iab,icb->iac", root, root) / tau)
+    whole = tau * eye + jnp.einsum("iba,ibc->iac", root, root)
     return (
-        damped,
+        jax.vmap(_dense.lower_solve)(lower, root),
         lambda v: _linear.curvature_product(root, v),
-        lambda g: jax.scipy.linalg.cho_solve((whole, True), g[:, :, None])[:, :, 0],
+        lambda g: jax.vmap(lambda system, g: _dense.spd_solver(system)(g))(whole, g),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from gsdyn import _checks, _krylov, _pairs
+from gsdyn import _checks, _dense, _krylov, _pairs
 
 EXACT = 1000  # examples up to which all eigenvectors are computed
 
@@ -91,7 +91,7 @@ class FeatureBasis(eqx.Module):
         kernel = (theta + theta.T) / 2
         if y is not None:
             kernel = y[:, None] * kernel * y[None, :]
-        s2, u = jnp.linalg.eigh(kernel)
+        s2, u = _dense.eigh(kernel)
         return cls._from_eigen(s2[::-1], u[:, ::-1], n, rank)
 
     @classmethod

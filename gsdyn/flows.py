@@ -8,11 +8,10 @@ from __future__ import annotations
 import abc
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from gsdyn import _checks
+from gsdyn import _checks, _dense
 from gsdyn._linear import adjoint
 from gsdyn._problem import problem
 from gsdyn.features import FeatureBasis
@@ -163,7 +162,7 @@ class DualFlow(Flow):
         root = jnp.sqrt(c)
         B = U * root[None, :]
         inner = jnp.eye(len(c), dtype=c.dtype) + B.T @ (tilt.curvature[:, None] * B)
-        return root * jax.scipy.linalg.solve(inner, B.T @ (alpha + tilt.pull), assume_a="pos")
+        return root * _dense.spd_solver(inner)(B.T @ (alpha + tilt.pull))
 
     def velocity(self, state: Array) -> Array:
         push = self.loss.slope(state) - self.margins(state)

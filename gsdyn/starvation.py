@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from gsdyn import _box, _checks, _implicit, _linear, _newton
+from gsdyn import _box, _checks, _dense, _implicit, _linear, _newton
 from gsdyn._problem import problem
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import FixedPoint
@@ -73,8 +73,7 @@ def _factored(interaction: Array, c: Array, source: Array) -> Array:
     system = jnp.eye(len(c), dtype=c.dtype) + rc[:, None] * interaction * rc[None, :]
     dead = jnp.where(live, 0.0, source)
     rhs = jnp.diag(jnp.where(live, source / jnp.where(live, rc, 1.0), 0.0)) - rc[:, None] * interaction * dead[None, :]
-    factor = jax.lax.linalg.cholesky(system, symmetrize_input=False)
-    return jnp.diag(dead) + rc[:, None] * jax.scipy.linalg.cho_solve((factor, True), rhs)
+    return jnp.diag(dead) + rc[:, None] * _dense.spd_solver(system)(rhs)
 
 
 def _decoupled(

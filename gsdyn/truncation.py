@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from gsdyn import _checks, _newton
+from gsdyn import _checks, _dense, _newton
 from gsdyn._problem import problem
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import FixedPoint
@@ -143,7 +143,7 @@ def _newton_move(product: _Product, root: Array, lam2: Array, residual: Array) -
     if vector:
         eye = jnp.eye(root.shape[-1], dtype=root.dtype)[None]
         bent = jnp.einsum("iba,ibc->iac", root, root) + (lam2 + jnp.finfo(root.dtype).eps) * eye
-        root = jnp.linalg.cholesky(bent).swapaxes(1, 2)
+        root = jax.vmap(_dense.cholesky)(bent).swapaxes(1, 2)
     else:
         root = jnp.sqrt(root * root + lam2)
 

@@ -3,12 +3,6 @@
 Warnings are errors too: see filterwarnings in pyproject.toml.
 """
 
-import os
-
-# XLA's pool of threads, one a core by default: LAPACK calls of a batch wait inside it for parts of their own, so that
-# two at once on two cores can wait for ever (jaxlib 0.10)
-os.environ.setdefault("NPROC", "8")
-
 import jax
 
 jax.config.update("jax_enable_x64", True)
