@@ -1,9 +1,9 @@
 """Dense factorisations and solves that can neither wait for each other nor cost a batch its speed.
 
 A batched LAPACK call of jaxlib hands parts of itself to XLA's pool of threads and waits for them inside that pool, so
-that two such calls at a time can wait for ever (docs/lapack-deadlock.md). So no call here is ever batched: under `vmap`
-small systems are factored by loops of our own, all at once, and larger ones by LAPACK, one system after the other, as
-many abreast as there are cores. Derivatives of every order come from the equations that are solved, not from the factors.
+that two such calls at a time can wait for ever (docs/lapack-deadlock.md). So no call here is ever batched. Under `vmap`
+small systems are factored by loops of our own, all at once, and larger ones by LAPACK, one after the other, as many
+abreast as there are cores. Derivatives of every order come from the equations that are solved, not from the factors.
 """
 
 from __future__ import annotations
