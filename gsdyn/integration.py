@@ -106,7 +106,8 @@ def integrate(
       alpha, however small `lam` and wherever alpha starts; or an adaptive solver of diffrax (such as
       `diffrax.Tsit5()`) on the plain vector field, for problems that are not stiff.
     - `max_steps`: where to give up. `dense`: keep what `Trajectory.evaluate` needs, in memory for `max_steps`.
-    - `adjoint`: how diffrax differentiates, default its `RecursiveCheckpointAdjoint`; `ForwardMode` for forward mode.
+    - `adjoint`: how diffrax differentiates, default its `DirectAdjoint`, for derivatives forward, reverse and of any
+      order; `RecursiveCheckpointAdjoint` needs less memory for one reverse derivative.
 
     A failure shows as a result code with NaN at the times not reached. Raises `ValueError` for a flow of a loss that is
     not smooth, times that do not increase and tolerances that are not positive.
@@ -114,7 +115,19 @@ def integrate(
     """
     flow = _require_flow(flow)
     ts = _times(ts).astype(flow.basis.U.dtype)
-    return _run(flow, ts, _tolerances(flow, rtol, atol), solver, max_steps, dense, adjoint)
+    count = ts.size
+    run = _run(
+        flow,
+        _filled(ts),
+        _tolerances(flow, rtol, atol),
+        solver,
+        _checks.integer("max_steps", max_steps, 1),
+        dense,
+        adjoint,
+    )
+    if run.ts.size == count:
+        return run
+    return eqx.tree_at(lambda t: (t.ts, t.alpha, t.z, t.margins), run, replace_fn=lambda v: v[:count])
 
 
 def steady_state(
@@ -132,6 +145,7 @@ def steady_state(
     """
     flow = _require_flow(flow)
     end = _stages(flow).horizon()[None].astype(flow.basis.U.dtype)
+    max_steps = _checks.integer("max_steps", max_steps, 1)
     return _run(flow, end, _tolerances(flow, rtol, atol), None, max_steps, False, adjoint)
 
 
@@ -145,8 +159,6 @@ def _run(
     dense: bool,
     adjoint: diffrax.AbstractAdjoint | None,
 ) -> Trajectory:
-    if max_steps < 1:
-        raise ValueError(f"max_steps must be at least 1, got {max_steps}")
     if solver is None:
         args = _stages(flow)
         if (
@@ -160,11 +172,11 @@ def _run(
         solution = _by_stages(args, ts, tolerances, max_steps, dense, adjoint)
     else:
         if not isinstance(solver, diffrax.AbstractAdaptiveSolver):
-            raise ValueError(f"solver must be an adaptive solver of diffrax, got {type(solver).__name__}")
+            raise TypeError(f"solver must be an adaptive solver of diffrax, got {type(solver).__name__}")
         args = flow
         controller = diffrax.PIDController(*tolerances)
         solution = _diffeqsolve(args, flow.start, None, ts, solver, controller, max_steps, dense, adjoint)
-    (alpha, z), steps = _reached(solution)
+    (alpha, z), steps = _reached(args, solution, ts)
     margins = jax.vmap(flow.basis.margins)(z)
     return Trajectory(ts, alpha, z, margins, solution.result, steps, args, flow.basis, solution.interpolation)
 
@@ -177,7 +189,7 @@ def _pair(flow: Flow, args: DualStages, ts: Array, tolerances: tuple[float, floa
         rebuilt = U, c, U * jnp.sqrt(c)[None, :], cell.eta, alpha0
         stages = eqx.tree_at(lambda s: (s.U, s.c, s.B, s.eta, s.alpha0), args, rebuilt)
         solution = _by_stages(stages, cell.ts, tolerances, max_steps, False, None)
-        (alpha, z), steps = _reached(solution)
+        (alpha, z), steps = _reached(stages, solution, cell.ts)
         succeeded = solution.result == diffrax.RESULTS.successful
         return _pair_problem.Saved((alpha[:, 0], alpha[:, 1]), (z[:, 0], z[:, 1]), succeeded, *steps)
 
@@ -221,25 +233,56 @@ def _diffeqsolve(
         diffrax.ODETerm(lambda t, y, args: args.velocity(y)),
         solver,
         jnp.zeros((), ts.dtype),
-        ts[-1],
+        jax.lax.stop_gradient(ts[-1]),
         dt0,
         y0,
         args,
-        saveat=diffrax.SaveAt(ts=ts, dense=dense, fn=lambda t, y, args: args.observe(y)),
+        saveat=diffrax.SaveAt(ts=jax.lax.stop_gradient(ts), dense=dense),
         stepsize_controller=controller,
         max_steps=max_steps,
-        adjoint=diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint,
+        adjoint=diffrax.DirectAdjoint() if adjoint is None else adjoint,
         throw=False,
     )
 
 
-def _reached(solution: diffrax.Solution) -> tuple[tuple[Array, Array], Steps]:
+def _reached(args: Any, solution: diffrax.Solution, ts: Array) -> tuple[tuple[Array, Array], Steps]:
     """Alpha and responses, NaN at the times that were not reached, and the steps."""
     assert solution.ts is not None
-    assert solution.ys is not None
     reached = solution.ts < jnp.inf
-    alpha, z = (jnp.where(reached.reshape((-1,) + (1,) * (v.ndim - 1)), v, jnp.nan) for v in solution.ys)
-    return (alpha, z), Steps(solution.stats["num_accepted_steps"], solution.stats["num_rejected_steps"])
+
+    def at(y: Any, t: Array, reached: Array) -> tuple[Array, Array]:
+        return jax.tree.map(lambda v: jnp.where(reached, v, jnp.nan), args.observe(_moving(args, y, t)))
+
+    steps = Steps(solution.stats["num_accepted_steps"], solution.stats["num_rejected_steps"])
+    return jax.vmap(at)(solution.ys, ts, reached), steps
+
+
+@eqx.filter_custom_jvp
+def _moving(args: Any, y: Any, t: Array) -> Any:
+    """The state `y` at time `t`, whose derivative by `t` is the velocity, at time 0 too."""
+    del args, t
+    return y
+
+
+@_moving.def_jvp
+def _moving_jvp(primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+    args, y, t = primals
+    _, dy, dt = tangents
+    if dt is None:
+        return y, dy
+    moved = jax.tree.map(lambda k: k * dt, args.velocity(y))
+    return y, moved if dy is None else jax.tree.map(lambda a, b: b if a is None else a + b, dy, moved, is_leaf=_none)
+
+
+def _none(x: Any) -> bool:
+    return x is None
+
+
+def _filled(ts: Array) -> Array:
+    """`ts` with its last time repeated up to a power of two, so that few lengths are compiled; as it is under tracing."""
+    if not _checks.is_concrete(ts):
+        return ts
+    return jnp.pad(ts, (0, (1 << (ts.size - 1).bit_length()) - ts.size), mode="edge")
 
 
 def _stages(flow: Flow) -> Stages:
@@ -275,8 +318,8 @@ def _tolerances(flow: Flow, rtol: float | None, atol: float | None) -> tuple[flo
     eps = float(jnp.finfo(flow.basis.U.dtype).eps)
 
     def tolerance(name: str, value: float | None) -> float:
-        if value is not None and not 0 < value < 1:
-            raise ValueError(f"{name} must be in (0, 1), got {value}")
+        if value is not None and not (isinstance(value, int | float | np.floating) and 0 < value < 1):
+            raise ValueError(f"{name} must be a number in (0, 1), got {value!r}")
         return max(eps**0.5 if value is None else float(value), 64 * eps)
 
     return tolerance("rtol", rtol), tolerance("atol", atol)

@@ -130,6 +130,29 @@ def test_derivative_of_a_trajectory():
     np.testing.assert_allclose(slope(0.5), numeric, rtol=1e-6)
 
 
+def test_the_derivative_by_time_is_the_velocity_at_time_0_too():
+    flow = gs.PrimalFlow(BASIS, gs.CrossEntropy(), gs.WeightDecay(0.5))
+    ts = jnp.array([0.0, 0.5])
+    slope = jax.jit(jax.jacfwd(lambda ts: gs.integrate(flow, ts, rtol=1e-10, atol=1e-12).z), compiler_options=QUICK)(ts)
+    z = gs.integrate(flow, ts, rtol=1e-10, atol=1e-12).z
+    for i in range(2):
+        np.testing.assert_allclose(slope[i, :, i], flow.velocity(z[i]), rtol=1e-12)
+        np.testing.assert_array_equal(slope[i, :, 1 - i], 0.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flow", [gs.DualFlow, gs.PrimalFlow])
+def test_second_derivatives_need_no_settings(flow):
+    def late(lam):
+        problem = flow(BASIS, gs.CrossEntropy(), gs.WeightDecay(lam))
+        return gs.integrate(problem, jnp.array([0.5]), rtol=1e-11, atol=1e-12).z[-1, 0]
+
+    slope, bend = (jax.jit(f, compiler_options=QUICK) for f in (jax.jacfwd(late), jax.hessian(late)))
+    step = 1e-4
+    numeric = (slope(0.5 + step) - slope(0.5 - step)) / (2 * step)
+    np.testing.assert_allclose(bend(0.5), numeric, rtol=1e-5)
+
+
 def test_dense_output_passes_through_the_saved_points():
     trajectory = gs.integrate(gs.DualFlow(BASIS, gs.CrossEntropy(), gs.WeightDecay(0.1)), TIMES, dense=True)
     np.testing.assert_allclose(trajectory.evaluate(TIMES).alpha, trajectory.alpha, rtol=1e-9)
@@ -158,13 +181,17 @@ def test_a_failure_is_visible():
         ({"ts": jnp.array([0.0, jnp.nan])}, "ts"),
         ({"ts": jnp.array([-1.0, 0.5])}, "ts"),
         ({"ts": TIMES, "rtol": 0.0}, "rtol"),
+        ({"ts": TIMES, "rtol": "tight"}, "rtol"),
+        ({"ts": TIMES, "atol": [1e-3, 1e-4]}, "atol"),
         ({"ts": TIMES, "max_steps": 0}, "max_steps"),
+        ({"ts": TIMES, "max_steps": None}, "max_steps"),
+        ({"ts": "late"}, "ts"),
         ({"ts": TIMES, "flow": BASIS}, "flow"),
     ],
 )
 def test_bad_input_is_named(arguments, named):
     flow = arguments.pop("flow", gs.DualFlow(BASIS, gs.CrossEntropy(), gs.WeightDecay(0.1)))
-    with pytest.raises(ValueError, match=named) as error:
+    with pytest.raises((ValueError, TypeError), match=named) as error:
         gs.integrate(flow, **arguments)
     assert "\n" not in str(error.value)
 
