@@ -266,7 +266,7 @@ def _moving(args: Any, y: Any, t: Array) -> Any:
 
 @_moving.def_jvp
 def _moving_jvp(primals: tuple, tangents: tuple) -> tuple[Any, Any]:
-    args, y, t = primals
+    args, y, _ = primals
     _, dy, dt = tangents
     if dt is None:
         return y, dy
@@ -279,7 +279,7 @@ def _none(x: Any) -> bool:
 
 
 def _filled(ts: Array) -> Array:
-    """`ts` with its last time repeated up to a power of two, so that few lengths are compiled; as it is under tracing."""
+    """`ts` with its last time repeated up to a power of two, so that few lengths are compiled; traced, as it is."""
     if not _checks.is_concrete(ts):
         return ts
     return jnp.pad(ts, (0, (1 << (ts.size - 1).bit_length()) - ts.size), mode="edge")
