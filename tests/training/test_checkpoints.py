@@ -74,8 +74,8 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, stop_at):
 
 @pytest.mark.parametrize(
     "change",
-    [{"rate": optax.adam(0.03)}, {"steps": [0, 3, 50, 121]}, {"x": X.at[0, 0].add(1e-12)}, {"key": 1}],
-    ids=["rate", "steps", "data", "key"],
+    [{"rate": optax.adam(0.03)}, {"x": X.at[0, 0].add(1e-12)}, {"key": 1}],
+    ids=["rate", "data", "key"],
 )
 def test_another_run_is_refused(tmp_path, change):
     path = tmp_path / "run.npz"
