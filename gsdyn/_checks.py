@@ -119,6 +119,13 @@ def classes(name: str, y: ArrayLike, count: int | None = None) -> Int[Array, " n
     return array
 
 
+def one_output(outputs: Array, n: int) -> Float[Array, " n"]:
+    """What `apply` gave for n inputs, from a network with one output: (n,) or (n, 1), as (n,)."""
+    if outputs.shape not in ((n,), (n, 1)):
+        raise ValueError(f"apply must give outputs of shape ({n},) or ({n}, 1) for {n} inputs, got {outputs.shape}")
+    return outputs.reshape(n)
+
+
 def _column(name: str, x: Any, allowed: str) -> Array:
     """`x` as an array, (n, 1) as (n,)."""
     try:

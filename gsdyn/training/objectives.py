@@ -99,7 +99,7 @@ class BinaryObjective(NetworkLoss):
 
     def outputs(self, params: Any, x: Array) -> Float[Array, " n"]:
         """The outputs for inputs `x`, shape (n,)."""
-        return one_output(self.apply(params, x), x.shape[0])
+        return _checks.one_output(self.apply(params, x), x.shape[0])
 
     def margins(self, outputs: Float[Array, " n"], y: Float[Array, " n"]) -> Float[Array, " n"]:
         """What the loss is a function of."""
@@ -197,13 +197,6 @@ def same_rows(x: Array, **columns: Array) -> tuple[Array, ...]:
     for name, column in columns.items():
         _checks.same_length(name, column, "x", x)
     return tuple(columns.values())
-
-
-def one_output(outputs: Array, n: int) -> Float[Array, " n"]:
-    """The outputs (n,) of a network with one of them, given as (n,) or (n, 1)."""
-    if outputs.shape not in ((n,), (n, 1)):
-        raise ValueError(f"apply must give outputs of shape ({n},) or ({n}, 1) for {n} inputs, got {outputs.shape}")
-    return outputs.reshape(n)
 
 
 def beside(outputs: Array, column: Array) -> Array:
