@@ -161,11 +161,15 @@ class Scaled(Objective):
     """An objective times a factor: under gradient descent the same path at another rate.
 
     - `objective`: from parameters and a batch to a number.
-    - `factor`: a number.
+    - `factor`: finite, a scalar.
     """
 
     objective: Callable[..., Array]
-    factor: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+    factor: Float[Array, ""]
+
+    def __init__(self, objective: Callable[..., Array], factor: ArrayLike):
+        _checks.function("objective", objective)
+        self.objective, self.factor = objective, _checks.finite("factor", factor, ndim=0)
 
     def check(self, params: Any, *data: Array) -> tuple[Array, ...]:
         return checked(self.objective, params, data)
