@@ -92,11 +92,15 @@ def train(
 
         run = train(net.init(key, 2), BinaryObjective(net.apply), (x, y), optax.adam(1e-2), [0, 100, 1000])
     """
+    if not isinstance(many, bool):
+        raise ValueError(f"many must be True or False, got {many!r}")
     data = check_data(data, many)
     steps = _check_steps(steps)
     _check_arguments(objective, optimizer, observe, watch, batches, checkpoint, progress)
     method = objective if isinstance(objective, Method) else ERM(objective)
     arrays, rest = split(params)
+    if many:
+        _check_leading(data[0].shape[0], params=arrays, objective=objective, observe=observe, watch=watch, key=key)
     data = check_rows(method, rest, arrays, data, many)
     trainer = Trainer(method, rest, data, optimizer, observe, watch, batches or FullBatch())
     if checkpoint is None and progress is None:
@@ -180,6 +184,16 @@ def _check_arguments(objective, optimizer, observe, watch, batches, checkpoint, 
             _checks.instance(name, value, kind)
     if progress is not None:
         _checks.function("progress", progress)
+
+
+def _check_leading(networks: int, **trees: Any) -> None:
+    for name, tree in trees.items():
+        for leaf in jax.tree.leaves(eqx.filter(tree, eqx.is_array)):
+            if leaf.shape[:1] != (networks,):
+                raise ValueError(
+                    f"{name} must hold arrays with a leading axis over the {networks} networks (`stacked` makes it), "
+                    f"got one of shape {leaf.shape}"
+                )
 
 
 def _check_steps(steps: ArrayLike) -> Int[Array, " T"]:

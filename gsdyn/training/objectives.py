@@ -102,8 +102,9 @@ class BinaryObjective(NetworkLoss):
         return _checks.one_output(self.apply(params, x), x.shape[0])
 
     def margins(self, outputs: Float[Array, " n"], y: Float[Array, " n"]) -> Float[Array, " n"]:
-        """What the loss is a function of."""
-        return y.astype(outputs.dtype) * outputs
+        """What the loss is a function of, `y yhat`."""
+        outputs = _checks.one_output(outputs, y.size)
+        return y.reshape(outputs.shape).astype(outputs.dtype) * outputs
 
     def total(self, f: Float[Array, " n"], y: Float[Array, " n"]) -> Float[Array, ""]:
         """The sum of the losses of margins `f`."""

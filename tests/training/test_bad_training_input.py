@@ -15,6 +15,7 @@ from gsdyn.training import (
     Keyed,
     Penalised,
     Responses,
+    Scaled,
     Shuffled,
     Watch,
     gradient_flow,
@@ -86,6 +87,28 @@ def test_train(name):
     given = {"params": jnp.asarray(W), "objective": PLAIN, "data": (X, Y), "optimizer": optax.sgd(0.1), "steps": [1]}
     given |= change
     refused(lambda: train(**given), message)
+
+
+PAIR = (np.stack([X, X]), np.stack([Y, Y]))
+MANY = {
+    "one start": ({"params": jnp.asarray(W[:1])}, "params must hold arrays with a leading axis over the 2 networks"),
+    "one factor": (
+        {"objective": Scaled(PLAIN, 2.0)},
+        "objective must hold arrays with a leading axis over the 2 netwo",
+    ),
+    "one key": ({"key": jax.random.key(0), "batches": Drawn()}, "key must hold arrays with a leading axis over the 2"),
+    "rows of one": ({"data": (PAIR[0], Y)}, "data must be a tuple of arrays with at least one row each"),
+    "labels of one": ({"data": (PAIR[0], PAIR[1][:, :2])}, "data must have as many rows as its first array (2, 3, 2)"),
+    "labels 0 and 1": ({"data": (PAIR[0], (PAIR[1] + 1) / 2)}, "y must be a vector of -1 and +1, got 0.0: convert 0 a"),
+    "a number of networks": ({"many": 2}, "many must be True or False, got 2"),
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_train_many(name):
+    change, message = MANY[name]
+    given = {"params": jnp.asarray([W, W]), "objective": PLAIN, "data": PAIR, "optimizer": optax.sgd(0.1)}
+    refused(lambda: train(**{**given, "steps": [1], "many": True, **change}), message)
 
 
 FLOW = {
