@@ -70,7 +70,8 @@ class NetworkLoss(Objective):
         x, y = columns_of(data, "x, y")
         return _inputs(x), *same_rows(x, y=self.labels(y, params, x))
 
-    def value(self, params: Any, x: Array, y: Array) -> Float[Array, ""]:
+    def value(self, params: Any, *batch: Array) -> Float[Array, ""]:
+        x, y = columns_of(batch, "x, y")
         return self.shared(self.total(self.margins(self.outputs(params, x), y), y), x.shape[0])
 
     @abc.abstractmethod

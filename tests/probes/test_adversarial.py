@@ -3,10 +3,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import scipy.optimize
 
-from gsdyn.probes import L2, PGD, Linf, Search, adversarial_margin
+import gsdyn as gs
+from gsdyn.probes import L2, PGD, Linf, Search, adversarial_margin, input_margin
+from gsdyn.training import BinaryObjective, train
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 W = np.array([2.0, -1.0, 0.5])
@@ -102,6 +105,21 @@ def test_the_search_needs_no_gradient():
     exact = np.abs(X @ W - 0.3) / np.linalg.norm(W)
     assert (found.distance >= exact * (1 - 1e-9)).all()
     assert (found.distance <= exact * 1.02).all()
+
+
+@SLOW
+def test_a_trained_network_is_met_where_looking_everywhere_meets_it():
+    """Both attacks against `input_margin`, which looks in all directions of the plane."""
+    net = gs.networks.FullyConnected(depth=2, width=64)
+    x, y = (jnp.asarray(part[:60]) for part in gs.data.moons())
+    start = net.init(jax.random.key(0), 2)
+    run = train(start, BinaryObjective(net.apply), (x, y), optax.adam(0.05), [300])
+    found = adversarial_margin(net.apply, run.params, x, y, KEY)
+    everywhere = input_margin(net.apply, run.params, x, y)
+    np.testing.assert_allclose(found.distance, everywhere.distance, rtol=1e-3)
+    for distances in found.by_attack:
+        np.testing.assert_allclose(distances, everywhere.distance, rtol=2e-2)
+    assert (np.sign(found.margin) == np.sign(everywhere.margin)).all()
 
 
 BAD = {

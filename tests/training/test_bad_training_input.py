@@ -70,6 +70,7 @@ TRAIN = {
     "no key": ({"batches": Shuffled(2)}, "key must be a random key for batches that are drawn, such as"),
     "a key that is a seed": ({"batches": Drawn(2), "key": 0}, "key must be a random key for batches that are drawn"),
     "noise without a key": ({"batches": Keyed()}, "key must be a random key for batches that are drawn"),
+    "noise for none": ({"batches": Keyed(), "key": jax.random.key(0)}, "data must be the arrays (x, y), got 3 of them"),
     "a batch of more than all": ({"batches": Shuffled(4), "key": jax.random.key(0)}, "size must be at most the 3 ex"),
 }  # fmt: skip
 
