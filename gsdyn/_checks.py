@@ -107,7 +107,9 @@ def classes(name: str, y: ArrayLike, count: int | None = None) -> Int[Array, " n
     if array.ndim != 1 or not jnp.issubdtype(array.dtype, jnp.integer):
         hint = f": convert them by {name}.astype(int)" if array.dtype == bool and array.ndim == 1 else ""
         raise ValueError(f"{name} must be {allowed}, got shape {array.shape} and dtype {array.dtype}{hint}")
-    low, high = 0, jnp.iinfo(array.dtype).max if count is None else count - 1
+    low, high = 0, jnp.iinfo(array.dtype).max
+    if count is not None:
+        high = min(high, count - 1)
     if not is_concrete(array):
         return eqx.error_if(array, ((array < low) | (array > high)).any(), f"{name} must be {allowed}")
     values = np.asarray(array)

@@ -158,6 +158,7 @@ def test_traced_labels_are_checked_when_it_runs():
     assert np.isfinite(classes(jnp.asarray(CLASSES)))
     with pytest.raises(eqx.EquinoxRuntimeError, match=r"y must be a vector of -1 and \+1 \(2\*y - 1"):
         jax.block_until_ready(binary(jnp.asarray((Y + 1) / 2)))
+    assert np.isfinite(classes(jnp.asarray(CLASSES, jnp.uint8)))
     for wrong in (CLASSES + 1, CLASSES - 1):
         with pytest.raises(eqx.EquinoxRuntimeError, match=r"y must be a vector of integers in 0\.\.2"):
             jax.block_until_ready(classes(jnp.asarray(wrong)))
