@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from gsdyn import kernels as kernels
     from gsdyn import modes as modes
     from gsdyn import networks as networks
+    from gsdyn import probes as probes
     from gsdyn import special as special
     from gsdyn import sweeps as sweeps
+    from gsdyn import training as training
     from gsdyn.features import FeatureBasis as FeatureBasis
     from gsdyn.fixed_points import FixedPoint as FixedPoint
     from gsdyn.fixed_points import fixed_point as fixed_point
@@ -56,7 +58,7 @@ _HOMES = {
     "sweeps": ("sweep",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("closed_forms", "data", "kernels", "modes", "networks", "special", "sweeps")
+_MODULES = ("closed_forms", "data", "kernels", "modes", "networks", "probes", "special", "sweeps", "training")
 
 __all__ = [*sorted(_HOME), *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]
 

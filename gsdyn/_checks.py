@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Float, Int
 
 
 def is_concrete(x: Any) -> bool:
@@ -84,8 +84,57 @@ def nonnegative(name: str, x: ArrayLike, *, ndim: int | None = None) -> Float[Ar
 
 
 def labels(name: str, y: ArrayLike) -> Float[Array, " n"]:
-    """`y` as a float vector whose every entry is -1 or +1."""
-    return require(name, y, "a vector of -1 and +1", lambda v: (v == 1) | (v == -1), ndim=1)
+    """`y` as a float vector whose every entry is -1 or +1; a column (n, 1) counts as the vector it holds."""
+    allowed = "a vector of -1 and +1"
+    array = _column(name, y, allowed)
+    values = np.asarray(array) if is_concrete(array) else np.ones(1)
+    zeros = (values == 0).any() and ((values == 0) | (values == 1)).all()
+    if array.dtype == bool or zeros:
+        given = "booleans: convert them" if array.dtype == bool else f"{float(values.min())}: convert 0 and 1"
+        raise ValueError(f"{name} must be {allowed}, got {given} by 2*{name} - 1")
+    if not is_concrete(array):
+        allowed += f" (2*{name} - 1 converts 0 and 1)"
+    return require(name, array, allowed, lambda v: (v == 1) | (v == -1), ndim=1)
+
+
+def classes(name: str, y: ArrayLike, count: int | None = None) -> Int[Array, " n"]:
+    """`y` as a vector of class numbers 0..count-1 (None: of any count); a column (n, 1) counts as the vector it holds.
+
+    Inside `jit` an entry outside that range raises when the compiled code runs.
+    """
+    allowed = f"a vector of integers {'>= 0' if count is None else f'in 0..{count - 1}'}"
+    array = _column(name, y, allowed)
+    if array.ndim != 1 or not jnp.issubdtype(array.dtype, jnp.integer):
+        hint = f": convert them by {name}.astype(int)" if array.dtype == bool and array.ndim == 1 else ""
+        raise ValueError(f"{name} must be {allowed}, got shape {array.shape} and dtype {array.dtype}{hint}")
+    low, high = 0, jnp.iinfo(array.dtype).max
+    if count is not None:
+        high = min(high, count - 1)
+    if not is_concrete(array):
+        return eqx.error_if(array, ((array < low) | (array > high)).any(), f"{name} must be {allowed}")
+    values = np.asarray(array)
+    bad = values[(values < low) | (values > high)]
+    if bad.size:
+        signs = count in (None, 2) and set(values.tolist()) == {-1, 1}
+        hint = f": convert -1 and +1 by ({name} + 1) // 2" if signs else ""
+        raise ValueError(f"{name} must be {allowed}, got {bad[0]}{hint}")
+    return array
+
+
+def one_output(outputs: Array, n: int) -> Float[Array, " n"]:
+    """What `apply` gave for n inputs, from a network with one output: (n,) or (n, 1), as (n,)."""
+    if outputs.shape not in ((n,), (n, 1)):
+        raise ValueError(f"apply must give outputs of shape ({n},) or ({n}, 1) for {n} inputs, got {outputs.shape}")
+    return outputs.reshape(n)
+
+
+def _column(name: str, x: Any, allowed: str) -> Array:
+    """`x` as an array, (n, 1) as (n,)."""
+    try:
+        array = jnp.asarray(x)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be {allowed}, got {x!r}") from None
+    return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
 
 
 def square(name: str, x: Array) -> None:
@@ -111,6 +160,12 @@ def instance(name: str, x: Any, kind: type) -> None:
     if not isinstance(x, kind):
         given = f"the class {x.__name__}" if isinstance(x, type) else f"a value of type {type(x).__name__}"
         raise ValueError(f"{name} must be a {kind.__name__}, got {given}")
+
+
+def function(name: str, x: Any) -> None:
+    """`x` must be a function, or an object that can be called."""
+    if not callable(x):
+        raise ValueError(f"{name} must be a function, got a value of type {type(x).__name__}")
 
 
 def broadcastable(**arrays: Array) -> None:

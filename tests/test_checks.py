@@ -58,7 +58,14 @@ BAD = {
         "theta must be positive semi-definite, got an eigenvalue -1",
     ),
     "kernel: NaN": (lambda: Basis.from_kernel(NAN * EYE, [1, 1]), "theta must be finite, got nan"),
-    "kernel: labels 0 and 1": (lambda: Basis.from_kernel(EYE, [1, 0]), "y must be a vector of -1 and +1, got 0.0"),
+    "kernel: labels 0 and 1": (
+        lambda: Basis.from_kernel(EYE, [1, 0]),
+        "y must be a vector of -1 and +1, got 0.0: convert 0 and 1 by 2*y - 1",
+    ),
+    "kernel: labels true and false": (
+        lambda: Basis.from_kernel(EYE, [True, False]),
+        "y must be a vector of -1 and +1, got booleans: convert them by 2*y - 1",
+    ),
     "kernel: label NaN": (lambda: Basis.from_kernel(EYE, [1, NAN]), "y must be a vector of -1 and +1, got nan"),
     "kernel: labels are text": (lambda: Basis.from_kernel(EYE, "ab"), "y must be a vector of -1 and +1, got 'ab'"),
     "kernel: too many labels": (lambda: Basis.from_kernel(EYE, [1, 1, 1]), "y must have as many rows as theta"),

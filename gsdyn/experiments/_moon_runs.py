@@ -21,7 +21,8 @@ from gsdyn.experiments import _moon_nets as nets
 from gsdyn.experiments._kept import kept
 from gsdyn.experiments._progress import Progress
 from gsdyn.penalties import Mixed, SpectralDecoupling, WeightDecay
-from gsdyn.training import BinaryObjective, Checkpoint, Keyed, Penalised, input_margin, train
+from gsdyn.probes import input_margin
+from gsdyn.training import BinaryObjective, Checkpoint, Keyed, Penalised, train
 
 EXAMPLES = 300
 RATE, MOMENTUM = 0.01, 0.9

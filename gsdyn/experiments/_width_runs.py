@@ -26,7 +26,7 @@ from gsdyn.kernels import empirical_ntk, infinite_ntk
 from gsdyn.losses import CrossEntropy
 from gsdyn.networks import FullyConnected
 from gsdyn.penalties import WeightDecay
-from gsdyn.training import BinaryObjective, Penalised, Responses, gradient_flow, train
+from gsdyn.training import BinaryObjective, Penalised, Responses, Scaled, gradient_flow, train
 
 LOSS = CrossEntropy()
 RECORDS = 60
@@ -121,16 +121,6 @@ def scaled(net: FullyConnected, layers: Any) -> Any:
     ]
 
 
-class Slowed(eqx.Module):
-    """An objective times a factor: the same path, slower."""
-
-    objective: Penalised
-    factor: float = eqx.field(static=True)
-
-    def __call__(self, params: Any, *columns: Array) -> Array:
-        return self.factor * self.objective(params, *columns)
-
-
 class Network(NamedTuple):
     """A network at its start, ready to be trained: `factor` is its time scale."""
 
@@ -159,7 +149,7 @@ def setting(task: Problem, network: Network, column: Array) -> tuple[Any, tuple[
     y = task.y.astype(jnp.float32)
     origin = network.objective.apply(network.params, x)
     look = Responses(network.objective, task.basis.U.astype(jnp.float32), x, y, origin)
-    return Slowed(objective, network.factor), objective.columns(x, y, origin), look
+    return Scaled(objective, network.factor), objective.columns(x, y, origin), look
 
 
 def followed(task: Problem, network: Network, column: Array | None = None) -> np.ndarray:

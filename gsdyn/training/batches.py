@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from gsdyn import _checks
+
 Data = tuple[Array, ...]
 
 
@@ -93,6 +95,9 @@ class Keyed(Batches):
 
     inner: Batches = eqx.field(default_factory=FullBatch)
 
+    def __check_init__(self) -> None:
+        _checks.instance("inner", self.inner, Batches)
+
     def init(self, data: Data, key: PRNGKeyArray | None) -> Any:
         own, inner = jax.random.split(_needed(key))
         return own, self.inner.init(data, inner)
@@ -110,6 +115,6 @@ def _check_size(size: object) -> None:
 
 
 def _needed(key: PRNGKeyArray | None) -> PRNGKeyArray:
-    if key is None:
-        raise ValueError("key must be a random key for batches that are drawn, got None")
+    if not isinstance(key, jax.Array):
+        raise ValueError(f"key must be a random key for batches that are drawn, such as jax.random.key(0), got {key!r}")
     return key

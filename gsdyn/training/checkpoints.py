@@ -23,7 +23,8 @@ class Checkpoint:
     """Where a run keeps its state, and how often it writes it.
 
     - `path`: one file. It appears by a rename, after its bytes are on the disk: a run killed at any moment leaves the
-      last complete state. A finished run leaves its result there and is not trained again.
+      last complete state. A finished run leaves its result there and is not trained again, and goes on from there
+      where later steps are asked for.
     - `every`: after how many steps at most to write.
     """
 
@@ -31,7 +32,9 @@ class Checkpoint:
     every: int = 1000
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "path", Path(self.path))
+        if not isinstance(self.path, (str, os.PathLike)):
+            raise ValueError(f"path must be the path of a file, got {self.path!r}")
+        object.__setattr__(self, "path", Path(self.path).expanduser())
         _checks.integer("every", self.every, 1)
 
     def load(self, identity: str, template: Any) -> Any | None:

@@ -9,11 +9,16 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike
 
 from gsdyn import _checks
+from gsdyn.training._params import split
+from gsdyn.training._trainer import Params
 from gsdyn.training.batches import Data
-from gsdyn.training.loop import Params
+from gsdyn.training.loop import check_data, check_rows, parameters
+from gsdyn.training.methods import ERM
+from gsdyn.training.objectives import value_of
 
 MAX_STEPS = 100_000
 
@@ -46,8 +51,8 @@ def gradient_flow(
     data: Data,
     ts: ArrayLike,
     *,
-    observe: Callable[[Params], Any] = lambda params: params,
-    tolerance: float = 1e-4,
+    observe: Callable[[Params], Any] = parameters,
+    tolerance: ArrayLike = 1e-4,
     max_steps: int = MAX_STEPS,
 ) -> FlowRun:
     """The gradient flow `theta' = -grad L(theta)` of any network, integrated with an adaptive fifth-order method.
@@ -56,35 +61,47 @@ def gradient_flow(
     to it with an error of the order of the step; here the step adapts to tolerances, at six gradients each, and is at
     most some three over the curvature of L, as for any explicit method.
 
-    - `params`, `objective`, `data`, `observe`: as in `train`.
+    - `params`, `objective`, `data`, `observe`: as in `train`, the objective no `Method`. It must be a fixed function of
+      the parameters: noise (dropout) has no flow. Outputs that depend on the batch (batch normalisation in training)
+      are those of all the data together.
     - `ts`: times to record, shape (T,), finite, >= 0 and increasing.
     - `tolerance`: how far one step may err, in (0, 1): the Euclidean length over all parameters together, so that the
       outputs err by at most their largest strength times that. A tolerance of every parameter beside its own size would
       let wide networks drift, whose many weights each move little. `max_steps`: where to give up.
 
-    Raises `ValueError` for times and tolerances outside their domain. Compiled once for the same function objects.
+    Raises `ValueError` for data the objective does not take, times and tolerances outside their domain. Compiled once
+    for the same function objects.
     """
+    _checks.function("objective", objective)
+    _checks.function("observe", observe)
     ts = _checks.require("ts", ts, "finite and >= 0", lambda v: (v >= 0) & (v < float("inf")), ndim=1)
-    if not ts.size or (_checks.is_concrete(ts) and bool((jnp.diff(ts) < 0).any())):
+    if not ts.size or (_checks.is_concrete(ts) and (np.diff(np.asarray(ts)) < 0).any()):
         raise ValueError(f"ts must be a vector of increasing times, got shape {ts.shape} or times that fall")
-    if not 0 < tolerance < 1:
-        raise ValueError(f"tolerance must be in (0, 1), got {tolerance}")
-    _checks.integer("max_steps", max_steps, 1)
-    dtype = jnp.result_type(*jax.tree.leaves(params))
-    data = tuple(jnp.asarray(part) for part in data)
-    return _flow(params, objective, data, ts.astype(dtype), observe, tolerance, max_steps)
+    tolerance = _checks.require("tolerance", tolerance, "in (0, 1)", lambda v: (v > 0) & (v < 1), ndim=0)
+    max_steps = _checks.integer("max_steps", max_steps, 1)
+    data = check_data(data)
+    arrays, rest = split(params)
+    data = check_rows(ERM(objective), rest, arrays, data, many=False)
+    dtype = jnp.result_type(*jax.tree.leaves(arrays))
+    arrays, observed, result, steps = _flow(
+        arrays, rest, objective, data, ts.astype(dtype), observe, tolerance, max_steps
+    )
+    return FlowRun(ts.astype(dtype), rest.whole(arrays), observed, result, steps)
 
 
 @eqx.filter_jit
-def _flow(params, objective, data, ts, observe, tolerance, max_steps) -> FlowRun:
-    def velocity(t, params, args):
-        return jax.tree.map(jnp.negative, jax.grad(objective)(params, *args))
+def _flow(arrays, rest, objective, data, ts, observe, tolerance, max_steps):
+    def loss(arrays, args):
+        return value_of(objective)(rest.whole(arrays), *args)
 
-    def look(t, params, args):
-        return observe(params)
+    def velocity(t, arrays, args):
+        return jax.tree.map(jnp.negative, jax.grad(loss)(arrays, args))
+
+    def look(t, arrays, args):
+        return observe(rest.whole(arrays))
 
     # diffrax takes the root mean square over all entries
-    size = sum(part.size for part in jax.tree.leaves(params))
+    size = sum(part.size for part in jax.tree.leaves(arrays))
     with jax.numpy_dtype_promotion("standard"):
         solution = diffrax.diffeqsolve(
             diffrax.ODETerm(velocity),
@@ -92,7 +109,7 @@ def _flow(params, objective, data, ts, observe, tolerance, max_steps) -> FlowRun
             jnp.zeros((), ts.dtype),
             ts[-1],
             None,
-            params,
+            arrays,
             data,
             saveat=diffrax.SaveAt(subs=[diffrax.SubSaveAt(ts=ts, fn=look), diffrax.SubSaveAt(t1=True)]),
             stepsize_controller=diffrax.PIDController(rtol=0.0, atol=tolerance / size**0.5),
@@ -109,4 +126,4 @@ def _flow(params, objective, data, ts, observe, tolerance, max_steps) -> FlowRun
         return jnp.where(reached.reshape((-1,) + (1,) * (part.ndim - 1)), part, jnp.nan)
 
     steps = solution.stats["num_accepted_steps"], solution.stats["num_rejected_steps"]
-    return FlowRun(ts, jax.tree.map(lambda part: part[0], last), jax.tree.map(known, observed), solution.result, steps)
+    return jax.tree.map(lambda part: part[0], last), jax.tree.map(known, observed), solution.result, steps

@@ -1,7 +1,4 @@
-"""The training loop: optax steps inside one compiled loop, with chosen observables recorded on the way.
-
-With a checkpoint or a progress callback the same compiled loop runs in pieces, between which the host writes and tells.
-"""
+"""The training loop: optax steps inside one compiled loop, with chosen observables recorded on the way."""
 
 from __future__ import annotations
 
@@ -16,22 +13,12 @@ import optax
 from jaxtyping import Array, ArrayLike, Int, PRNGKeyArray
 
 from gsdyn import _checks
+from gsdyn.training._params import split
+from gsdyn.training._trainer import Params, Trainer, Watch, each
 from gsdyn.training.batches import Batches, Data, FullBatch
-from gsdyn.training.checkpoints import Checkpoint, identity
-
-Params = Any
-Progress = Callable[[str, int, int], None]
-
-
-class Watch(eqx.Module):
-    """Something followed at every step, also between records: whether a sign ever changed, how often a class was drawn.
-
-    - `start`: a pytree of arrays before the first step.
-    - `update`: from it, the parameters after a step and the batch of that step to its next value, of the same shapes.
-    """
-
-    start: Any
-    update: Callable[[Any, Params, Data], Any]
+from gsdyn.training.checkpoints import Checkpoint
+from gsdyn.training.methods import ERM, Method
+from gsdyn.training.pieces import Progress, train_in_pieces
 
 
 class Run(eqx.Module):
@@ -49,14 +36,19 @@ class Run(eqx.Module):
     watched: Any
 
 
+def parameters(params: Params) -> Params:
+    """The floating-point arrays of a network, what `train` observes by default."""
+    return eqx.filter(params, eqx.is_inexact_array)
+
+
 def train(
     params: Params,
-    objective: Callable[..., Array],
+    objective: Callable[..., Array] | Method,
     data: Data,
     optimizer: optax.GradientTransformation,
     steps: ArrayLike,
     *,
-    observe: Callable[[Params], Any] = lambda params: params,
+    observe: Callable[[Params], Any] = parameters,
     watch: Watch | None = None,
     batches: Batches | None = None,
     key: PRNGKeyArray | None = None,
@@ -68,10 +60,15 @@ def train(
 
     **Arguments:**
 
-    - `params`: any pytree of floating-point arrays.
-    - `objective`: from parameters and the arrays of a batch to a number, such as `BinaryObjective(apply)`.
+    - `params`: the parameters: any pytree of floating-point arrays (Flax linen's too), an Equinox module or a Flax nnx
+      module. Functions, integers and whatever else a module holds stay as they are; so does their dtype. A network
+      whose outputs for one example depend on the others in the batch (batch normalisation in training) is trained as
+      it is on every batch, but nothing that it keeps beside its parameters (running averages) is updated.
+    - `objective`: from parameters and the arrays of a batch to a number, such as `BinaryObjective(apply)`; or a
+      `Method`, such as `GroupDRO`, which has a memory.
     - `data`: arrays with one row for each example, such as `(x, y)`.
-    - `optimizer`: any optax optimiser. Its learning rate may be traced: `optax.sgd(rate)` inside a `jit` or `vmap`.
+    - `optimizer`: any optax optimiser, those that search along a line (`optax.lbfgs`) or use the value
+      (`optax.polyak_sgd`) too. Its learning rate may be traced: `optax.sgd(rate)` inside a `jit` or `vmap`.
     - `steps`: after how many steps to record, integers >= 0 in ascending order, shape (T,). May be traced, so that runs
       with other step counts compile once.
     - `observe`: from parameters to a pytree of arrays, by default the parameters themselves.
@@ -80,7 +77,8 @@ def train(
     - `many`: train many networks at once. Every array in `params`, `objective`, `data`, `observe`, `watch` and `key`
       then has a leading axis over them (`stacked` makes it from a list), and so has every array of the result.
     - `checkpoint`: where to keep the state. A run that was stopped, in whatever way, goes on from there to the very
-      numbers it would have reached; a finished one is read back. Another run is refused there.
+      numbers it would have reached; a finished one is read back, and goes on to later `steps` where they are asked for.
+      Another run is refused there.
     - `progress`: called with the name of the stage, the steps done and the steps in all.
 
     The whole run is one compiled loop. To compile it once for several runs pass the same function objects again (not
@@ -88,157 +86,135 @@ def train(
 
     **Returns:** a `Run`.
 
-    **Raises:** `ValueError` for steps that are not ascending integers >= 0, for data of unequal lengths or without
-    examples, for a key that is missing, for a checkpoint of another run or one that cannot be read.
+    **Raises:** `ValueError`, in one line that names the argument, for anything outside what is said above: labels that
+    the objective does not take, steps that are not ascending integers >= 0, data of unequal lengths or without
+    examples, a key that is missing, a checkpoint of another run or one that cannot be read.
+
+        run = train(net.init(key, 2), BinaryObjective(net.apply), (x, y), optax.adam(1e-2), [0, 100, 1000])
     """
-    data = tuple(jnp.asarray(part) for part in data)
-    if not data or any(part.ndim <= many for part in data) or 0 in data[0].shape[: 1 + many]:
-        raise ValueError("data must be a tuple of arrays with at least one row each")
-    for part in data[1:]:
-        _checks.same_length("data", part, "its first array", data[0])
+    if not isinstance(many, bool):
+        raise ValueError(f"many must be True or False, got {many!r}")
+    data = check_data(data, many)
     steps = _check_steps(steps)
-    trainer = Trainer(objective, data, optimizer, observe, watch, batches or FullBatch())
+    _check_arguments(objective, optimizer, observe, watch, batches, checkpoint, progress)
+    method = objective if isinstance(objective, Method) else ERM(objective)
+    arrays, rest = split(params)
+    if many:
+        _check_leading(data[0].shape[0], params=arrays, objective=objective, observe=observe, watch=watch, key=key)
+    data = check_rows(method, rest, arrays, data, many)
+    trainer = Trainer(method, rest, data, optimizer, observe, watch, batches or FullBatch())
     if checkpoint is None and progress is None:
-        return _train(trainer, params, key, steps, many)
-    if not _checks.is_concrete((params, key, trainer, steps)):
+        arrays, observed, watched = _train(trainer, arrays, key, steps, many)
+    elif not _checks.is_concrete((arrays, key, trainer, steps)):
         raise ValueError("checkpoint and progress must be None inside jit, vmap or grad")
-    return _train_in_pieces(trainer, params, key, steps, many, checkpoint, progress)
-
-
-class Trainer(eqx.Module):
-    """What one step needs beside the state it changes."""
-
-    objective: Callable[..., Array]
-    data: Data
-    optimizer: optax.GradientTransformation
-    observe: Callable[[Params], Any]
-    watch: Watch | None
-    batches: Batches
-
-    def start(self, params: Params, key: PRNGKeyArray | None) -> Any:
-        """The state before the first step."""
-        watched = None if self.watch is None else self.watch.start
-        with jax.numpy_dtype_promotion("standard"):
-            return params, self.optimizer.init(params), self.batches.init(self.data, key), watched
-
-    def advance(self, state: Any, count: Int[Array, ""]) -> Any:
-        """The state `count` steps later."""
-
-        def step(_, state):
-            params, moments, sampler, watched = state
-            batch, sampler = self.batches.draw(self.data, sampler)
-            gradients = jax.grad(self.objective)(params, *batch)
-            params, moments = _updated(self.optimizer, gradients, moments, params)
-            watched = None if self.watch is None else self.watch.update(watched, params, batch)
-            return params, moments, sampler, watched
-
-        return jax.lax.fori_loop(0, count, step, state)
-
-    def seen(self, state: Any) -> Any:
-        """What is recorded of a state."""
-        return self.observe(state[0]), state[3]
+    else:
+        arrays, observed, watched = train_in_pieces(trainer, arrays, key, steps, many, checkpoint, progress)
+    return Run(steps, rest.whole(arrays), observed, watched)
 
 
 @eqx.filter_jit
-def _train(trainer: Trainer, params: Params, key: PRNGKeyArray | None, steps: Array, many: bool) -> Run:
-    def run(trainer, params, key):
+def _train(trainer: Trainer, arrays: Any, key: PRNGKeyArray | None, steps: Array, many: bool) -> tuple[Any, Any, Any]:
+    def run(trainer, arrays, key):
         def stretch(state, count):
             state = trainer.advance(state, count)
             return state, trainer.seen(state)
 
-        (params, *_), (observed, watched) = jax.lax.scan(
-            stretch, trainer.start(params, key), jnp.diff(steps, prepend=0)
-        )
-        return params, observed, watched
+        counts = jnp.diff(steps, prepend=0)
+        state, (observed, watched) = jax.lax.scan(stretch, trainer.start(arrays, key), counts)
+        return state.arrays, observed, watched
 
-    return Run(steps, *_each(run, many)(trainer, params, key))
-
-
-def _each(function: Callable, many: bool) -> Callable:
-    return eqx.filter_vmap(function) if many else function
-
-
-@eqx.filter_jit
-def _start(trainer: Trainer, params: Params, key: PRNGKeyArray | None, many: bool) -> Any:
-    return _each(lambda trainer, params, key: trainer.start(params, key), many)(trainer, params, key)
-
-
-@eqx.filter_jit
-def _advance(trainer: Trainer, state: Any, count: Array, many: bool) -> Any:
-    return _each(lambda trainer, state: trainer.advance(state, count), many)(trainer, state)
-
-
-@eqx.filter_jit
-def _seen(trainer: Trainer, state: Any, many: bool) -> Any:
-    return _each(lambda trainer, state: trainer.seen(state), many)(trainer, state)
-
-
-def _train_in_pieces(
-    trainer: Trainer,
-    params: Params,
-    key: PRNGKeyArray | None,
-    steps: Array,
-    many: bool,
-    checkpoint: Checkpoint | None,
-    progress: Progress | None,
-) -> Run:
-    """Every piece is one call of one compiled loop, so that where the pieces begin and end changes no bit."""
-    state = _start(trainer, params, key, many)
-    wanted = np.asarray(steps)
-    shapes = eqx.filter_eval_shape(_seen, trainer, state, many)
-    records = jax.tree.map(lambda part: np.zeros((len(wanted), *part.shape), part.dtype), shapes)
-    every = checkpoint.every if checkpoint else max(1, int(wanted[-1]) // 50)
-    place, row = np.zeros((), np.int64), np.zeros((), np.int64)
-    who = ""
-    if checkpoint is not None:
-        program = _advance.lower(trainer, state, jnp.asarray(0), many).as_text()
-        who = identity(program, (eqx.filter(trainer, eqx.is_array), state, steps), (str(many), str(wanted.dtype)))
-        state, records, place, row = checkpoint.load(who, (state, records, place, row)) or (state, records, place, row)
-    place, row = int(place), int(row)
-    while row < len(wanted):
-        # to the next record, or to the next multiple of `every`
-        target = min(int(wanted[row]), (place // every + 1) * every)
-        state = _advance(trainer, state, jnp.asarray(target - place), many)
-        place = target
-        while row < len(wanted) and wanted[row] == place:
-            _write(records, row, _seen(trainer, state, many))
-            row += 1
-        if (place and place % every == 0) or row == len(wanted):
-            if checkpoint is not None:
-                checkpoint.save(who, (state, records, np.asarray(place), np.asarray(row)))
-            if progress is not None:
-                progress("training", place, int(wanted[-1]))
-    axis = int(many)
-    observed, watched = jax.tree.map(lambda part: jnp.moveaxis(jnp.asarray(part), 0, axis), records)
-    return Run(steps, state[0], observed, watched)
-
-
-def _write(records: Any, row: int, seen: Any) -> None:
-    for record, now in zip(jax.tree.leaves(records), jax.tree.leaves(seen), strict=True):
-        record[row] = np.asarray(now)
+    return each(run, many)(trainer, arrays, key)
 
 
 def stacked(runs: Sequence[Any]) -> Any:
     """One pytree whose every array is those of `runs` stacked: what `train(..., many=True)` takes. The rest of them,
-    such as functions, must be equal and is kept."""
+    such as functions, must be equal and is kept. Raises `ValueError` where there are none or they differ in form."""
+    if isinstance(runs, str) or not isinstance(runs, Sequence) or not runs:
+        raise ValueError(f"runs must be a list with at least one entry, got {runs!r}")
     arrays, rest = eqx.partition(list(runs), eqx.is_array)
-    return eqx.combine(jax.tree.map(lambda *parts: jnp.stack(parts), *arrays), rest[0])
+    try:
+        return eqx.combine(jax.tree.map(lambda *parts: jnp.stack(parts), *arrays), rest[0])
+    except ValueError:
+        raise ValueError("runs must hold arrays of the same shapes in the same places") from None
 
 
-def _updated(optimizer, gradients, state, params):
-    # optax mixes dtypes and is content with JAX's defaults; who runs gsdyn under stricter ones keeps them elsewhere
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        updates, state = optimizer.update(gradients, state, params)
-        return optax.apply_updates(params, updates), state
+def check_data(data: Any, many: bool = False) -> Data:
+    """The data as a tuple of arrays of one length."""
+    needed = "data must be a tuple of arrays with at least one row each"
+    if not isinstance(data, (tuple, list)):
+        raise ValueError(f"{needed}, such as (x, y), got a value of type {type(data).__name__}")
+    try:
+        data = tuple(jnp.asarray(part) for part in data)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{needed}: {str(error).splitlines()[0]}") from None
+    if not data or any(part.ndim <= many for part in data) or 0 in data[0].shape[: 1 + many]:
+        raise ValueError(f"{needed}, got shapes {[part.shape for part in data]}")
+    for part in data[1:]:
+        if part.shape[: 1 + many] != data[0].shape[: 1 + many]:
+            raise ValueError(
+                f"data must have as many rows as its first array {data[0].shape}, got an array of shape {part.shape}"
+            )
+    return data
+
+
+def check_rows(method: Method, rest: Any, arrays: Any, data: Data, many: bool) -> Data:
+    """The data, row by row in the form `method` takes; those of many networks one after another."""
+    if not many:
+        return method.check(rest.whole(arrays), *data)
+    first = [
+        jax.tree.map(lambda part: part[0] if eqx.is_array(part) else part, tree) for tree in (method, rest, arrays)
+    ]
+    networks, rows = data[0].shape[:2]
+    flat = first[0].check(first[1].whole(first[2]), *(part.reshape(-1, *part.shape[2:]) for part in data))
+    return tuple(part.reshape(networks, rows, *part.shape[1:]) for part in flat)
+
+
+def _check_arguments(objective, optimizer, observe, watch, batches, checkpoint, progress) -> None:
+    if not isinstance(objective, Method):
+        _checks.function("objective", objective)
+    if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+        raise ValueError(f"optimizer must be an optax optimiser, got a value of type {type(optimizer).__name__}")
+    _checks.function("observe", observe)
+    for name, value, kind in (
+        ("watch", watch, Watch),
+        ("batches", batches, Batches),
+        ("checkpoint", checkpoint, Checkpoint),
+    ):
+        if value is not None:
+            _checks.instance(name, value, kind)
+    if progress is not None:
+        _checks.function("progress", progress)
+
+
+def _check_leading(networks: int, **trees: Any) -> None:
+    for name, tree in trees.items():
+        for leaf in jax.tree.leaves(eqx.filter(tree, eqx.is_array)):
+            if leaf.shape[:1] != (networks,):
+                raise ValueError(
+                    f"{name} must hold arrays with a leading axis over the {networks} networks (`stacked` makes it), "
+                    f"got one of shape {leaf.shape}"
+                )
 
 
 def _check_steps(steps: ArrayLike) -> Int[Array, " T"]:
-    array = jnp.asarray(steps)
-    if array.ndim != 1 or array.size == 0 or not jnp.issubdtype(array.dtype, jnp.integer):
-        raise ValueError(f"steps must be a vector of integers, got shape {array.shape} and dtype {array.dtype}")
-    if not _checks.is_concrete(array):
+    if not _checks.is_concrete(steps):
+        array = jnp.asarray(steps)
+        _check_form(array)
         return eqx.error_if(array, (jnp.diff(array, prepend=0) < 0).any(), "steps must be >= 0 and ascending")
-    values = np.asarray(array)
-    if values[0] < 0 or (np.diff(values) < 0).any():
-        raise ValueError(f"steps must be >= 0 and ascending, got {values.tolist() if values.size < 9 else values}")
-    return array
+    try:
+        values = np.asarray(steps)
+    except (TypeError, ValueError):
+        raise ValueError(f"steps must be a vector of integers, got {steps!r}") from None
+    _check_form(values)
+    wide = [int(value) for value in values]
+    if wide[0] < 0 or wide != sorted(wide):
+        raise ValueError(f"steps must be >= 0 and ascending, got {wide if len(wide) < 9 else values}")
+    most = np.iinfo(jnp.asarray(0).dtype).max
+    if wide[-1] > most:
+        raise ValueError(f"steps must be at most {most}, got {wide[-1]}")
+    return jnp.asarray(values.astype(jnp.asarray(0).dtype))
+
+
+def _check_form(steps: Any) -> None:
+    if steps.ndim != 1 or steps.size == 0 or not np.issubdtype(steps.dtype, np.integer):
+        raise ValueError(f"steps must be a vector of integers, got shape {steps.shape} and dtype {steps.dtype}")

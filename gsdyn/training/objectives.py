@@ -1,12 +1,16 @@
-"""What training minimises: a gsdyn loss of a network's outputs on a batch, as a mean or as a sum, and its penalty.
+"""What training minimises: a gsdyn loss of a network's outputs on a batch, as a mean or as a sum.
 
 Losses of gsdyn are **sums** over examples (P21). C18's theory counts samples instead: a class that makes up a share p
 of the data learns at rate p. That is the **mean** over the batch, the default, for full batches and for SGD of any
 batch size alike; time is then learning rate times steps. Under the sum a class of m examples learns at rate m.
+
+`train` checks the data of an `Objective` once, before the loop. Any other function from parameters and a batch to a
+number is trained as it is.
 """
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 from typing import Any
 
@@ -16,140 +20,209 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from gsdyn import _checks
-from gsdyn.losses import CrossEntropy, Loss, Softmax
-from gsdyn.penalties import Penalty
+from gsdyn.losses import CrossEntropy, Loss
+from gsdyn.training.margin_losses import MarginLoss
 
 Apply = Callable[[Any, Array], Array]
 
 
-class BinaryObjective(eqx.Module):
+class Objective(eqx.Module):
+    """A number to minimise, from parameters and the arrays of a batch, which knows what data it can take."""
+
+    @abc.abstractmethod
+    def value(self, params: Any, *batch: Array) -> Float[Array, ""]:
+        """The objective on a batch that was checked."""
+
+    def check(self, params: Any, *data: Array) -> tuple[Array, ...]:
+        """The data in the form `value` takes. Raises `ValueError` for data it cannot take."""
+        del params
+        return data
+
+    def __call__(self, params: Any, *batch: Any) -> Float[Array, ""]:
+        """The objective on a batch, which is checked."""
+        return self.value(params, *self.check(params, *batch))
+
+
+class NetworkLoss(Objective):
+    """The loss of a network, a number for each example: what penalties and comparison methods are built on."""
+
+    @abc.abstractmethod
+    def outputs(self, params: Any, x: Array) -> Array:
+        """What the network gives for inputs `x`: shape (n,), or (n, C) for classes."""
+
+    @abc.abstractmethod
+    def margins(self, outputs: Array, y: Array) -> Array:
+        """What the loss is a function of."""
+
+    @abc.abstractmethod
+    def losses(self, f: Array, y: Array) -> Float[Array, " n"]:
+        """The loss of every example, from its margin or logits."""
+
+    @abc.abstractmethod
+    def labels(self, y: ArrayLike, params: Any = None, x: Array | None = None) -> Array:
+        """Labels in the form the loss takes them; with `params` and `x` also against the network's outputs."""
+
+    def total(self, f: Array, y: Array) -> Float[Array, ""]:
+        """The sum of the losses."""
+        return jnp.sum(self.losses(f, y))
+
+    def check(self, params: Any, *data: Array) -> tuple[Array, ...]:
+        x, y = columns_of(data, "x, y")
+        return _inputs(x), *same_rows(x, y=self.labels(y, params, x))
+
+    def value(self, params: Any, *batch: Array) -> Float[Array, ""]:
+        x, y = columns_of(batch, "x, y")
+        return self.shared(self.total(self.margins(self.outputs(params, x), y), y), x.shape[0])
+
+    @abc.abstractmethod
+    def shared(self, total: Float[Array, ""], examples: int) -> Float[Array, ""]:
+        """A sum over a batch as this loss counts it: divided by the examples where it is a mean."""
+
+
+class BinaryObjective(NetworkLoss):
     """The loss of the margins `y f(x)` of a network with one output.
 
-    - `apply`: from parameters and inputs (n, d) to outputs (n,).
-    - `loss`: any binary `gsdyn` loss, default `CrossEntropy()`.
+    - `apply`: from parameters and inputs (n, ...) to outputs (n,) or (n, 1).
+    - `loss`: any binary `gsdyn` loss, default `CrossEntropy()`, or one of those that control margins (`MarginLog`).
     - `mean`: whether to divide by the size of the batch.
+
+    Labels are -1 and +1, shape (n,) or (n, 1). Raises `ValueError` for any others, and for other outputs.
     """
 
     apply: Apply = eqx.field(static=True)
-    loss: Loss = eqx.field(default_factory=CrossEntropy)
+    loss: Loss | MarginLoss = eqx.field(default_factory=CrossEntropy)
     mean: bool = eqx.field(static=True, default=True)
 
-    def __call__(self, params: Any, x: Float[Array, "n d"], y: Float[Array, " n"]) -> Float[Array, ""]:
-        """The objective on inputs `x` with labels `y` of -1 and +1."""
-        value = self.total(self.margins(self.apply(params, x), y), y)
-        return value / x.shape[0] if self.mean else value
+    def __check_init__(self) -> None:
+        _check_fields(self)
+        if not isinstance(self.loss, (Loss, MarginLoss)):
+            raise ValueError(f"loss must be a gsdyn loss, such as CrossEntropy(), got {self.loss!r}")
+
+    def outputs(self, params: Any, x: Array) -> Float[Array, " n"]:
+        """The outputs for inputs `x`, shape (n,)."""
+        return _checks.one_output(self.apply(params, x), x.shape[0])
 
     def margins(self, outputs: Float[Array, " n"], y: Float[Array, " n"]) -> Float[Array, " n"]:
-        """What the loss is a function of."""
-        return y * outputs
+        """What the loss is a function of, `y yhat`."""
+        outputs = _checks.one_output(outputs, y.size)
+        return y.reshape(outputs.shape).astype(outputs.dtype) * outputs
 
     def total(self, f: Float[Array, " n"], y: Float[Array, " n"]) -> Float[Array, ""]:
         """The sum of the losses of margins `f`."""
         del y
         return self.loss.value(f)
 
+    def losses(self, f: Float[Array, " n"], y: Float[Array, " n"]) -> Float[Array, " n"]:
+        del y
+        return jax.vmap(lambda one: self.loss.value(one[None]))(f)
 
-class SoftmaxObjective(eqx.Module):
+    def shared(self, total: Float[Array, ""], examples: int) -> Float[Array, ""]:
+        return total / examples if self.mean else total
+
+    def labels(self, y: ArrayLike, params: Any = None, x: Array | None = None) -> Float[Array, " n"]:
+        del params, x
+        return _checks.labels("y", y)
+
+
+class SoftmaxObjective(NetworkLoss):
     """The softmax cross-entropy of a network with one output per class.
 
-    - `apply`: from parameters and inputs (n, d) to logits (n, C).
+    - `apply`: from parameters and inputs (n, ...) to logits (n, C).
     - `mean`: whether to divide by the size of the batch.
+
+    Labels are integers 0..C-1, shape (n,) or (n, 1). Raises `ValueError` for any others, and for other outputs.
     """
 
     apply: Apply = eqx.field(static=True)
     mean: bool = eqx.field(static=True, default=True)
 
-    def __call__(self, params: Any, x: Float[Array, "n d"], y: Int[Array, " n"]) -> Float[Array, ""]:
-        """The objective on inputs `x` with classes `y`, integers 0..C-1."""
-        value = self.total(self.apply(params, x), y)
-        return value / x.shape[0] if self.mean else value
+    def __check_init__(self) -> None:
+        _check_fields(self)
+
+    def outputs(self, params: Any, x: Array) -> Float[Array, "n C"]:
+        """The logits for inputs `x`."""
+        return _logits(self.apply(params, x), x.shape[0])
 
     def margins(self, outputs: Float[Array, "n C"], y: Int[Array, " n"]) -> Float[Array, "n C"]:
         """What the loss is a function of: the logits."""
         del y
         return outputs
 
-    def total(self, f: Float[Array, "n C"], y: Int[Array, " n"]) -> Float[Array, ""]:
-        """The sum of the losses of logits `f`."""
-        return Softmax(jnp.asarray(y), f.shape[1]).value(f)
+    def losses(self, f: Float[Array, "n C"], y: Int[Array, " n"]) -> Float[Array, " n"]:
+        return jax.nn.logsumexp(f - jnp.take_along_axis(f, y[:, None], axis=1), axis=1)
+
+    def shared(self, total: Float[Array, ""], examples: int) -> Float[Array, ""]:
+        return total / examples if self.mean else total
+
+    def labels(self, y: ArrayLike, params: Any = None, x: Array | None = None) -> Int[Array, " n"]:
+        count = None if x is None else eqx.filter_eval_shape(self.outputs, params, x).shape[1]
+        return _checks.classes("y", y, count)
 
 
-class Penalised(eqx.Module):
-    """A loss with a penalty of the theory (P21-Eqs 5 and 17, and both mixed), for a network of finite width.
+class Scaled(Objective):
+    """An objective times a factor: under gradient descent the same path at another rate.
 
-        L(theta) = sum_i l(f_i) + (lam_1/2) |theta - centre|^2 + sum_i (lam_2i/2) f_i^2 - lam_2i gamma_i f_i
-
-    with the margins `f = y (yhat(theta) - origin)`; the constant `lam_2 gamma^2/2` is left out. All of it is divided by
-    the number of examples where the inner objective is a mean; a batch carries its share of the weight decay.
-
-        objective = Penalised(BinaryObjective(net.apply, mean=False), WeightDecay(0.1), centre=params)
-        train(params, objective, objective.columns(x, y, origin=net.apply(params, x)), optax.sgd(rate), steps)
-
-    - `objective`: a `BinaryObjective` or `SoftmaxObjective`, which says whether this one is a mean or a sum.
-    - `penalty`: any `gsdyn` penalty. A term `c mean(yhat^2)` beside a mean loss is `SpectralDecoupling(2 c)`, an
-      optimiser's `weight_decay=c` beside a mean loss of n examples `WeightDecay(n c)`.
-    - `centre`: the weights that weight decay pulls to: those at the start for the theory's centring, None for zero.
+    - `objective`: from parameters and a batch to a number.
+    - `factor`: finite, a scalar.
     """
 
-    objective: BinaryObjective | SoftmaxObjective
-    penalty: Penalty
-    centre: Any = None
+    objective: Callable[..., Array]
+    factor: Float[Array, ""]
 
-    def columns(self, x: ArrayLike, y: ArrayLike, origin: ArrayLike | None = None) -> tuple[Array, ...]:
-        """The data to train on: inputs, labels, `origin`, and the strength and pull of the penalty in every example.
+    def __init__(self, objective: Callable[..., Array], factor: ArrayLike):
+        _checks.function("objective", objective)
+        self.objective, self.factor = objective, _checks.finite("factor", factor, ndim=0)
 
-        - `x`, `y`: one row for each of the n examples.
-        - `origin`: the outputs to count from, of the network at the start for the theory's centring; None for zero.
-        """
-        x, y = jnp.asarray(x), jnp.asarray(y)
-        _checks.same_length("y", y, "x", x)
-        n = x.shape[0]
-        origin = jnp.zeros((n,), x.dtype) if origin is None else _checks.finite("origin", origin)
-        _checks.same_length("origin", origin, "x", x)
-        lam1, lam2 = (part.astype(x.dtype) for part in self.penalty.decay())
-        strength, pull = jnp.full((n,), lam2), jnp.zeros((n,), x.dtype)
-        tilt = self.penalty.tilt(n)
-        if tilt is not None:
-            if isinstance(self.objective, SoftmaxObjective):
-                raise ValueError("penalty must be the same for every example beside a softmax, got one by example")
-            strength, pull = lam2 + tilt.curvature.astype(x.dtype), tilt.pull.astype(x.dtype)
-        return x, y, origin, strength, pull, jnp.full((n,), lam1 / n)
+    def check(self, params: Any, *data: Array) -> tuple[Array, ...]:
+        return checked(self.objective, params, data)
 
-    def __call__(
-        self, params: Any, x: Array, y: Array, origin: Array, strength: Array, pull: Array, share: Array
-    ) -> Float[Array, ""]:
-        """The objective on a batch of `columns`."""
-        outputs = self.objective.apply(params, x)
-        f = self.objective.margins(outputs - _beside(outputs, origin), y)
-        held = jnp.sum(_beside(f, strength) * f * f) / 2 - jnp.sum(_beside(f, pull) * f)
-        away = params if self.centre is None else jax.tree.map(jnp.subtract, params, self.centre)
-        squares = sum(jnp.sum(part * part) for part in jax.tree.leaves(away))
-        value = self.objective.total(f, y) + held + jnp.sum(share) * squares / 2
-        return value / x.shape[0] if self.objective.mean else value
+    def value(self, params: Any, *batch: Array) -> Float[Array, ""]:
+        value = value_of(self.objective)(params, *batch)
+        return self.factor.astype(value.dtype) * value
 
 
-class Responses(eqx.Module):
-    """Observes the responses of a network in training, `z = U^T Y (yhat - origin)` (P21-Eq4); `U^T (F - origin)` for
-    the logits F of several classes, where `y` holds their numbers and the basis is unsigned.
-
-    - `objective`: the `BinaryObjective` or `SoftmaxObjective` in training.
-    - `U`: the features in the examples, shape (n, k), from a `FeatureBasis`.
-    - `x`, `y`, `origin`: as in `Penalised.columns`.
-    """
-
-    objective: BinaryObjective | SoftmaxObjective
-    U: Float[Array, "n k"]
-    x: Array
-    y: Array
-    origin: Array
-
-    def __call__(self, params: Any) -> Float[Array, " k"] | Float[Array, "k C"]:
-        """The responses, shape (k,) or (k, C)."""
-        outputs = self.objective.apply(params, self.x)
-        f = self.objective.margins(outputs - _beside(outputs, self.origin), self.y)
-        return f @ self.U if f.ndim == 1 else self.U.T @ f
+def checked(objective: Callable[..., Array], params: Any, data: tuple[Array, ...]) -> tuple[Array, ...]:
+    """The data in the form that `value_of(objective)` takes, checked where the objective knows how."""
+    return objective.check(params, *data) if isinstance(objective, Objective) else data
 
 
-def _beside(outputs: Array, column: Array) -> Array:
-    """A column of the data, shaped to meet outputs (n,) or (n, C)."""
+def value_of(objective: Callable[..., Array]) -> Callable[..., Array]:
+    """The objective without the checks of its data."""
+    return objective.value if isinstance(objective, Objective) else objective
+
+
+def columns_of(data: tuple[Any, ...], names: str) -> tuple[Array, ...]:
+    """The arrays of `data`, which must be those called `names`."""
+    if len(data) != names.count(",") + 1:
+        raise ValueError(f"data must be the arrays ({names}), got {len(data)} of them")
+    return data
+
+
+def same_rows(x: Array, **columns: Array) -> tuple[Array, ...]:
+    """The named columns, which must have as many rows as `x`."""
+    for name, column in columns.items():
+        _checks.same_length(name, column, "x", x)
+    return tuple(columns.values())
+
+
+def beside(outputs: Array, column: Array) -> Array:
+    """A column of the data, of the dtype and the number of axes of outputs (n,) or (n, C)."""
+    column = column.astype(outputs.dtype)
     return column if column.ndim == outputs.ndim else column[:, None]
+
+
+def _check_fields(objective: BinaryObjective | SoftmaxObjective) -> None:
+    _checks.function("apply", objective.apply)
+    if not isinstance(objective.mean, bool):
+        raise ValueError(f"mean must be True or False, got {objective.mean!r}")
+
+
+def _logits(outputs: Array, n: int) -> Float[Array, "n C"]:
+    if outputs.ndim != 2 or outputs.shape[0] != n or outputs.shape[1] < 2:
+        raise ValueError(f"apply must give logits of shape ({n}, classes) for {n} inputs, got {outputs.shape}")
+    return outputs
+
+
+def _inputs(x: ArrayLike) -> Array:
+    x = jnp.asarray(x)
+    return x if not jnp.issubdtype(x.dtype, jnp.floating) or not _checks.is_concrete(x) else _checks.finite("x", x)

@@ -82,7 +82,7 @@ def test_moons_keep_their_runs(tmp_path, monkeypatch):
     assert all(variable.attrs["long_name"] for variable in first.variables.values())
     # the points are those of the data, and the logits those of the drawn networks
     np.testing.assert_allclose(first["input"][0], gs.data.moons(margin=-0.1).x, rtol=1e-6)
-    with pytest.raises(ValueError, match="belongs to a run with other settings"):
+    with pytest.raises(ValueError, match="steps must go on from the run kept"):
         moons(seeds=1, steps=20, runs=tmp_path)
 
 

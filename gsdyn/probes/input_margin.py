@@ -43,7 +43,7 @@ def input_margin(
     y: ArrayLike,
     *,
     directions: ArrayLike | None = None,
-    reach: float = 4.0,
+    reach: ArrayLike = 4.0,
     shells: int = 100,
 ) -> InputMargins:
     """The distance from every example to the decision boundary `f = 0`, by bisection along many directions.
@@ -53,7 +53,7 @@ def input_margin(
     the plane the distance to a flat boundary comes out at most `1/cos(pi/D)` times too large (1.0001 for the default),
     and never too small; an excursion of the boundary thinner than `reach/shells` may be missed.
 
-    - `apply`, `params`: the network, from inputs (m, d) to outputs (m,).
+    - `apply`, `params`: the network, from inputs (m, d) to outputs (m,) or (m, 1).
     - `x`, `y`: examples (n, d) and their labels -1 or +1 (n,).
     - `directions`: unit vectors (D, d); default 200 evenly spaced ones in the plane, and needed for d > 2.
     - `reach`: how far to look, > 0. `shells`: in how many shells, at least 1.
@@ -64,8 +64,8 @@ def input_margin(
     y = _checks.labels("y", y).astype(x.dtype)
     _checks.same_length("y", y, "x", x)
     _checks.integer("shells", shells, 1)
-    if not 0 < reach < float("inf"):
-        raise ValueError(f"reach must be finite and > 0, got {reach}")
+    reach = _checks.positive("reach", reach, ndim=0).astype(x.dtype)
+    _checks.function("apply", apply)
     if directions is None:
         if x.shape[1] != 2:
             raise ValueError(f"directions must be given beyond the plane, got inputs of {x.shape[1]} columns")
@@ -73,17 +73,20 @@ def input_margin(
     directions = _checks.finite("directions", directions, ndim=2).astype(x.dtype)
     if directions.shape[1] != x.shape[1]:
         raise ValueError(f"directions must have {x.shape[1]} columns, got shape {directions.shape}")
-    return _margins(apply, params, x, y, directions, jnp.asarray(reach, x.dtype), shells)
+    return _margins(apply, params, x, y, directions, reach, shells)
 
 
 @eqx.filter_jit
 def _margins(apply, params, x, y, rays, reach, shells) -> InputMargins:
-    f = apply(params, x)
+    def out(x: Array) -> Array:
+        return _checks.one_output(apply(params, x), x.shape[0])
+
+    f = out(x)
     width = reach / shells
 
     def turned(x: Array, rays: Array, radius: Array, side: Array) -> Array:
         """Along which rays (p, d) from `x` (d,) the decision at `radius` (p,) is another than at x."""
-        return (apply(params, x[None, :] + radius[:, None] * rays) > 0) != side
+        return (out(x[None, :] + radius[:, None] * rays) > 0) != side
 
     def halved(x: Array, rays: Array, low: Array, high: Array, side: Array, times: int) -> tuple[Array, Array]:
         def halve(_, ends):

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gsdyn.training import input_margin
-from gsdyn.training.input_margin import circle
+from gsdyn.probes import input_margin
+from gsdyn.probes.input_margin import circle
 
 X = np.random.default_rng(0).normal(size=(37, 2))
 W = np.array([0.6, 0.8])

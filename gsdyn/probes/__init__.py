@@ -1,0 +1,33 @@
+"""What a trained network relies on: its margins in input space, its worst groups, its use of colour.
+
+A probe takes the network as `apply` and `params` and asks it about examples; it trains nothing.
+"""
+
+from gsdyn.probes.adversarial import AdversarialMargins, adversarial_margin
+from gsdyn.probes.attacks import PGD, Attack, Search
+from gsdyn.probes.colour import ColourProbe, ColourVariants, colour_probe, colour_variants, prediction_entropy
+from gsdyn.probes.groups import GroupAccuracy, Interval, group_accuracy, wilson
+from gsdyn.probes.input_margin import InputMargins, input_margin
+from gsdyn.probes.norms import L2, Linf, Norm
+
+__all__ = [
+    "L2",
+    "PGD",
+    "AdversarialMargins",
+    "Attack",
+    "ColourProbe",
+    "ColourVariants",
+    "GroupAccuracy",
+    "InputMargins",
+    "Interval",
+    "Linf",
+    "Norm",
+    "Search",
+    "adversarial_margin",
+    "colour_probe",
+    "colour_variants",
+    "group_accuracy",
+    "input_margin",
+    "prediction_entropy",
+    "wilson",
+]
