@@ -105,13 +105,13 @@ def _float_or_error(name: str, x: ArrayLike, allowed: str) -> Float[Array, "..."
     try:
         array = _array(x)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{name} must be {allowed}, got {_in_short(x)}") from None
+        raise ValueError(f"{name} must be {allowed}, got {in_short(x)}") from None
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
         raise ValueError(f"{name} must be real, got dtype {array.dtype}")
     return as_float(array)
 
 
-def _in_short(x: Any) -> str:
+def in_short(x: Any) -> str:
     """`x` as it is written, on one line of at most 60 characters."""
     text = " ".join(repr(x).split())
     return text if len(text) <= 60 else f"{text[:57]}..."

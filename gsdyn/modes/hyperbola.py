@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from gsdyn.modes._arrays import demand
+
 
 class Hyperbola(eqx.Module):
     """The hyperbola `y^2 - r^2 z^2 = const` through a start (C18-Eq12); all fields have one shape.
@@ -67,9 +69,13 @@ class Hyperbola(eqx.Module):
         return jnp.where(self.active, self.minus * self.minus / (2 * self.norm), 1)
 
     @property
+    def _dies(self) -> Bool[Array, "..."]:
+        return self.active & (self.plus < 0)
+
+    @property
     def end(self) -> Float[Array, "..."]:
         """The angle at which y reaches 0, when `y_0 < -r z_0`; infinite otherwise, 0 if inactive."""
-        dies = self.active & (self.plus < 0)
+        dies = self._dies
         # minus / -plus, whose excess over 1 is small where y_0 is
         excess = 2 * jnp.where(dies, self.y0, 0) / jnp.where(dies, -self.plus, 1)
         return jnp.where(dies, jnp.log1p(excess), jnp.where(self.active, jnp.inf, 0))
@@ -79,6 +85,10 @@ class Hyperbola(eqx.Module):
         stopped = angle >= self.end
         inside = jnp.where(stopped, 0, angle)
         u = logit_at(inside, self.u0, self.growing, self.shrinking)
+        # on the way to the end it is what is left of the way that counts
+        late = self._dies & (2 * u > self.u0)
+        root = jnp.sqrt(jnp.where(late, self.growing, 1)) * jnp.sqrt(jnp.where(late, self.shrinking, 1))
+        u = jnp.where(late, -root * jnp.sinh(jnp.where(late & ~stopped, self.end - inside, 0)), u)
         u = jnp.where(u < self.u0, self.u0, u)
         # nor above what ends the path
         return jnp.where(stopped | (self.plus < 0) & (u > 0), 0, u)
@@ -94,8 +104,13 @@ class Hyperbola(eqx.Module):
         reach = self.norm * self.z0
         y = self.y0 + (self.y0 * rise + reach * run)
         reached = reach + (reach * rise + self.y0 * run)
+        # a y that falls towards its end is told by what is left of the way
+        late = self._dies & (2 * y < self.y0)
+        root = jnp.sqrt(jnp.where(late, -self.plus, 1)) * jnp.sqrt(jnp.where(late, self.minus, 1))
+        left = jnp.where(late, jnp.maximum(self.end - angle, 0), 0) / 2
+        y = jnp.where(late, root * jnp.sinh(left), y)
         right = self.z0 >= 0
-        y = jnp.where(right, y, (up + down) / 2)
+        y = jnp.where(right | self._dies, y, (up + down) / 2)
         near = ~decays & (-reach * (1 + rise) < down)
         reached = jnp.where(right | near, reached, (up - down) / 2)
         y = jnp.where(self.active & (angle >= self.end), 0, y)
@@ -108,6 +123,23 @@ class Hyperbola(eqx.Module):
         usual = self.active & ~never
         found = angle_between(jnp.where(usual, self.u0, 1), jnp.where(usual, u, 1), self.growing, self.shrinking)
         return jnp.where(never, jnp.inf, jnp.where(usual, found, 0))
+
+
+def in_range(path: Hyperbola) -> Bool[Array, "..."]:
+    """Whether what grows and shrinks along a path has floats."""
+    limits = jnp.finfo(path.norm.dtype)
+    small = (path.plus != 0) & (path.growing < limits.tiny)
+    return ~small & (path.growing + path.shrinking < float(limits.max) / 4)
+
+
+def check_range(norm: Array, y0: Array, z0: Array) -> Array:
+    """`y0`, after an error unless the path through the start is in range."""
+    return demand(y0, in_range(Hyperbola.through(norm, y0, z0)), range_message("y0 and z0"))
+
+
+def range_message(names: str) -> str:
+    """What the arguments that make a start must be for it to be in range."""
+    return f"{names} must be neither so small nor so large that the square of y0 + r z0 or y0 - r z0, over r, has no float"
 
 
 def _plus_product(x: Array, a: Array, b: Array) -> Array:

@@ -170,7 +170,7 @@ def _logit_after_jvp(primals, tangents):
     u0, time, a, pace = primals
     found = _logit_after(*primals)
     end = expansion(found.dtype).end
-    u = jnp.where(found < jnp.inf, found, 2 * end)
+    u = jnp.where(found < jnp.inf, found, end)
     half = jnp.exp(-u / 2)
     # du/dT in two factors, for neither T nor e^u need have a float
     first, second = jnp.power(u, 1 - a) * half, half / (1 + half * half)

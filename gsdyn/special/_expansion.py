@@ -101,3 +101,8 @@ def divided_difference(
         slope = slope * x + value
         value = value * x0 + c
     return value, slope
+
+
+def largest_logit(dtype: DTypeLike) -> float:
+    """The logit beyond which no time has a float, over no rate of learning."""
+    return expansion(dtype).end
