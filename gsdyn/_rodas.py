@@ -1,7 +1,10 @@
 """The tableau of Rodas5P, a stiffly accurate Rosenbrock method of order 5(4) with eight stages.
 
-The stages of `y' = f(y)` over a step h solve `(1/(gamma h) - f'(y)) k_i = f(y + sum_j A_ij k_j) + sum_j C_ij k_j / h`, the
-new state is `y + sum_i END_i k_i`, and the last solution is its estimated error.
+The stages of `y' = f(y)` over a step h solve
+
+    (1/(gamma h) - f'(y)) k_i = f(y + sum_j A_ij k_j) + sum_j C_ij k_j / h,
+
+the new state is `y + sum_i END_i k_i`, and the last solution is its estimated error.
 
 Reference: Steinebach 2023, Construction of Rosenbrock-Wanner method Rodas5P and numerical benchmarks, BIT 63.
 """

@@ -139,7 +139,7 @@ def check_range(norm: Array, y0: Array, z0: Array) -> Array:
 
 def range_message(names: str) -> str:
     """What the arguments that make a start must be for it to be in range."""
-    return f"{names} must be neither so small nor so large that the square of y0 + r z0 or y0 - r z0, over r, has no float"
+    return f"{names} must be such that the squares of y0 + r z0 and y0 - r z0, over r, are within the range of floats"
 
 
 def _plus_product(x: Array, a: Array, b: Array) -> Array:

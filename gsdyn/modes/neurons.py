@@ -238,8 +238,11 @@ def _place(neurons: Neurons, t: Array) -> tuple[_Stretches, Array, Array]:
 def _logit(neurons: Neurons, t: Array) -> Array:
     s, k, angle = _place(neurons, t)
     u = logit_at(angle, *s.pick(k))
+    if not isinstance(neurons.loss, Hinge):
+        return u
     # at the stop the margin itself, not what rounding leaves of it
-    return jnp.minimum(u, jnp.maximum(neurons.reading.ceiling, neurons.start))
+    ended = jnp.maximum(neurons.reading.ceiling, neurons.start)
+    return jnp.where(t >= _first_time(neurons, jnp.ones_like(t)), ended, jnp.minimum(u, ended))
 
 
 @eqx.filter_jit

@@ -61,10 +61,17 @@ def integrate(
 
     **Returns:** a `Path`. Reverse-mode derivatives go through it, its stop time included.
     """
+    if not callable(field):
+        raise ValueError(f"field must be a function of the state, got {_checks.in_short(field)}")
+    if not isinstance(state, tuple) or not state:
+        raise ValueError(f"state must be a tuple of arrays, got {_checks.in_short(state)}")
+    state = tuple(_checks.finite("state", leaf) for leaf in state)
     ts = _checks.finite("ts", ts, ndim=1).astype(state[0].dtype)
     dtype, eps = ts.dtype, float(jnp.finfo(ts.dtype).eps)
     start = jnp.asarray(start, dtype)
+    # small states grow: what counts is their own size
     size = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf), initial=0) for leaf in state]))
+    size = jnp.clip(size, float(jnp.finfo(dtype).tiny) / eps, 1)
     last = jnp.max(ts, initial=-jnp.inf) if horizon is None else jnp.asarray(horizon, dtype)
     during = [diffrax.SubSaveAt(ts=ts)] if ts.size else []
     solution = diffrax.diffeqsolve(
@@ -75,8 +82,7 @@ def integrate(
         None,
         state,
         saveat=diffrax.SaveAt(subs=[diffrax.SubSaveAt(t1=True), *during]),
-        # small states grow: what counts is their size
-        stepsize_controller=diffrax.PIDController(rtol=5000 * eps, atol=50 * eps * jnp.clip(size, float(jnp.finfo(dtype).tiny) / eps, 1)),
+        stepsize_controller=diffrax.PIDController(rtol=5000 * eps, atol=50 * eps * size),
         event=event(stops, 64 * eps) if stops else None,
         max_steps=_MAX_STEPS,
         throw=throw,

@@ -115,7 +115,7 @@ class HingePoints(eqx.Module):
 
 def _map_times(function, t: Array):
     w, z = jax.vmap(function)(t.reshape(-1))
-    return w.reshape(*t.shape, -1), z.reshape(t.shape)
+    return w.reshape(*t.shape, w.shape[-1]), z.reshape(t.shape)
 
 
 @eqx.filter_jit

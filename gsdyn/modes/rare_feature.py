@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from gsdyn import _checks
-from gsdyn.modes import ode
 from gsdyn._checks import together
+from gsdyn.modes import ode
 from gsdyn.modes._arrays import along, check_fraction, demand
 from gsdyn.modes._base import Triple
 
@@ -144,7 +144,7 @@ class _ByLogit(eqx.Module):
     """Eq. 7 with the logit L reached on all data as the clock, so that no stop has to be looked for.
 
     The clock is `asinh(L / scale)`: along a mode that is about the angle, in which weights grow evenly however small
-    they begin. The state is `(a, b, z, t)`. Every rate has the factor `1/(1 + e^L)`, which cancels for all but the time.
+    they begin. The state is `(a, b, z, t)`. Every rate has the factor `1/(1 + e^L)`, which cancels but for the time.
     """
 
     fraction: Float[Array, ""]

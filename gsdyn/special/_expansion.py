@@ -34,9 +34,13 @@ class Expansion(NamedTuple):
     asymptotic_terms: int
 
 
+_DOUBLE = Expansion(48.0, 64.0, 1400.0, 118, 36)
+_SINGLE = Expansion(24.0, 32.0, 170.0, 56, 22)
+
+
 def expansion(dtype: DTypeLike) -> Expansion:
     """The expansion that reaches the accuracy of this dtype."""
-    return Expansion(48.0, 64.0, 1400.0, 118, 36) if jnp.finfo(dtype).bits > 32 else Expansion(24.0, 32.0, 170.0, 56, 22)
+    return _DOUBLE if jnp.finfo(dtype).bits > 32 else _SINGLE
 
 
 @jax.custom_jvp
