@@ -176,7 +176,8 @@ def _logit_after_jvp(primals, tangents):
     first, second = jnp.power(u, 1 - a) * half, half / (1 + half * half)
     tangent = jnp.zeros_like(u)
     if not isinstance(tangents[0], SymbolicZero):
-        lag = jnp.exp(u0 - u) * jnp.power(u0 / u, a - 1) * ((1 + jnp.exp(-u0)) / (1 + jnp.exp(-u)))
+        slower = jnp.exp((u0 - u) / 2)
+        lag = slower * jnp.power(u0 / u, a - 1) * slower * ((1 + jnp.exp(-u0)) / (1 + jnp.exp(-u)))
         tangent = tangent + lag * tangents[0]
     if not isinstance(tangents[1], SymbolicZero):
         tangent = tangent + first * pace * second * tangents[1]
