@@ -201,7 +201,7 @@ def _same_side(u0: Array, u: Array, speed0: Array, speed: Array) -> Array:
 
 
 def _inverse_power_of_two(x: Array) -> Array:
-    """A power of two near `1 / |x|`, a constant to derivatives: compilers do not move a product, as they do quotients."""
+    """A power of two near `1 / |x|`, a constant to derivatives: compilers move quotients, not products."""
     return jnp.exp2(-jnp.round(jnp.log2(jnp.abs(jax.lax.stop_gradient(x)))))
 
 

@@ -70,7 +70,7 @@ def test_death(competition):
 
 
 def test_a_stiff_neuron_is_followed_to_its_death():
-    """Large weights: z relaxes in 1e-3 or less of the time in which a and b part, 10816 and 103149 of Radau's (1e-9)."""
+    """Large weights: z relaxes in 1e-3 of the time in which a and b part, 10816 and 103149 by Radau's (1e-9)."""
     found = Competition(np.array([30.0, 100.0]), np.array([30.0, 100.0]), np.array([0.1, 1.0]))
     winner, time, (a, b, z) = _death(found)
     assert [Winner(int(w)) for w in winner] == [Winner.FIRST] * 2

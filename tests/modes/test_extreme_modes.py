@@ -30,7 +30,7 @@ def late_logit(norm, depth, u0, t):
         pace = mp.mpf(depth) * mp.mpf(norm) ** (2 / mp.mpf(depth))
         target = mp.log(pace * mp.mpf(t) + primitive(u0, depth))
         start = max(target + mp.log(target), u0 + mp.mpf(10) ** -30)
-        return float(mp.findroot(lambda u: mp.log(primitive(u, depth)) - target, start))
+        return float(mp.findroot(lambda u: mp.log(primitive(u, depth)) - target, start, tol=1e-40, verify=False))
 
 
 def test_times_and_starts_beyond_the_floats():
@@ -50,7 +50,7 @@ def test_times_and_starts_beyond_the_floats():
     with mp.workdps(40):
         exact = float((primitive(720, 2) - primitive(1, 2)) / 2e6)
     assert_close(Mode(1e6, u0=1.0).time_to(720.0), exact, 8)
-    assert_close(Mode(1e6, y0=1e3, z0=1e-3).time_to(720.0), exact, 64)
+    assert_close(Mode(1e6, y0=1e3, z0=1e-3).time_to(720.0), exact, 256)  # of which e^u has 720
 
 
 def test_the_hyperbola_after_any_time():
@@ -134,7 +134,7 @@ def test_weights_keep_the_digits_of_a_dying_start(dtype):
                 mp.mpf(float(b)) * mp.cosh(mp.mpf(float(r)) * s)
                 + mp.mpf(float(r)) * mp.mpf(float(c)) * mp.sinh(mp.mpf(float(r)) * s)
             )
-            for r, b, c, s in zip(norm, y0, z0, map(lambda x: mp.mpf(float(x)), t), strict=True)
+            for r, b, c, s in zip(norm, y0, z0, (mp.mpf(float(x)) for x in t), strict=True)
         ]
     # y falls by a factor of 1000: so many units of the time's rounding
     assert_close(y, exact, 4000)
@@ -154,7 +154,7 @@ def test_small_starts_in_single_precision(loss):
             [
                 mode.logit(t),
                 *mode.weights(t),
-                mode.time_to(jnp.maximum(mode.start, 0 * t) + (mode.death_time == jnp.inf).astype(t.dtype)),
+                mode.time_to(jnp.maximum(mode.start, 0 * t) + 0.5 * (mode.death_time == jnp.inf).astype(t.dtype)),
             ]
         )
 
@@ -165,10 +165,11 @@ def test_small_starts_in_single_precision(loss):
     narrow, wide = (
         [np.asarray(v) for v in both(*(x.astype(d) for x in (norm, y0, z0, t)))] for d in (np.float32, np.float64)
     )
-    for found, exact in zip(narrow, wide, strict=True):
+    # a derivative in the units of its quotient: where terms cancel, no more digits are there to be had
+    units = np.abs(wide[0])[:, None] / np.maximum(np.abs(np.stack([norm, y0, z0], axis=1)), 1e-30)[:, :, None]
+    for found, exact, unit in zip(narrow, wide, (0, units), strict=True):
         assert np.isfinite(found).all()
-        scale = np.maximum(np.abs(exact), 1e-37)
-        assert np.max(np.abs(found - exact) / scale) < 3e-4
+        assert np.max(np.abs(found - exact) / np.maximum(np.maximum(np.abs(exact), unit), 1e-37)) < 3e-4
 
 
 def test_starts_whose_squares_have_no_float_are_refused():
