@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gsdyn import special as special
     from gsdyn import sweeps as sweeps
     from gsdyn import training as training
+    from gsdyn._checks import PrecisionWarning as PrecisionWarning
     from gsdyn.features import FeatureBasis as FeatureBasis
     from gsdyn.fixed_points import FixedPoint as FixedPoint
     from gsdyn.fixed_points import fixed_point as fixed_point
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "_checks": ("PrecisionWarning",),
     "features": ("FeatureBasis",),
     "losses": ("CrossEntropy", "FirstOrderCrossEntropy", "Hinge", "Softmax", "SquaredError"),
     "penalties": ("Mixed", "SpectralDecoupling", "WeightDecay"),

@@ -7,6 +7,8 @@ is not known yet; `equinox.error_if` then raises the same line when the compiled
 from __future__ import annotations
 
 import operator
+import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Int
+
+
+class PrecisionWarning(UserWarning):
+    """Double precision was given and JAX keeps single: its digits are lost. Said once a process."""
 
 
 def is_concrete(x: Any) -> bool:
@@ -28,14 +34,51 @@ def as_float(x: ArrayLike) -> Float[Array, "..."]:
 
     A Python integer counts as the Python float of its value, so beside a float32 array it is float32.
     """
-    x = jnp.asarray(_number(x))
+    x = _array(x)
     if jnp.issubdtype(x.dtype, jnp.floating):
         return x
     return x.astype(jnp.result_type(float))
 
 
-def _number(x: Any) -> Any:
-    return float(x) if type(x) is int else x
+def _array(x: Any) -> Array:
+    """`x` as an array of JAX; a warning, once, where that takes digits from it."""
+    array = jnp.asarray(float(x) if type(x) is int else x)
+    if isinstance(x, np.ndarray) and x.dtype == np.float64 and array.dtype == jnp.float32:
+        _warn_of_single_precision()
+    return array
+
+
+_warned = False
+_BETWEEN = frozenset({"gsdyn", "equinox", "jax", "jaxtyping"})  # the packages between a user's line and a check
+
+
+def _warn_of_single_precision() -> None:
+    global _warned
+    if _warned:
+        return
+    _warned = True
+    frame, level = sys._getframe(0), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN:
+        frame, level = frame.f_back, level + 1
+    text = "float64 arrays become float32: call jax.config.update('jax_enable_x64', True) first to keep their digits"
+    warnings.warn(text, PrecisionWarning, stacklevel=level)
+
+
+def together(**given: ArrayLike) -> list[Array]:
+    """The named arguments as float arrays of one shape, in the widest dtype that any array among them has.
+
+    Python numbers do not widen it: beside a float32 array they become float32.
+    """
+    arrays = {name: real(name, x) for name, x in given.items()}
+    strong = [a.dtype for a in arrays.values() if not a.weak_type] or [jnp.result_type(float)]
+    dtype = max(strong, key=lambda d: jnp.finfo(d).bits)
+    shape = broadcastable(**arrays)
+    return [jnp.broadcast_to(a.astype(dtype), shape) for a in arrays.values()]
+
+
+def real(name: str, x: ArrayLike) -> Float[Array, "..."]:
+    """`x` as a float array, whatever its values."""
+    return _float_or_error(name, x, "real")
 
 
 def require(
@@ -60,12 +103,18 @@ def require(
 
 def _float_or_error(name: str, x: ArrayLike, allowed: str) -> Float[Array, "..."]:
     try:
-        array = jnp.asarray(_number(x))
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be {allowed}, got {x!r}") from None
+        array = _array(x)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{name} must be {allowed}, got {in_short(x)}") from None
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
         raise ValueError(f"{name} must be real, got dtype {array.dtype}")
     return as_float(array)
+
+
+def in_short(x: Any) -> str:
+    """`x` as it is written, on one line of at most 60 characters."""
+    text = " ".join(repr(x).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def finite(name: str, x: ArrayLike, *, ndim: int | None = None) -> Float[Array, "..."]:
@@ -168,11 +217,11 @@ def function(name: str, x: Any) -> None:
         raise ValueError(f"{name} must be a function, got a value of type {type(x).__name__}")
 
 
-def broadcastable(**arrays: Array) -> None:
-    """The named arrays must have shapes that broadcast."""
+def broadcastable(**arrays: Array) -> tuple[int, ...]:
+    """The shape that the named arrays broadcast to; they must."""
     shapes = [x.shape for x in arrays.values()]
     try:
-        np.broadcast_shapes(*shapes)
+        return np.broadcast_shapes(*shapes)
     except ValueError:
         raise ValueError(f"{', '.join(arrays)} must have shapes that broadcast, got {shapes}") from None
 

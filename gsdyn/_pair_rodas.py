@@ -3,8 +3,6 @@
 A Rosenbrock method solves linear systems with one matrix a step, here of shape (2, 2) and written entry by entry over
 a batch. It is quick as long as no dual variable comes near an end of its domain; what it cannot do in `ROWS` steps, or
 not to the digits asked for, it leaves to others.
-
-Reference: Steinebach 2023, Construction of Rosenbrock-Wanner method Rodas5P and numerical benchmarks, BIT 63.
 """
 
 from __future__ import annotations
@@ -14,51 +12,17 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from gsdyn._pair_problem import Cell, Method, PairLoss, Saved, first_length, judge, length, moved, responses, velocity
 from gsdyn._pairs import Pair, Quad, gram, scaled
+from gsdyn._rodas import END, GAMMA, A, C, H
 from gsdyn.losses import CrossEntropy
 
 CHUNK = 128
 ROWS = 320  # steps, taken or not
 REJECTED = 32  # steps not taken, beyond those taken, that no cell has which gets to its end
 NOISE = 0.1  # of the tolerance, what rounding may do to the responses
-GAMMA = 0.21193756319429014
-# Where each stage is evaluated, the state and so much of the solutions before
-A = np.zeros((8, 8))
-A[1, :1] = 3.0
-A[2, :2] = 2.849394379747939, 0.45842242204463923
-A[3, :3] = -6.954028509809101, 2.489845061869568, -10.358996098473584
-A[4, :4] = 2.8029986275628964, 0.5072464736228206, -0.3988312541770524, -0.04721187230404641
-A[5:, :5] = -7.502846399306121, 2.561846144803919, -11.627539656261098, -0.18268767659942256, 0.030198172008377946
-A[6:, 5] = A[7, 6] = 1.0
-END = A[7] + np.eye(8)[7]
-# What the solutions before add to the right-hand side, times 1/h
-C = np.zeros((8, 8))
-C[1, :1] = -14.155112264123755
-C[2, :2] = -17.97296035885952, -2.859693295451294
-C[3, :3] = 147.12150275711716, -1.41221402718213, 71.68940251302358
-C[4, :4] = 165.43517024871676, -0.4592823456491126, 42.90938336958603, -5.961986721573306
-C[5, :5] = 24.854864614690072, -3.0009227002832186, 47.4931110020768, 5.5814197821558125, -0.6610691825249471
-C[6, :6] = (
-    30.91273214028599, -3.1208243349937974, 77.79954646070892, 34.28646028294783, -19.097331116725623,
-    -28.087943162872662,
-)  # fmt: skip
-C[7, :7] = (
-    37.80277123390563, -3.2571969029072276, 112.26918849496327, 66.9347231244047, -40.06618937091002,
-    -54.66780262877968, -9.48861652309627,
-)  # fmt: skip
-# Between both ends of a step: y(theta) = (1 - theta) y0 + theta (y1 + (1 - theta) sum_d theta^d (H k)_d)
-H = np.array([
-    [25.948786856663858, -2.5579724845846235, 10.433815404888879, -2.3679251022685204, 0.524948541321073,
-     1.1241088310450404, 0.4272876194431874, -0.17202221070155493],
-    [-9.91568850695171, -0.9689944594115154, 3.0438037242978453, -24.495224566215796, 20.176138334709044,
-     15.98066361424651, -6.789040303419874, -6.710236069923372],
-    [11.419903575922262, 2.8879645146136994, 72.92137995996029, 80.12511834622643, -52.072871366152654,
-     -59.78993625266729, -0.15582684282751913, 4.883087185713722],
-])  # fmt: skip
 
 
 class State(NamedTuple):

@@ -70,6 +70,7 @@ def perturbed(basis: FeatureBasis, lam: ArrayLike, *, exact: bool = False) -> Cl
 
     - `basis`: as many features as examples. `lam`: weight decay, finite and > 0.
     """
+    _checks.instance("basis", basis, FeatureBasis)
     if basis.features != basis.examples:
         raise ValueError(f"basis must have as many features as examples, got U of {basis.U.shape}")
     penalty = WeightDecay(lam)

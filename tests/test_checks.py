@@ -141,6 +141,7 @@ BAD = {
         lambda: forms.permutation(np.ones(2), np.ones(3)),
         "s, lam must have shapes that broadcast",
     ),
+    "perturbed: no basis": (lambda: forms.perturbed(EYE, 1.0), "basis must be a FeatureBasis, got a value of type"),
     "perturbed: lam": (lambda: forms.perturbed(BASIS, -1.0), "lam must be finite and > 0, got -1.0"),
     "perturbed: not square": (
         lambda: forms.perturbed(Basis(EYE[:, :1], [1.0]), 1.0),
@@ -215,6 +216,18 @@ def test_concrete_means_without_tracers():
     jax.jit(lambda x: seen.append((_checks.is_concrete(x), _checks.is_concrete([1.0, {"a": x}]))))(1.0)
     assert seen == [(False, False)]
     assert _checks.is_concrete([1.0, jnp.ones(2), None])
+
+
+def test_lost_digits_are_said_once(monkeypatch):
+    monkeypatch.setattr(_checks, "_warned", False)
+    with jax.enable_x64(False):
+        with pytest.warns(gs.PrecisionWarning, match="float64 arrays become float32") as caught:
+            _checks.finite("x", np.ones(2))
+        assert caught[0].filename == __file__
+        _checks.finite("x", np.ones(2))  # no second time: warnings are errors here
+        monkeypatch.setattr(_checks, "_warned", False)
+        _checks.finite("x", [1.0, 2.0])
+        _checks.finite("x", np.ones(2, np.float32))
 
 
 def test_integer_takes_every_kind_of_integer():

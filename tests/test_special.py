@@ -210,3 +210,44 @@ def test_integers_count_as_the_default_float():
     assert special.lambertw(1).dtype == jnp.float64
     assert special.lambertw(np.arange(3)).dtype == jnp.float64
     assert special.time_integral(1, 2, 0) == special.time_integral(1.0, 2.0, 0.0)
+
+
+def test_derivatives_at_both_ends():
+    """Values and slopes at infinity, and the slope of what overflows."""
+    ends = jnp.array([-jnp.inf, jnp.inf])
+    expected = {
+        "lambertw": [np.nan, 0],
+        "r_lambertw": [1, 0],
+        "wright_omega": [0, 1],
+        "r_wright_omega": [0, 1],
+        "inverse_log_ei": [0, 0],
+        "log_plus_ei": [np.nan, np.inf],
+    }
+    for name, slopes in expected.items():
+        np.testing.assert_array_equal(at_all(jax.grad(getattr(special, name)))(ends), slopes, err_msg=name)
+    second = at_all(jax.grad(jax.grad(special.log_plus_ei)))(jnp.array([0.0, 800.0, 3e4]))
+    np.testing.assert_array_equal(second, [-np.inf, np.inf, np.inf])
+
+
+BAD = ["x", None, object(), 1j, 10**400, [1, [2]], np.array(["a"])]
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_bad_arguments_are_refused_in_one_line(bad):
+    calls = {f"{n} must be": lambda x, f=f: f(x) for n, f in (("c", special.lambertw), ("x", special.wright_omega))}
+    calls["u must be"] = special.log_plus_ei
+    calls["u0 must be"] = lambda x: special.time_integral(x, 1.0, 0.0)
+    calls["time must be"] = lambda x: special.inverse_time_integral(1.0, x, 0.0)
+    calls["a must be"] = lambda x: special.depth_primitive(1.0, x)
+    for message, call in calls.items():
+        with pytest.raises(ValueError, match=message) as error:
+            call(bad)
+        assert "\n" not in str(error.value)
+
+
+def test_the_power_must_be_that_of_a_depth():
+    for call in (special.time_integral, special.inverse_time_integral):
+        with pytest.raises(ValueError, match=r"^a must be in \[-1, 0\], got 0\.5$"):
+            call(1.0, 2.0, 0.5)
+    with pytest.raises(ValueError, match=r"^u0, u, a must have shapes that broadcast"):
+        special.time_integral(np.ones(2), np.ones(3), 0.0)

@@ -1,4 +1,4 @@
-"""Arguments of a mode as arrays of one dtype and one shape, and the checks that several modules share."""
+"""Functions of numbers mapped over arrays, and the checks that several modules share."""
 
 from __future__ import annotations
 
@@ -12,18 +12,6 @@ import numpy as np
 from jaxtyping import Array, ArrayLike
 
 from gsdyn import _checks
-
-
-def together(*values: Any) -> list[Array]:
-    """Float arrays of one shape, in the widest dtype that any array among them has.
-
-    Python numbers do not widen it: beside a float32 array they become float32.
-    """
-    arrays = [_checks.as_float(v) for v in values]
-    strong = [a.dtype for a in arrays if not a.weak_type] or [jnp.result_type(float)]
-    dtype = max(strong, key=lambda d: jnp.finfo(d).bits)
-    shape = np.broadcast_shapes(*(a.shape for a in arrays))
-    return [jnp.broadcast_to(a.astype(dtype), shape) for a in arrays]
 
 
 def elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -76,6 +64,12 @@ def check_confidence(name: str, x: ArrayLike) -> Array:
 def check_fraction(name: str, x: ArrayLike) -> Array:
     """`x`, a share of the examples inside (0, 1)."""
     return _checks.require(name, x, "inside (0, 1)", lambda v: (v > 0) & (v < 1))
+
+
+def check_times(name: str, ts: ArrayLike) -> Array:
+    """`ts`, a vector of times in ascending order."""
+    ts = _checks.nonnegative(name, ts, ndim=1)
+    return demand(ts, (ts[1:] >= ts[:-1]).all(), f"{name} must be in ascending order")
 
 
 def demand(x: Array, ok: Array, message: str) -> Array:

@@ -19,6 +19,7 @@ from jaxtyping import Array, ArrayLike
 
 from gsdyn.modes._arrays import elementwise
 from gsdyn.modes.hyperbola import angle_between, logit_at
+from gsdyn.special import largest_logit
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
 _PANELS = 4
@@ -78,11 +79,11 @@ def _crossings(angle: Array, u0: Array, u: Array, growing: Array, shrinking: Arr
     return jax.vmap(crossing)(jnp.array([-1, 0, 1], angle.dtype))
 
 
-def _time(angle, u0, u, growing, shrinking, w):
+def _time(angle, u0, u, growing, shrinking, pace, w):
     scale = jax.lax.stop_gradient(jnp.maximum(u, 0))
     # e^(u/2) twice: the time may fit where e^u does not
-    half = jnp.exp(scale / 2)
-    return _scaled_time(angle, u0, u, growing, shrinking, w, scale) * half * half
+    half = jnp.exp(jnp.minimum(scale, largest_logit(u.dtype)) / 2)
+    return _scaled_time(angle, u0, u, growing, shrinking, w, scale) * half / pace * half
 
 
 class _Search(NamedTuple):
@@ -93,8 +94,8 @@ class _Search(NamedTuple):
     steps: Array
 
 
-def _upper_bound(time: Array, u0: Array, growing: Array, shrinking: Array, end: Array, w: Array):
-    """An angle at which `T >= time`, close enough for a few steps to finish."""
+def _upper_bound(time: Array, log_time: Array, u0: Array, growing: Array, shrinking: Array, end: Array, w: Array):
+    """An angle at which `T >= time`, close enough for a few steps to finish; the time itself may be infinite."""
     # the integrand exceeds w, and w + 1 from logit 0 on
     crosses = (growing > 0) & (shrinking > 0)
     zero = jnp.log(jnp.where(crosses, shrinking, 1) / jnp.where(crosses, growing, 1)) / 2
@@ -103,8 +104,7 @@ def _upper_bound(time: Array, u0: Array, growing: Array, shrinking: Array, end: 
     slow = jnp.where(beyond, (time + jnp.where(beyond, zero, 0)) / (w + 1), time / w)
     # e^u - e^u0 = int e^x sqrt(x^2 + kappa^2) ds <= time * (the largest root)
     kappa, speed = jnp.sqrt(growing * shrinking), (growing + shrinking) / 2
-    log_time = jnp.log(time)
-    u = 2 * (jnp.maximum(u0, 0) + jnp.log1p(time) + jnp.log1p(kappa + jnp.abs(u0))) + 5
+    u = 2 * (jnp.maximum(u0, 0) + jnp.logaddexp(0, log_time) + jnp.log1p(kappa + jnp.abs(u0))) + 5
     for _ in range(5):
         root = jnp.maximum(speed, jnp.sqrt(u * u + kappa * kappa))
         u = jnp.logaddexp(u0, log_time + jnp.log(root))
@@ -115,12 +115,12 @@ def _upper_bound(time: Array, u0: Array, growing: Array, shrinking: Array, end: 
     return jnp.minimum(jnp.minimum(slow, fast), end)
 
 
-def _step(time, u0, growing, shrinking, w, angle):
+def _step(time, log_time, u0, growing, shrinking, w, angle):
     """`T - time` at an angle, up to scale, with Newton's and Halley's next angle, and `du/da`."""
     u = jnp.maximum(logit_at(angle, u0, growing, shrinking), u0)
     scale = jnp.maximum(u, 0)
     excess = _scaled_time(angle, u0, u, growing, shrinking, w, scale)
-    excess = excess - jnp.exp(jnp.log(time) - scale)
+    excess = excess - jnp.where(u > 0, jnp.exp(log_time - scale), time)
     newton = -excess / (w * jnp.exp(-scale) + jnp.exp(u - scale))
     speed = (growing * jnp.exp(angle) + shrinking * jnp.exp(-angle)) / 2
     bend = jnp.clip(newton * speed, -1, 1) * jax.nn.sigmoid(u - jnp.log(w)) / 2
@@ -128,14 +128,15 @@ def _step(time, u0, growing, shrinking, w, angle):
 
 
 @jax.custom_jvp
-def _angle_after(time, u0, growing, shrinking, end, w):
-    tolerance = float(jnp.finfo(time.dtype).eps) ** 0.375
-    positive = time > 0
-    time = jnp.clip(time, jnp.finfo(time.dtype).tiny, jnp.finfo(time.dtype).max)
-    high = _upper_bound(time, u0, growing, shrinking, end, w)
+def _angle_after(t, u0, growing, shrinking, end, pace, w):
+    tolerance = float(jnp.finfo(t.dtype).eps) ** 0.375
+    positive = t > 0
+    t = jnp.maximum(t, jnp.finfo(t.dtype).tiny)
+    time, log_time = jnp.maximum(pace * t, jnp.finfo(t.dtype).tiny), jnp.log(pace) + jnp.log(t)
+    high = _upper_bound(time, log_time, u0, growing, shrinking, end, w)
 
     def body(s: _Search) -> _Search:
-        excess, newton, halley, speed = _step(time, u0, growing, shrinking, w, s.angle)
+        excess, newton, halley, speed = _step(time, log_time, u0, growing, shrinking, w, s.angle)
         low = jnp.where(excess < 0, s.angle, s.low)
         high = jnp.where(excess < 0, s.high, s.angle)
         middle = low + (high - low) / 2
@@ -152,7 +153,8 @@ def _angle_after(time, u0, growing, shrinking, end, w):
 
 @_angle_after.defjvp
 def _angle_after_jvp(primals, tangents):
-    _, u0, growing, shrinking, end, w = primals
+    t, u0, growing, shrinking, end, pace, w = primals
+    dt, du0, dgrowing, dshrinking, dend, dpace, dw = tangents
     angle = _angle_after(*primals)
     u = jnp.maximum(logit_at(angle, u0, growing, shrinking), u0)
     scale = jax.lax.stop_gradient(jnp.maximum(u, 0))
@@ -161,23 +163,36 @@ def _angle_after_jvp(primals, tangents):
         u = logit_at(angle, u0, growing, shrinking)
         return _scaled_time(angle, u0, u, growing, shrinking, w, scale)
 
-    _, moved = jax.jvp(scaled, (*primals[1:4], w), (*tangents[1:4], tangents[5]))
+    _, moved = jax.jvp(scaled, (u0, growing, shrinking, w), (du0, dgrowing, dshrinking, dw))
     slope = w * jnp.exp(-scale) + jnp.exp(u - scale)
-    change = (tangents[0] * jnp.exp(-scale) - moved) / slope
-    return angle, jnp.where(angle >= end, tangents[4], change)
+    half = jnp.exp(-scale / 2)
+    change = (half * pace * half * dt + half * t * half * dpace - moved) / slope
+    return angle, jnp.where(angle >= end, dend, change)
 
 
 _time_along = elementwise(_time)
 _angle_along = elementwise(_angle_after)
 
 
-def time_along(angle: Array, u0: Array, u: Array, growing: Array, shrinking: Array, w: ArrayLike = 1.0) -> Array:
-    """`T = int_0^a (w + e^u(s)) ds` for an angle `a` and the logits `u0`, `u` at its ends; arrays of one shape."""
-    w = jnp.broadcast_to(jnp.asarray(w, angle.dtype), angle.shape)
-    return _time_along(angle, u0, u, growing, shrinking, w)
+def time_along(
+    angle: Array, u0: Array, u: Array, growing: Array, shrinking: Array, pace: ArrayLike = 1.0, w: ArrayLike = 1.0
+) -> Array:
+    """`T / pace` for `T = int_0^a (w + e^u(s)) ds`, an angle `a` and the logits `u0`, `u` at its ends."""
+    return _time_along(angle, u0, u, growing, shrinking, *_like(angle, pace, w))
 
 
-def angle_after(time: Array, u0: Array, growing: Array, shrinking: Array, end: Array, w: ArrayLike = 1.0) -> Array:
-    """The angle at which `T` is `time`, or `end` if the path ends before; arrays of one shape."""
-    w = jnp.broadcast_to(jnp.asarray(w, time.dtype), time.shape)
-    return _angle_along(time, u0, growing, shrinking, end, w)
+def angle_after(
+    t: Array,
+    u0: Array,
+    growing: Array,
+    shrinking: Array,
+    end: Array,
+    pace: ArrayLike = 1.0,
+    w: ArrayLike = 1.0,
+) -> Array:
+    """The angle at which `T` is `pace * t`, which need have no float, or `end` if the path ends before."""
+    return _angle_along(t, u0, growing, shrinking, end, *_like(t, pace, w))
+
+
+def _like(x: Array, *values: ArrayLike) -> list[Array]:
+    return [jnp.broadcast_to(jnp.asarray(v, x.dtype), x.shape) for v in values]

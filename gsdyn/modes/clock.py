@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 
 class Clock(eqx.Module):
-    """One mode sampled at rate 1, as a map between times and logits; all fields have one shape."""
+    """One mode as a map between times and logits; all fields have one shape, `rate` among them."""
 
     @property
     @abc.abstractmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from gsdyn.modes._passage import angle_after, time_along
 from gsdyn.modes.clock import Clock
@@ -18,6 +18,7 @@ class HyperbolaCrossEntropy(Clock):
     """
 
     path: Hyperbola
+    rate: Float[Array, "..."]
 
     @property
     def start(self):
@@ -44,8 +45,8 @@ class HyperbolaCrossEntropy(Clock):
 
     def _time_along(self, angle: Array, u: Array) -> Array:
         path = self.path
-        return time_along(angle, path.u0, u, path.growing, path.shrinking) / (2 * path.norm)
+        return time_along(angle, path.u0, u, path.growing, path.shrinking, 2 * path.norm * self.rate)
 
     def _angle(self, t: Array) -> Array:
         path = self.path
-        return angle_after(2 * path.norm * t, path.u0, path.growing, path.shrinking, path.end)
+        return angle_after(t, path.u0, path.growing, path.shrinking, path.end, 2 * path.norm * self.rate)

@@ -25,6 +25,7 @@ class BalancedCrossEntropy(Clock):
 
     norm: Float[Array, "..."]
     depth: Float[Array, "..."]
+    rate: Float[Array, "..."]
     u0: Float[Array, "..."]
 
     @property
@@ -32,10 +33,10 @@ class BalancedCrossEntropy(Clock):
         return self.u0
 
     def logit(self, t):
-        return special.inverse_time_integral(self.u0, pace(self.norm, self.depth) * t, power(self.depth))
+        return special.logit_after(self.u0, t, power(self.depth), self.rate * pace(self.norm, self.depth))
 
     def time(self, u):
-        return special.time_integral(self.u0, u, power(self.depth)) / pace(self.norm, self.depth)
+        return special.passage_time(self.u0, u, power(self.depth), self.rate * pace(self.norm, self.depth))
 
     def weights(self, t):
         return balanced_weights(self.norm, self.depth, self.logit(t))

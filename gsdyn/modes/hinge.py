@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gsdyn import special
 from gsdyn.modes.clock import Clock
 from gsdyn.modes.depth import balanced_weights, pace, power
 from gsdyn.modes.hyperbola import Hyperbola
@@ -18,6 +19,7 @@ class HyperbolaHinge(Clock):
     """
 
     path: Hyperbola
+    rate: Float[Array, "..."]
 
     @property
     def start(self):
@@ -25,21 +27,25 @@ class HyperbolaHinge(Clock):
 
     @property
     def death(self):
-        return self.path.end / (2 * self.path.norm)
+        return self.path.end / self._pace
 
     def logit(self, t):
         stop = self._stop
-        angle = 2 * self.path.norm * t
+        angle = self._pace * t
         free = self.path.logit(jnp.where(angle < stop, angle, 0))
         # at the stop the margin itself, not what rounding leaves of it
         ended = jnp.where(stop < self.path.end, jnp.maximum(1, self.path.u0), 0)
         return jnp.where(angle < stop, free, ended)
 
     def weights(self, t):
-        return self.path.weights(jnp.minimum(2 * self.path.norm * t, self._stop))
+        return self.path.weights(jnp.minimum(self._pace * t, self._stop))
 
     def time(self, u):
-        return self.path.angle(u) / (2 * self.path.norm)
+        return self.path.angle(u) / self._pace
+
+    @property
+    def _pace(self) -> Float[Array, "..."]:
+        return 2 * self.path.norm * self.rate
 
     @property
     def _stop(self) -> Float[Array, "..."]:
@@ -52,12 +58,17 @@ class HyperbolaHinge(Clock):
 class BalancedHinge(Clock):
     """Hinge at depth N from a balanced start: `u' = N r^(2/N) u^(2 - 2/N)` until `u = 1`.
 
-    `u = min(1, u_0 (1 + a s)^(1/a))`, `s = N r^(2/N) u_0^-a t`, `a = 2/N - 1`; at depth two
-    `u = min(1, u_0 e^(2 r t))` (C18-Eq5). **Beyond** the paper for N > 2.
+    With `a = 2/N - 1`, `b = -a` and the time in units of `1/(N r^(2/N))`,
+
+        u = u_0 (1 - b s)^(-1/b),  s = u_0^b t,  from the start;    u = (1 + b l)^(-1/b),  l = t_1 - t,  to the margin,
+
+    at depth two `u_0 e^t` and `e^-l` (C18-Eq5). The one with the smaller exponent is taken, so that neither overshoots
+    the margin nor loses digits but to the rounding of the time. **Beyond** the paper for N > 2.
     """
 
     norm: Float[Array, "..."]
     depth: Float[Array, "..."]
+    rate: Float[Array, "..."]
     u0: Float[Array, "..."]
 
     @property
@@ -65,44 +76,36 @@ class BalancedHinge(Clock):
         return self.u0
 
     def logit(self, t):
-        a = power(self.depth)
-        running = t < self.time(jnp.maximum(self.u0, 1))
-        s = pace(self.norm, self.depth) * jnp.where(running, t, 0) * jnp.power(self.u0, -a)
-        grown = self.u0 * jnp.exp(s * _log1p_ratio(a * s))
-        return jnp.where(running, jnp.where(grown < self.u0, self.u0, grown), jnp.maximum(self.u0, 1))
+        b = -power(self.depth)
+        margin = self.time(jnp.maximum(self.u0, 1))
+        running = t < margin
+        units = self.rate * pace(self.norm, self.depth)
+        done = units * jnp.where(running, t, 0) * jnp.power(self.u0, b)
+        left = units * jnp.where(running, margin - t, 0)
+        early = b * done < 0.5
+        grown = jnp.where(early, done, 0)
+        grown = grown * _log1p_ratio(-b * grown)
+        short = left * _log1p_ratio(b * left)
+        near = early & (grown < short)
+        # each side alone, and no further than its own end, so that the other's overflow counts for nothing
+        from_start = self.u0 * jnp.exp(jnp.where(near, grown, 0))
+        from_start = jnp.where(from_start < self.u0, self.u0, from_start)
+        to_margin = jnp.exp(-jnp.where(near, 0, short))
+        u = jnp.where(near, from_start, jnp.where(to_margin < self.u0, self.u0, to_margin))
+        return jnp.where(running, u, jnp.maximum(self.u0, 1))
 
     def time(self, u):
-        a = power(self.depth)
-        growth = _log_ratio(self.u0, u)
-        rise = jnp.power(self.u0, a) * growth * _expm1_ratio(a * growth)
-        return rise / pace(self.norm, self.depth)
+        return special.free_passage_time(self.u0, u, power(self.depth), self.rate * pace(self.norm, self.depth))
 
     def weights(self, t):
         return balanced_weights(self.norm, self.depth, self.logit(t))
-
-
-def _log_ratio(u0: Array, u: Array) -> Array:
-    """`log(u / u0)`, accurate also where the two are close."""
-    near = (u < 2 * u0) & (u > 0.5 * u0)
-    return jnp.where(near, jnp.log1p(jnp.where(near, (u - u0) / u0, 0)), jnp.log(u) - jnp.log(u0))
-
-
-def _expm1_ratio(x: Array) -> Array:
-    """`(e^x - 1) / x`, smooth at 0."""
-    small = jnp.abs(x) < 1e-2
-    near, far = jnp.where(small, x, 0), jnp.where(small, 1, x)
-    return jnp.where(small, _series(near, (1, 1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040)), jnp.expm1(far) / far)
 
 
 def _log1p_ratio(x: Array) -> Array:
     """`log(1 + x) / x`, smooth at 0."""
     small = jnp.abs(x) < 1e-2
     near, far = jnp.where(small, x, 0), jnp.where(small, 1, x)
-    return jnp.where(small, _series(near, [(-1) ** k / (k + 1) for k in range(9)]), jnp.log1p(far) / far)
-
-
-def _series(x: Array, coefficients) -> Array:
-    total = jnp.zeros_like(x)
-    for coefficient in reversed(coefficients):
-        total = total * x + coefficient
-    return total
+    series = jnp.zeros_like(x)
+    for k in range(8, -1, -1):
+        series = series * near + (-1) ** k / (k + 1)
+    return jnp.where(small, series, jnp.log1p(far) / far)

@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from gsdyn.modes._arrays import demand
+
 
 class Hyperbola(eqx.Module):
     """The hyperbola `y^2 - r^2 z^2 = const` through a start (C18-Eq12); all fields have one shape.
@@ -67,11 +69,16 @@ class Hyperbola(eqx.Module):
         return jnp.where(self.active, self.minus * self.minus / (2 * self.norm), 1)
 
     @property
+    def _dies(self) -> Bool[Array, "..."]:
+        return self.active & (self.plus < 0)
+
+    @property
     def end(self) -> Float[Array, "..."]:
         """The angle at which y reaches 0, when `y_0 < -r z_0`; infinite otherwise, 0 if inactive."""
-        dies = self.active & (self.plus < 0)
+        dies = self._dies
         # minus / -plus, whose excess over 1 is small where y_0 is
-        excess = 2 * jnp.where(dies, self.y0, 0) / jnp.where(dies, -self.plus, 1)
+        scale = _inverse_power_of_two(jnp.where(dies, self.y0, 1))
+        excess = 2 * (jnp.where(dies, self.y0, 0) * scale) / (jnp.where(dies, -self.plus, 1) * scale)
         return jnp.where(dies, jnp.log1p(excess), jnp.where(self.active, jnp.inf, 0))
 
     def logit(self, angle: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -79,6 +86,10 @@ class Hyperbola(eqx.Module):
         stopped = angle >= self.end
         inside = jnp.where(stopped, 0, angle)
         u = logit_at(inside, self.u0, self.growing, self.shrinking)
+        # on the way to the end it is what is left of the way that counts
+        late = self._dies & (2 * u > self.u0)
+        root = jnp.sqrt(jnp.where(late, self.growing, 1)) * jnp.sqrt(jnp.where(late, self.shrinking, 1))
+        u = jnp.where(late, -root * jnp.sinh(jnp.where(late & ~stopped, self.end - inside, 0)), u)
         u = jnp.where(u < self.u0, self.u0, u)
         # nor above what ends the path
         return jnp.where(stopped | (self.plus < 0) & (u > 0), 0, u)
@@ -94,8 +105,13 @@ class Hyperbola(eqx.Module):
         reach = self.norm * self.z0
         y = self.y0 + (self.y0 * rise + reach * run)
         reached = reach + (reach * rise + self.y0 * run)
+        # a y that falls towards its end is told by what is left of the way
+        late = self._dies & (2 * y < self.y0)
+        root = jnp.sqrt(jnp.where(late, -self.plus, 1)) * jnp.sqrt(jnp.where(late, self.minus, 1))
+        left = jnp.where(late, jnp.maximum(self.end - angle, 0), 0) / 2
+        y = jnp.where(late, root * jnp.sinh(left), y)
         right = self.z0 >= 0
-        y = jnp.where(right, y, (up + down) / 2)
+        y = jnp.where(right | self._dies, y, (up + down) / 2)
         near = ~decays & (-reach * (1 + rise) < down)
         reached = jnp.where(right | near, reached, (up - down) / 2)
         y = jnp.where(self.active & (angle >= self.end), 0, y)
@@ -108,6 +124,23 @@ class Hyperbola(eqx.Module):
         usual = self.active & ~never
         found = angle_between(jnp.where(usual, self.u0, 1), jnp.where(usual, u, 1), self.growing, self.shrinking)
         return jnp.where(never, jnp.inf, jnp.where(usual, found, 0))
+
+
+def in_range(path: Hyperbola) -> Bool[Array, "..."]:
+    """Whether what grows and shrinks along a path has floats."""
+    limits = jnp.finfo(path.norm.dtype)
+    small = (path.plus != 0) & (path.growing < limits.tiny)
+    return ~small & (path.growing + path.shrinking < float(limits.max) / 4)
+
+
+def check_range(norm: Array, y0: Array, z0: Array) -> Array:
+    """`y0`, after an error unless the path through the start is in range."""
+    return demand(y0, in_range(Hyperbola.through(norm, y0, z0)), range_message("y0 and z0"))
+
+
+def range_message(names: str) -> str:
+    """What the arguments that make a start must be for it to be in range."""
+    return f"{names} must be such that the squares of y0 + r z0 and y0 - r z0, over r, are within the range of floats"
 
 
 def _plus_product(x: Array, a: Array, b: Array) -> Array:
@@ -131,13 +164,14 @@ def _head(x: Array) -> Array:
 def logit_at(angle: Array, u0: Array, growing: Array, shrinking: Array) -> Array:
     """`u = (G e^a - K e^-a) / 2` for a finite angle, with the digits of `u0 = (G - K) / 2` kept."""
     decays = growing == 0
-    rise = jnp.expm1(jnp.where(decays, 0, angle))
-    factor = 1 + rise
+    rising = jnp.where(decays, 0, angle)
     left = shrinking * jnp.exp(-angle)
+    # u0 + G (cosh a - 1) + (G + K) (1 - e^-a) / 2
+    half = jnp.sinh(rising / 2)
+    added = u0 + (2 * half * (growing * half) - (growing + shrinking) / 2 * jnp.expm1(-rising))
     # u0 and what is added cancel where u is far smaller than u0, left of zero
-    added = u0 + rise * ((growing * rise + (growing + shrinking)) / (2 * factor))
     keeps = ~decays & ((u0 >= 0) | (-u0 < left))
-    return jnp.where(keeps, added, (growing * factor - left) / 2)
+    return jnp.where(keeps, added, (growing * jnp.exp(rising) - left) / 2)
 
 
 def angle_between(u0: Array, u: Array, growing: Array, shrinking: Array) -> Array:
@@ -146,16 +180,52 @@ def angle_between(u0: Array, u: Array, growing: Array, shrinking: Array) -> Arra
     `asinh(u / k) - asinh(u_0 / k)` with `k^2 = G K`, or `log(u / u_0)` at `k = 0`, by a form in which neither
     cancels. It must be finite: not `G = 0` and `u >= 0`.
     """
-    speed0 = (growing + shrinking) / 2
-    square = u * u + growing * shrinking
-    normal = square > jnp.finfo(u.dtype).tiny / jnp.finfo(u.dtype).eps
-    # below that the square of u has underflowed, and kappa with it unless it is far larger
-    speed = jnp.where(normal, jnp.sqrt(jnp.where(normal, square, 1)), jnp.abs(u))
-    same_side = u * u0 > 0
-    # ratios only: products of small logits would underflow in float32, and their derivatives sooner
-    top, slow = jnp.where(same_side, u, 1), jnp.where(same_side, speed0, 1)
-    ratio = ((u - u0) / top) * ((u + u0) / slow) / (1 + (u0 / top) * (speed / slow))
+    # in units of the first speed, whose square need not have a float, nor what derivatives divide by
+    scale = _inverse_power_of_two(growing + shrinking)
+    u0, u, growing, shrinking = (v * scale for v in (u0, u, growing, shrinking))
+    speed0, speed = (growing + shrinking) / 2, _speed(u, growing, shrinking)
+    same_side = jnp.sign(u) * jnp.sign(u0) > 0
+    angle = _same_side(*(jnp.where(same_side, v, 1) for v in (u0, u, speed0, speed)))
     crosses = ~same_side & (growing > 0) & (shrinking > 0)
     kappa = jnp.sqrt(jnp.where(crosses, growing, 1)) * jnp.sqrt(jnp.where(crosses, shrinking, 1))
-    across = (u / kappa) * (speed0 / kappa) - (u0 / kappa) * (speed / kappa)
-    return jnp.arcsinh(jnp.where(same_side, ratio, across))
+    u0, u, speed0, speed = (jnp.where(same_side, 0, v) / kappa for v in (u0, u, speed0, speed))
+    return _arcsinh(jnp.where(same_side, angle, u * speed0 - u0 * speed))
+
+
+def _same_side(u0: Array, u: Array, speed0: Array, speed: Array) -> Array:
+    """`(u speed0 - u0 speed) / k^2`, where both terms have one sign, by what it is the quotient of."""
+    # in units of u itself: its square need not have a float
+    scale = _inverse_power_of_two(u)
+    rise, start, end = (u - u0) * scale, u0 * scale, u * scale
+    return (rise / end) * ((u + u0) / speed0) / (1 + (start / end) * (speed / speed0))
+
+
+def _inverse_power_of_two(x: Array) -> Array:
+    """A power of two near `1 / |x|`, a constant to derivatives: compilers move quotients, not products."""
+    return jnp.exp2(-jnp.round(jnp.log2(jnp.abs(jax.lax.stop_gradient(x)))))
+
+
+def _speed(u: Array, growing: Array, shrinking: Array) -> Array:
+    """`sqrt(u^2 + G K)`, though `u^2` may be too large or too small for a float."""
+    large = jnp.abs(u) > 1
+    top = jnp.where(large, u, 1)
+    outer = jnp.abs(u) * jnp.sqrt(1 + (growing / top) * (shrinking / top))
+    square = jnp.where(large, 1, u * u + growing * shrinking)
+    normal = square > jnp.finfo(u.dtype).tiny / jnp.finfo(u.dtype).eps
+    inner = jnp.where(normal, jnp.sqrt(jnp.where(normal, square, 1)), jnp.abs(u))
+    return jnp.where(large, outer, inner)
+
+
+@jax.custom_jvp
+def _arcsinh(x: Array) -> Array:
+    """`arcsinh(x)`, with a derivative that is right where `x^2` has no float."""
+    return jnp.arcsinh(x)
+
+
+@_arcsinh.defjvp
+def _arcsinh_jvp(primals, tangents):
+    (x,) = primals
+    large = jnp.abs(x) > 1
+    inner, outer = jnp.where(large, 0, x), 1 / jnp.where(large, jnp.abs(x), 1)
+    slope = jnp.where(large, outer / jnp.sqrt(1 + outer * outer), 1 / jnp.sqrt(1 + inner * inner))
+    return _arcsinh(x), slope * tangents[0]

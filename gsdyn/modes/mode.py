@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from gsdyn import _checks
-from gsdyn.losses import CrossEntropy, Hinge, Loss
-from gsdyn.modes._arrays import at_least, at_most, check_confidence, together
-from gsdyn.modes.clock import Clock, Confidence, LinearConfidence, SigmoidConfidence
+from gsdyn._checks import together
+from gsdyn.losses import Hinge, Loss
+from gsdyn.modes._arrays import at_least, at_most, check_confidence
+from gsdyn.modes._base import Batch, Learner, check_loss
+from gsdyn.modes.clock import Clock
 from gsdyn.modes.cross_entropy import HyperbolaCrossEntropy
 from gsdyn.modes.depth import BalancedCrossEntropy
 from gsdyn.modes.hinge import BalancedHinge, HyperbolaHinge
-from gsdyn.modes.hyperbola import Hyperbola
+from gsdyn.modes.hyperbola import Hyperbola, check_range
 from gsdyn.modes.phase_plane import Outcome, outcome
 
 
-class Mode(eqx.Module):
+class Mode(Batch, Learner):
     """One mode of learning as a map between times and logits (C18-Thm3.2, Eq4, Thm4.1, §3.3).
 
     A class of one repeated vector x, with `r = |x|`, `y = w.x` and the logit `u = y z`, follows
@@ -35,7 +36,8 @@ class Mode(eqx.Module):
     - `rate`: p > 0, the share of the samples that are of this class; time is rescaled, `t -> p t`.
     - `loss`: `CrossEntropy()` (default) or `Hinge()`.
     - the start, either `u0 > 0`, the logit of a balanced start `y = r z_1 = ... = r z_(N-1)`, which is `c = 0`
-      at depth two; or `y0` and `z0`, any finite numbers, at depth two only.
+      at depth two; or `y0` and `z0`, at depth two only: any finite numbers whose squares are within the range of
+      their dtype.
 
     **Raises:** `ValueError` for any argument outside these domains.
 
@@ -64,19 +66,19 @@ class Mode(eqx.Module):
         y0: ArrayLike | None = None,
         z0: ArrayLike | None = None,
     ):
-        self.loss = CrossEntropy() if loss is None else loss
-        if not isinstance(self.loss, CrossEntropy | Hinge):
-            raise ValueError(f"loss must be CrossEntropy() or Hinge(), got {loss!r}")
+        self.loss = check_loss(loss)
         norm, rate = _checks.positive("norm", norm), _checks.positive("rate", rate)
         if u0 is not None and y0 is None and z0 is None:
             depth = _checks.require("depth", depth, "finite and >= 2", lambda v: (v >= 2) & (v < float("inf")))
             u0 = _checks.positive("u0", u0)
-            self.norm, self.depth, self.rate, self.u0 = together(norm, depth, rate, u0)
+            self.norm, self.depth, self.rate, self.u0 = together(norm=norm, depth=depth, rate=rate, u0=u0)
             self.y0 = self.z0 = None
         elif u0 is None and y0 is not None and z0 is not None:
             depth = _checks.require("depth", depth, "2 with y0 and z0 (give u0 for others)", lambda v: v == 2)
             y0, z0 = _checks.finite("y0", y0), _checks.finite("z0", z0)
-            self.norm, self.depth, self.rate, self.y0, self.z0 = together(norm, depth, rate, y0, z0)
+            given = together(norm=norm, depth=depth, rate=rate, y0=y0, z0=z0)
+            self.norm, self.depth, self.rate, y0, self.z0 = given
+            self.y0 = check_range(self.norm, y0, self.z0)
             self.u0 = None
         else:
             raise ValueError("the start must be u0 alone, or y0 and z0 together")
@@ -89,23 +91,18 @@ class Mode(eqx.Module):
         """
         norm = _checks.positive("norm", norm)
         u0 = _checks.require("u0", u0, "finite and < 0", lambda v: (v < 0) & (v > -float("inf")))
-        norm, u0 = together(norm, u0)
+        norm, u0 = together(norm=norm, u0=u0)
         z0 = -jnp.sqrt(-u0 / norm)
         return cls(norm, 2, rate, loss, y0=-norm * z0, z0=z0)
 
     @property
     def clock(self) -> Clock:
-        """The closed form behind this mode, at rate 1."""
+        """The closed form behind this mode."""
         hinge = isinstance(self.loss, Hinge)
         if self.u0 is not None:
             kind = BalancedHinge if hinge else BalancedCrossEntropy
-            return kind(self.norm, self.depth, self.u0)
-        return (HyperbolaHinge if hinge else HyperbolaCrossEntropy)(self._path)
-
-    @property
-    def reading(self) -> Confidence:
-        """How the loss reads a logit as a confidence."""
-        return LinearConfidence() if isinstance(self.loss, Hinge) else SigmoidConfidence()
+            return kind(self.norm, self.depth, self.rate, self.u0)
+        return (HyperbolaHinge if hinge else HyperbolaCrossEntropy)(self._path, self.rate)
 
     @property
     def start(self) -> Float[Array, "..."]:
@@ -151,7 +148,7 @@ class Mode(eqx.Module):
         """
         u = _checks.finite("u", u)
         start = self.start
-        u, start = together(u, start)
+        u, start = together(u=u, mode=start)
         if self.reading.ceiling < float("inf"):
             u = at_most("u", u, jnp.maximum(start, self.reading.ceiling), "the margin")
         return _time_to(self._over(u), at_least("u", u, start, "the logit at the start"))
@@ -159,7 +156,7 @@ class Mode(eqx.Module):
     def time_to_confidence(self, confidence: ArrayLike) -> Float[Array, "..."]:
         """The first time at which the confidence is at least `P`, inside (1/2, 1); 0 if it is from the start."""
         confidence = check_confidence("confidence", confidence)
-        u, start = together(self.reading.logit(confidence), self.start)
+        u, start = together(confidence=self.reading.logit(confidence), mode=self.start)
         return _time_to(self._over(u), jnp.where(u < start, start, u))
 
     def log_bound(self, t: ArrayLike) -> Float[Array, "..."]:
@@ -175,36 +172,30 @@ class Mode(eqx.Module):
         assert self.z0 is not None
         return Hyperbola.through(self.norm, self.y0, self.z0)
 
-    def _over(self, x: Array) -> Mode:
-        """This mode with the shape of `x`."""
-        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, x.shape), self)
-
-    def _during(self, t: ArrayLike) -> tuple[Mode, Array]:
-        t = together(_checks.nonnegative("t", t), self.norm)[0]
-        return self._over(t), t
-
 
 @eqx.filter_jit
 def _logit(mode: Mode, t: Array) -> Array:
-    return mode.clock.logit(mode.rate * t)
+    return mode.clock.logit(t)
 
 
 @eqx.filter_jit
 def _weights(mode: Mode, t: Array) -> tuple[Array, Array]:
-    return mode.clock.weights(mode.rate * t)
+    return mode.clock.weights(t)
 
 
 @eqx.filter_jit
 def _time_to(mode: Mode, u: Array) -> Array:
-    return mode.clock.time(u) / mode.rate
+    return mode.clock.time(u)
 
 
 @eqx.filter_jit
 def _death_time(mode: Mode) -> Array:
-    return mode.clock.death / mode.rate
+    return mode.clock.death
 
 
 @eqx.filter_jit
 def _log_bound(mode: Mode, t: Array) -> Array:
-    u0 = mode.start
-    return u0 + 2 * jnp.log1p(mode.norm * mode.rate * t * jnp.exp(-u0 / 2))
+    u0, scaled = mode.start, mode.norm * mode.rate * t * jnp.exp(-mode.start / 2)
+    huge = scaled > float(jnp.finfo(t.dtype).max) ** 0.9
+    log = jnp.log(mode.norm) + jnp.log(mode.rate) + jnp.log(jnp.where(huge, t, 1))
+    return jnp.where(huge, 2 * log, u0 + 2 * jnp.log1p(jnp.where(huge, 0, scaled)))

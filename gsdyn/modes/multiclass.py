@@ -11,12 +11,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from gsdyn import _checks
-from gsdyn.modes._arrays import at_least, together
+from gsdyn._checks import together
+from gsdyn.modes._arrays import at_least, demand
+from gsdyn.modes._base import Batch
 from gsdyn.modes._passage import angle_after, time_along
-from gsdyn.modes.hyperbola import Hyperbola
+from gsdyn.modes.hyperbola import Hyperbola, in_range, range_message
 
 
-class MultiClassMode(eqx.Module):
+class MultiClassMode(Batch):
     """One class of C under softmax cross-entropy, one repeated input, one active neuron (C18-A.2, Lemma A.1).
 
     With `y = w.x`, the neuron's weight `z` to its own output and `-v` to every other, the margin `m = y (z + v)` is the
@@ -53,15 +55,17 @@ class MultiClassMode(eqx.Module):
     ):
         z0 = _checks.finite("z0", z0)
         v0 = _checks.require("v0", v0, "finite and >= -z0", lambda v: abs(v) < float("inf"))
-        self.norm, self.classes, self.rate, self.y0, self.z0, self.v0 = together(
-            _checks.positive("norm", norm),
-            _checks.require("classes", classes, "finite and >= 2", lambda v: (v >= 2) & (v < 1e300)),
-            _checks.positive("rate", rate),
-            _checks.positive("y0", y0),
-            z0,
-            v0,
+        given = together(
+            norm=_checks.positive("norm", norm),
+            classes=_checks.require("classes", classes, "finite and >= 2", lambda v: (v >= 2) & (v < float("inf"))),
+            rate=_checks.positive("rate", rate),
+            y0=_checks.positive("y0", y0),
+            z0=z0,
+            v0=v0,
         )
-        self.v0 = at_least("v0", self.v0, -self.z0, "-z0")
+        self.norm, self.classes, self.rate, self.y0, self.z0, v0 = given
+        self.v0 = at_least("v0", v0, -self.z0, "-z0")
+        self.y0 = demand(self.y0, in_range(self._path), range_message("y0, z0 and v0"))
 
     @property
     def start(self) -> Float[Array, "..."]:
@@ -87,13 +91,13 @@ class MultiClassMode(eqx.Module):
 
     def time_to(self, margin: ArrayLike) -> Float[Array, "..."]:
         """The time at which the margin is `m`, which must be at least the start's."""
-        m, start = together(_checks.finite("margin", margin), self.start)
+        m, start = together(margin=_checks.finite("margin", margin), mode=self.start)
         return _time_to(self._over(m), at_least("margin", m, start, "the margin at the start"))
 
     def time_to_confidence(self, confidence: ArrayLike) -> Float[Array, "..."]:
         """The first time at which the right class's probability is at least `P`, inside (0, 1)."""
         p = _checks.require("confidence", confidence, "inside (0, 1)", lambda v: (v > 0) & (v < 1))
-        p, start, classes = together(p, self.start, self.classes)
+        p, start, classes = together(confidence=p, mode=self.start, classes=self.classes)
         m = jnp.log(p) - jnp.log1p(-p) + jnp.log(classes - 1)
         return _time_to(self._over(m), jnp.where(m < start, start, m))
 
@@ -103,19 +107,11 @@ class MultiClassMode(eqx.Module):
         total = (self.z0 + self.v0) / root
         return Hyperbola.through(root * others * self.norm, root * self.y0, total)
 
-    def _over(self, x: Array) -> MultiClassMode:
-        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, x.shape), self)
-
-    def _during(self, t: ArrayLike) -> tuple[MultiClassMode, Array]:
-        t = together(_checks.nonnegative("t", t), self.norm)[0]
-        return self._over(t), t
-
 
 def _angle(mode: MultiClassMode, t: Array) -> tuple[Hyperbola, Array]:
     path = mode._path
-    time = 2 * path.norm * mode.rate * t
-    others = mode.classes - 1
-    return path, angle_after(time, path.u0, path.growing, path.shrinking, path.end, others)
+    pace = 2 * path.norm * mode.rate
+    return path, angle_after(t, path.u0, path.growing, path.shrinking, path.end, pace, mode.classes - 1)
 
 
 @eqx.filter_jit
@@ -138,5 +134,5 @@ def _weights(mode: MultiClassMode, t: Array) -> tuple[Array, Array, Array]:
 def _time_to(mode: MultiClassMode, m: Array) -> Array:
     path = mode._path
     angle = path.angle(m)
-    time = time_along(angle, path.u0, m, path.growing, path.shrinking, mode.classes - 1)
-    return time / (2 * path.norm * mode.rate)
+    pace = 2 * path.norm * mode.rate
+    return time_along(angle, path.u0, m, path.growing, path.shrinking, pace, mode.classes - 1)

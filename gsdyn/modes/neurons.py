@@ -16,16 +16,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from gsdyn import _checks
-from gsdyn.losses import CrossEntropy, Hinge, Loss
-from gsdyn.modes._arrays import at_most, check_confidence, together
+from gsdyn._checks import together
+from gsdyn.losses import Hinge, Loss
+from gsdyn.modes._arrays import at_most, check_confidence
+from gsdyn.modes._base import Learner, check_loss
 from gsdyn.modes._passage import angle_after, time_along
-from gsdyn.modes.clock import LinearConfidence, SigmoidConfidence
-from gsdyn.modes.hyperbola import Hyperbola, angle_between, logit_at
+from gsdyn.modes.hyperbola import Hyperbola, angle_between, check_range, logit_at
 from gsdyn.modes.mode import Mode
 from gsdyn.modes.phase_plane import outcome
 
 
-class Neurons(eqx.Module):
+class Neurons(Learner):
     """h neurons of one class with one repeated input (C18-A.4), each with its own invariant.
 
         y_i' = p r^2 z_i g(u),    z_i' = p y_i g(u),    u = sum_i y_i z_i over the active i,
@@ -56,15 +57,16 @@ class Neurons(eqx.Module):
         rate: ArrayLike = 1.0,
         loss: Loss | None = None,
     ):
-        self.loss = CrossEntropy() if loss is None else loss
-        if not isinstance(self.loss, CrossEntropy | Hinge):
-            raise ValueError(f"loss must be CrossEntropy() or Hinge(), got {loss!r}")
+        self.loss = check_loss(loss)
         norm = _checks.positive("norm", norm, ndim=0)
         rate = _checks.positive("rate", rate, ndim=0)
         y0, z0 = _checks.finite("y0", y0, ndim=1), _checks.finite("z0", z0, ndim=1)
         _checks.same_length("z0", z0, "y0", y0)
-        norms, rates, self.y0, self.z0 = together(norm, rate, y0, z0)
+        if y0.size == 0:
+            raise ValueError("y0 must have an entry for each of some neurons, got none")
+        norms, rates, y0, self.z0 = together(norm=norm, rate=rate, y0=y0, z0=z0)
         self.norm, self.rate = norms[0], rates[0]
+        self.y0 = check_range(norms, y0, self.z0)
 
     @property
     def invariants(self) -> Float[Array, " h"]:
@@ -91,26 +93,22 @@ class Neurons(eqx.Module):
 
     def confidence(self, t: ArrayLike) -> Float[Array, "..."]:
         """The confidence in the right class at `t >= 0`."""
-        return self._reading.of(self.logit(t))
+        return self.reading.of(self.logit(t))
 
     def time_to(self, u: ArrayLike) -> Float[Array, "..."]:
         """The first time at which the logit is at least `u`; infinite if it never is.
 
         Raises `ValueError` if `u` lies beyond the margin 1 under hinge.
         """
-        u = together(_checks.finite("u", u), self.norm)[0]
-        if self._reading.ceiling < float("inf"):
-            u = at_most("u", u, jnp.full_like(u, self._reading.ceiling), "the margin")
+        u = together(u=_checks.finite("u", u), norm=self.norm)[0]
+        if self.reading.ceiling < float("inf"):
+            u = at_most("u", u, jnp.full_like(u, self.reading.ceiling), "the margin")
         return _time_to(self, u)
 
     def time_to_confidence(self, confidence: ArrayLike) -> Float[Array, "..."]:
         """The first time at which the confidence is at least `P`, inside (1/2, 1)."""
         confidence = check_confidence("confidence", confidence)
-        return _time_to(self, together(self._reading.logit(confidence), self.norm)[0])
-
-    @property
-    def _reading(self):
-        return LinearConfidence() if isinstance(self.loss, Hinge) else SigmoidConfidence()
+        return _time_to(self, together(confidence=self.reading.logit(confidence), norm=self.norm)[0])
 
     @property
     def _paths(self) -> Hyperbola:
@@ -118,7 +116,7 @@ class Neurons(eqx.Module):
         return Hyperbola.through(norm, self.y0, self.z0)
 
     def _times(self, t: ArrayLike) -> Array:
-        return together(_checks.nonnegative("t", t), self.norm)[0]
+        return together(t=_checks.nonnegative("t", t), norm=self.norm)[0]
 
 
 def orthogonal_points(
@@ -141,7 +139,7 @@ def orthogonal_points(
     """
     count = _checks.require("count", count, "finite and >= 1", lambda v: (v >= 1) & (v < float("inf")))
     norm, y0 = _checks.positive("norm", norm), _checks.finite("y0", y0)
-    norm, count, y0, z0 = together(norm, count, y0, _checks.finite("z0", z0))
+    norm, count, y0, z0 = together(norm=norm, count=count, y0=y0, z0=_checks.finite("z0", z0))
     root = jnp.sqrt(count)
     return Mode(root * norm, 2, rate, loss, y0=root * y0, z0=z0 / root)
 
@@ -179,22 +177,26 @@ def _stretches(paths: Hyperbola) -> _Stretches:
     return _Stretches(begins, lengths, next(sums), next(sums), next(sums), void)
 
 
-def _start_times(s: _Stretches, hinge: bool) -> Array:
-    """`2 r p t` at the beginning of every stretch, infinite for those that are never reached."""
+def _pace(neurons: Neurons) -> Array:
+    """The angle in a unit of time under a pull of 1, `2 r p`."""
+    return 2 * neurons.norm * neurons.rate
+
+
+def _start_times(neurons: Neurons, s: _Stretches) -> Array:
+    """The time at the beginning of every stretch, infinite for those that are never reached."""
     finite = s.lengths < jnp.inf
     lengths = jnp.where(finite, s.lengths, 0)
-    if hinge:
-        lasting = lengths
+    if isinstance(neurons.loss, Hinge):
+        lasting = lengths / _pace(neurons)
     else:
         after = logit_at(lengths, s.u0, s.growing, s.shrinking)
-        lasting = time_along(lengths, s.u0, after, s.growing, s.shrinking)
+        lasting = time_along(lengths, s.u0, after, s.growing, s.shrinking, _pace(neurons))
     times = jnp.cumsum(jnp.where(finite, lasting, jnp.inf))
     return jnp.concatenate([jnp.zeros_like(times[:1]), times[:-1]])
 
 
 def _first_time(neurons: Neurons, u: Array) -> Array:
-    """The first `2 r p t` at which the logit is at least `u`."""
-    hinge = isinstance(neurons.loss, Hinge)
+    """The first time at which the logit is at least `u`."""
     s = _stretches(neurons._paths)
     # an endless stretch without growth tends to 0 and never gets there
     endless = jnp.where(s.growing > 0, jnp.inf, 0)
@@ -211,9 +213,11 @@ def _first_time(neurons: Neurons, u: Array) -> Array:
         jnp.where(moves, growing, 1),
         jnp.where(moves, shrinking, 1),
     )
-    if not hinge:
-        angle = time_along(angle, u0, jnp.where(moves, u, u0), growing, shrinking)
-    time = _start_times(s, hinge)[k] + jnp.where(moves, angle, 0)
+    if isinstance(neurons.loss, Hinge):
+        lasting = angle / _pace(neurons)
+    else:
+        lasting = time_along(angle, u0, jnp.where(moves, u, u0), growing, shrinking, _pace(neurons))
+    time = _start_times(neurons, s)[k] + jnp.where(moves, lasting, 0)
     return jnp.where(within.any(axis=0), time, jnp.inf)
 
 
@@ -221,14 +225,12 @@ def _place(neurons: Neurons, t: Array) -> tuple[_Stretches, Array, Array]:
     """The stretches, the one that time `t` falls in, and the angle passed within it."""
     hinge = isinstance(neurons.loss, Hinge)
     s = _stretches(neurons._paths)
-    time = 2 * neurons.norm * neurons.rate * t
     if hinge:
-        time = jnp.minimum(time, _first_time(neurons, jnp.ones_like(time)))
-    times = _start_times(s, hinge)
-    k = jnp.searchsorted(times, time, side="right") - 1
-    angle = time - times[k]
-    if not hinge:
-        angle = angle_after(angle, *s.pick(k), s.lengths[k])
+        t = jnp.minimum(t, _first_time(neurons, jnp.ones_like(t)))
+    times = _start_times(neurons, s)
+    k = jnp.searchsorted(times, t, side="right") - 1
+    since = t - times[k]
+    angle = _pace(neurons) * since if hinge else angle_after(since, *s.pick(k), s.lengths[k], _pace(neurons))
     return s, k, jnp.minimum(angle, s.lengths[k])
 
 
@@ -236,8 +238,11 @@ def _place(neurons: Neurons, t: Array) -> tuple[_Stretches, Array, Array]:
 def _logit(neurons: Neurons, t: Array) -> Array:
     s, k, angle = _place(neurons, t)
     u = logit_at(angle, *s.pick(k))
+    if not isinstance(neurons.loss, Hinge):
+        return u
     # at the stop the margin itself, not what rounding leaves of it
-    return jnp.minimum(u, jnp.maximum(neurons._reading.ceiling, neurons.start))
+    ended = jnp.maximum(neurons.reading.ceiling, neurons.start)
+    return jnp.where(t >= _first_time(neurons, jnp.ones_like(t)), ended, jnp.minimum(u, ended))
 
 
 @eqx.filter_jit
@@ -250,4 +255,4 @@ def _weights(neurons: Neurons, t: Array) -> tuple[Array, Array]:
 
 @eqx.filter_jit
 def _time_to(neurons: Neurons, u: Array) -> Array:
-    return _first_time(neurons, u) / (2 * neurons.norm * neurons.rate)
+    return _first_time(neurons, u)

@@ -31,6 +31,7 @@ class Path(eqx.Module):
     - `stop_time`: the time at which a stop was met; infinite if none was.
     - `stop_state`: the state then, or at the last time.
     - `stopped_by`: for every stop whether it was the one, shape (S,).
+    - `ok`: whether the path got to a stop or to its end; what is beyond its reach is NaN otherwise.
     """
 
     ts: Float[Array, " T"]
@@ -38,6 +39,7 @@ class Path(eqx.Module):
     stop_time: Float[Array, ""]
     stop_state: State
     stopped_by: Bool[Array, " S"]
+    ok: Bool[Array, ""]
 
 
 def integrate(
@@ -48,19 +50,28 @@ def integrate(
     stops: Sequence[Callable[[State], Array]] = (),
     horizon: ArrayLike | None = None,
     start: ArrayLike = 0.0,
+    throw: bool = True,
 ) -> Path:
     """Integrates `state' = field(state)` from `start`, to about 1e-10 in float64 (1e-5 in float32).
 
     **Arguments:** `field`: the autonomous vector field. `state`: a tuple of arrays. `ts`: times in ascending order,
     none before `start`, shape (T,). `stops`: functions of the state; the first to change its sign ends the
-    path. `horizon`: how far to go, by default the last of `ts`; the float infinity means until a stop.
+    path. `horizon`: how far to go, by default the last of `ts`. `throw`: whether a path that does not get there is an
+    error; else it is not `ok`, and NaN from where it ended.
 
     **Returns:** a `Path`. Reverse-mode derivatives go through it, its stop time included.
     """
+    if not callable(field):
+        raise ValueError(f"field must be a function of the state, got {_checks.in_short(field)}")
+    if not isinstance(state, tuple) or not state:
+        raise ValueError(f"state must be a tuple of arrays, got {_checks.in_short(state)}")
+    state = tuple(_checks.finite("state", leaf) for leaf in state)
     ts = _checks.finite("ts", ts, ndim=1).astype(state[0].dtype)
     dtype, eps = ts.dtype, float(jnp.finfo(ts.dtype).eps)
     start = jnp.asarray(start, dtype)
-    endless = isinstance(horizon, float) and horizon == float("inf")
+    # small states grow: what counts is their own size
+    size = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf), initial=0) for leaf in state]))
+    size = jnp.clip(size, float(jnp.finfo(dtype).tiny) / eps, 1)
     last = jnp.max(ts, initial=-jnp.inf) if horizon is None else jnp.asarray(horizon, dtype)
     during = [diffrax.SubSaveAt(ts=ts)] if ts.size else []
     solution = diffrax.diffeqsolve(
@@ -71,30 +82,31 @@ def integrate(
         None,
         state,
         saveat=diffrax.SaveAt(subs=[diffrax.SubSaveAt(t1=True), *during]),
-        stepsize_controller=diffrax.PIDController(rtol=5000 * eps, atol=50 * eps),
-        event=_event(stops, 64 * eps) if stops else None,
+        stepsize_controller=diffrax.PIDController(rtol=5000 * eps, atol=50 * eps * size),
+        event=event(stops, 64 * eps) if stops else None,
         max_steps=_MAX_STEPS,
-        # a path without end runs out of steps; that is an answer, and no stop is what it says
-        throw=not endless,
+        throw=throw,
     )
     times: Any = solution.ts
     saved: Any = solution.ys
     mask: Any = solution.event_mask
-    final = jax.tree.map(lambda leaf: leaf[0], saved[0])
+    ok = (solution.result == diffrax.RESULTS.successful) | (solution.result == diffrax.RESULTS.event_occurred)
+    final = jax.tree.map(lambda leaf: jnp.where(ok, leaf[0], jnp.nan), saved[0])
     nowhere = jax.tree.map(lambda leaf: jnp.zeros((0, *leaf.shape), dtype), final)
     stopped_by = jnp.stack(mask) if stops else jnp.zeros((0,), bool)
-    stop_time = jnp.where(stopped_by.any(), times[0][0], jnp.inf)
-    before = ts <= stop_time
+    stop_time = jnp.where(ok, jnp.where(stopped_by.any(), times[0][0], jnp.inf), jnp.nan)
+    before = (ts <= stop_time) | ~ok
 
     def held(path, end_value):
         here = before.reshape((-1,) + (1,) * end_value.ndim)
         return jnp.where(here, jnp.where(here, path, 0), end_value[None])
 
     states = jax.tree.map(held, saved[1] if during else nowhere, final)
-    return Path(ts, states, stop_time, final, stopped_by)
+    return Path(ts, states, stop_time, final, stopped_by, ok)
 
 
-def _event(stops: Sequence[Callable[[State], Array]], tolerance: float) -> diffrax.Event:
+def event(stops: Sequence[Callable[[Any], Array]], tolerance: float) -> diffrax.Event:
+    """The first of some functions of the state to change its sign, located to `tolerance` within its step."""
     conditions = [_condition(stop) for stop in stops]
     return diffrax.Event(conditions, optimistix.Newton(tolerance, tolerance))
 

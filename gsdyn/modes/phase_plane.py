@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Int
 
 from gsdyn import _checks
-from gsdyn.modes._arrays import together
-from gsdyn.modes.hyperbola import Hyperbola
+from gsdyn._checks import together
+from gsdyn.modes.hyperbola import Hyperbola, check_range
 
 
 class Outcome(enum.IntEnum):
@@ -37,8 +37,10 @@ def classify(norm: ArrayLike, y0: ArrayLike, z0: ArrayLike) -> Int[Array, "..."]
 
     **Raises:** `ValueError` if `norm <= 0` or a start is not finite.
     """
-    norm, y0, z0 = together(_checks.positive("norm", norm), _checks.finite("y0", y0), _checks.finite("z0", z0))
-    return outcome(Hyperbola.through(norm, y0, z0))
+    norm, y0, z0 = together(
+        norm=_checks.positive("norm", norm), y0=_checks.finite("y0", y0), z0=_checks.finite("z0", z0)
+    )
+    return outcome(Hyperbola.through(norm, check_range(norm, y0, z0), z0))
 
 
 def outcome(path: Hyperbola) -> Int[Array, "..."]:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from gsdyn import _checks
-from gsdyn.modes._arrays import demand, together
+from gsdyn._checks import together
+from gsdyn.modes._arrays import demand
 from gsdyn.modes.hyperbola import angle_between
 
 _BISECTIONS = 60
@@ -68,7 +68,9 @@ class HingePoints(eqx.Module):
         if points.shape[1:] != w0.shape:
             raise ValueError(f"w0 must have shape {points.shape[1:]}, got {w0.shape}")
         z0, rate = _checks.positive("z0", z0, ndim=0), _checks.positive("rate", rate, ndim=0)
-        points, w, z, p = together(points, jnp.broadcast_to(w0[None], points.shape), z0, rate)
+        if points.size == 0:
+            raise ValueError(f"points must not be empty, got shape {points.shape}")
+        points, w, z, p = together(points=points, w0=jnp.broadcast_to(w0[None], points.shape), z0=z0, rate=rate)
         self.z0, self.rate = z[0, 0], p[0, 0]
         self.points = demand(points, points @ points.T > 0, "points must have positive inner products")
         self.w0 = demand(w[0], points @ w[0] > 0, "w0 must have w0.x > 0 for every point")
@@ -84,7 +86,7 @@ class HingePoints(eqx.Module):
 
     def margins(self, t: ArrayLike) -> Float[Array, "... m"]:
         """The margin `z w.x_i` of every point at `t >= 0`."""
-        return self.logit(self.points, jnp.asarray(t)[..., None])
+        return self.logit(self.points, _checks.nonnegative("t", t)[..., None])
 
     def logit(self, x: ArrayLike, t: ArrayLike) -> Float[Array, "..."]:
         """The network's output `z max(w.x, 0)` on inputs `x`, shape (..., d), at times `t` that broadcast with it."""
@@ -107,13 +109,13 @@ class HingePoints(eqx.Module):
         t = _checks.nonnegative("t", t).astype(self.z0.dtype)
         if x.shape[-1:] != self.w0.shape:
             raise ValueError(f"x must have {self.w0.shape[0]} columns, got shape {x.shape}")
-        shape = np.broadcast_shapes(x.shape[:-1], t.shape)
+        shape = _checks.broadcastable(x=x[..., 0], t=t)
         return jnp.broadcast_to(x, (*shape, x.shape[-1])), jnp.broadcast_to(t, shape)
 
 
 def _map_times(function, t: Array):
     w, z = jax.vmap(function)(t.reshape(-1))
-    return w.reshape(*t.shape, -1), z.reshape(t.shape)
+    return w.reshape(*t.shape, w.shape[-1]), z.reshape(t.shape)
 
 
 @eqx.filter_jit

@@ -8,8 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from gsdyn import _checks
+from gsdyn._checks import together
 from gsdyn.modes import ode
-from gsdyn.modes._arrays import along, check_fraction, demand, together
+from gsdyn.modes._arrays import along, check_fraction, demand
+from gsdyn.modes._base import Triple
 
 
 class RareFeatureState(eqx.Module):
@@ -36,7 +38,7 @@ class RareFeatureState(eqx.Module):
         return jax.nn.sigmoid(self.z * _worst(self.a, self.b))
 
 
-class RareFeature(eqx.Module):
+class RareFeature(Triple):
     """A feature `x_1` that every example of a class has, and `x_2` that only a fraction q has (C18-Eq7, Thm 5.1).
 
         a' = q z/(1 + e^(z(a+b))) + (1-q) z/(1 + e^(za)),    b' = q z/(1 + e^(z(a+b))),
@@ -59,52 +61,59 @@ class RareFeature(eqx.Module):
 
     def __init__(self, fraction: ArrayLike, a0: ArrayLike, b0: ArrayLike, z0: ArrayLike):
         self.fraction, self.a0, b0, self.z0 = together(
-            check_fraction("fraction", fraction),
-            _checks.positive("a0", a0),
-            _checks.finite("b0", b0),
-            _checks.nonnegative("z0", z0),
+            fraction=check_fraction("fraction", fraction),
+            a0=_checks.positive("a0", a0),
+            b0=_checks.finite("b0", b0),
+            z0=_checks.nonnegative("z0", z0),
         )
         self.b0 = demand(b0, self.a0 + b0 > 0, "b0 must be above -a0, so that both examples are seen")
 
-    @property
-    def invariant(self) -> Float[Array, "..."]:
-        """`a^2 + b^2 - z^2`."""
-        return self.a0**2 + (self.b0 - self.z0) * (self.b0 + self.z0)
-
     def integrate(self, ts: ArrayLike) -> RareFeatureState:
         """The weights at ascending times `ts >= 0`, shape (T,), which comes last in the answer's shape (C18-Eq7)."""
-        ts = _checks.nonnegative("ts", ts, ndim=1)
-        return _integrate(self, ts.astype(self.a0.dtype))
+        return _integrate(self, self._times(ts))
 
     def stop(self, eps: ArrayLike) -> RareFeatureState:
         """The weights when every example is classified with confidence `1 - eps`, where training stops (Thm 5.1).
 
-        `eps` inside (0, 1/2); it broadcasts against the start. A start that is there already stops at time 0.
+        `eps` inside (0, 1/2); it broadcasts against the start. A start that is there already stops at time 0. NaN
+        where the integration was given up.
         """
-        return _stop(*together(self.fraction, self.a0, self.b0, self.z0, log_odds(eps)))
+        return _stop(*self._with_odds(eps))
 
     def bound(self, eps: ArrayLike) -> Float[Array, "..."]:
         """What `P((0, x_2))` cannot exceed when training stops at confidence `1 - eps` on the data.
 
-        C18-Eq6 where its assumption `q a_0 >= b_0` holds; else C18-ThmD.2, which needs the integrated `z_T`.
+        C18-Eq6 where its assumption `q a_0 >= b_0` holds; else C18-ThmD.2, which needs the integrated `z_T`. A start
+        that is there already stops at once, with the confidence it has.
         """
-        simple = rare_feature_bound(self.fraction, eps)
-        applies = self.fraction * self.a0 >= self.b0
+        odds, q, a0, b0, z0 = self._with_odds(eps)
+        simple, there = jax.nn.sigmoid(q * odds), z0 * _worst(a0, b0) >= odds
+        simple = jnp.where(there, jax.nn.sigmoid(z0 * jnp.maximum(b0, 0)), simple)
+        applies = there | (q * a0 >= b0)
         if _checks.is_concrete(applies) and bool(applies.all()):
-            return jnp.broadcast_to(simple, jnp.broadcast_shapes(simple.shape, applies.shape))
-        simple, relaxed, applies = jnp.broadcast_arrays(simple, self.relaxed_bound(eps), applies)
-        return jnp.where(applies, simple, relaxed)
+            return simple
+        return jnp.where(applies, simple, self.relaxed_bound(eps))
 
     def relaxed_bound(self, eps: ArrayLike, z_stop: ArrayLike | None = None) -> Float[Array, "..."]:
         """`1/(1 + exp(-q log((1-eps)/eps) - z_T (b_0 - q a_0)))`, for any start (C18-ThmD.2).
+
+        The theorem has `b_0 >= 0` and a start that is not there yet. **Beyond:** from `b_0 < 0` the same holds with 0
+        for `b_0`, since b falls behind `q a` only once it is positive, and never less than 1/2, which `b_T <= 0` gives;
+        a start that is there already stops with the confidence it has.
 
         `z_stop` is `z_T`, the output weight when training stops, by default the integrated one. The paper draws
         Fig. 5 with `z_T = a_T = sqrt(log((1-eps)/eps))`: below the integrated one if `z_0 >= a_0` and `b_0 > 0`, since
         `z_T^2 - a_T^2 = z_0^2 - a_0^2 + b_T^2 - b_0^2`, so that for `b_0 > q a_0` it is no bound.
         """
         z_stop = self.stop(eps).z if z_stop is None else _checks.nonnegative("z_stop", z_stop)
-        odds, z, q, a0, b0 = together(log_odds(eps), z_stop, self.fraction, self.a0, self.b0)
-        return jax.nn.sigmoid(q * odds + z * (b0 - q * a0))
+        odds, q, a0, b0, z0 = self._with_odds(eps)
+        odds, q, a0, b0, z0, z = together(eps=odds, fraction=q, a0=a0, b0=b0, z0=z0, z_stop=z_stop)
+        seen = jnp.maximum(b0, 0)
+        exponent = jnp.maximum(q * odds + z * (seen - q * a0), 0)
+        return jax.nn.sigmoid(jnp.where(z0 * _worst(a0, b0) >= odds, z0 * seen, exponent))
+
+    def _with_odds(self, eps: ArrayLike) -> list[Array]:
+        return together(eps=log_odds(eps), fraction=self.fraction, a0=self.a0, b0=self.b0, z0=self.z0)
 
     def looseness(self, eps: ArrayLike) -> Float[Array, "..."]:
         """`bound(eps)` less the integrated `P((0, x_2))` at the stop: 0 would be a tight bound."""
@@ -116,7 +125,7 @@ def rare_feature_bound(fraction: ArrayLike, eps: ArrayLike) -> Float[Array, "...
 
     **Arguments:** `fraction`: q inside (0, 1). `eps` inside (0, 1/2), one less the confidence on the data.
     """
-    q, odds = together(check_fraction("fraction", fraction), log_odds(eps))
+    q, odds = together(fraction=check_fraction("fraction", fraction), eps=log_odds(eps))
     return jax.nn.sigmoid(q * odds)
 
 
@@ -132,28 +141,32 @@ def _worst(a: Array, b: Array) -> Array:
 
 
 class _ByLogit(eqx.Module):
-    """Eq. 7 with the logit reached on all data as the clock, so that no stop has to be looked for.
+    """Eq. 7 with the logit L reached on all data as the clock, so that no stop has to be looked for.
 
-    The state is `(a, b, z, t)`. Every rate has the factor `1/(1 + e^(za))`, which cancels for all but the time.
+    The clock is `asinh(L / scale)`: along a mode that is about the angle, in which weights grow evenly however small
+    they begin. The state is `(a, b, z, t)`. Every rate has the factor `1/(1 + e^L)`, which cancels but for the time.
     """
 
     fraction: Float[Array, ""]
+    scale: Float[Array, ""]
 
     def __call__(self, state: ode.State) -> ode.State:
         a, b, z, _ = state
-        one = z * a
-        # the pull of (x1, x2) over that of (x1, 0)
-        ratio = jnp.exp(jax.nn.softplus(one) - jax.nn.softplus(z * (a + b)))
-        both, alone = self.fraction * ratio, 1 - self.fraction
+        reached = z * _worst(a, b)
+        # the pulls of (x1, x2) and of (x1, 0) over that of the less confident one
+        hardest = jax.nn.softplus(reached)
+        both = self.fraction * jnp.exp(hardest - jax.nn.softplus(z * (a + b)))
+        alone = (1 - self.fraction) * jnp.exp(hardest - jax.nn.softplus(z * a))
         da, db, dz = z * (both + alone), z * both, (a + b) * both + a * alone
         rate = dz * _worst(a, b) + z * (da + jnp.where(b < 0, db, 0))
-        return da / rate, db / rate, dz / rate, (1 + jnp.exp(one)) / rate
+        pace = jnp.hypot(reached, self.scale) / rate
+        return da * pace, db * pace, dz * pace, (1 + jnp.exp(reached)) * pace
 
 
 @eqx.filter_jit
 def _integrate(feature: RareFeature, ts: Array) -> RareFeatureState:
     def one(q, a0, b0, z0, ts):
-        path = ode.integrate(ode.RareFeatureField(q), (a0, b0, z0), ts)
+        path = ode.integrate(ode.RareFeatureField(q), (a0, b0, z0), ts, throw=False)
         return path.ts, *path.states
 
     start = (feature.fraction, feature.a0, feature.b0, feature.z0)
@@ -161,14 +174,16 @@ def _integrate(feature: RareFeature, ts: Array) -> RareFeatureState:
 
 
 @eqx.filter_jit
-def _stop(q: Array, a0: Array, b0: Array, z0: Array, odds: Array) -> RareFeatureState:
-    def one(q, a0, b0, z0, odds):
-        start = z0 * _worst(a0, b0)
-        state = (a0, b0, z0, jnp.zeros_like(a0))
-        none = jnp.zeros((0,), a0.dtype)
-        path = ode.integrate(_ByLogit(q), state, none, start=start, horizon=odds)
+def _stop(odds: Array, q: Array, a0: Array, b0: Array, z0: Array) -> RareFeatureState:
+    def one(odds, q, a0, b0, z0):
+        start, scale = z0 * _worst(a0, b0), _worst(a0, b0) ** 2 + z0 * z0
         there = start >= odds
+        state = (a0, b0, z0, jnp.zeros_like(a0))
+        end = jnp.arcsinh(jnp.where(there, start, odds) / scale)
+        none = jnp.zeros((0,), a0.dtype)
+        field = _ByLogit(q, scale)
+        path = ode.integrate(field, state, none, start=jnp.arcsinh(start / scale), horizon=end, throw=False)
         a, b, z, t = (jnp.where(there, s0, s) for s0, s in zip(state, path.stop_state, strict=True))
         return t, a, b, z
 
-    return RareFeatureState(*jnp.vectorize(one)(q, a0, b0, z0, odds))
+    return RareFeatureState(*jnp.vectorize(one)(odds, q, a0, b0, z0))

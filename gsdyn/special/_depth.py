@@ -8,23 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, ArrayLike, Float
 
+from gsdyn import _checks
+from gsdyn.special._arguments import on_reals
 from gsdyn.special._expansion import (
-    BEYOND_TIME,
     asymptotic_coefficients,
     divided_difference,
+    exp_power,
     expansion,
     polynomial,
     power_coefficients,
 )
 
 
-@jax.jit
 def time_integral(u0: ArrayLike, u: ArrayLike, a: ArrayLike) -> Float[Array, "..."]:
     """The time a mode takes from logit `u0` to logit `u`, before its rate (C18-Eq4, in closed form).
 
@@ -36,11 +38,12 @@ def time_integral(u0: ArrayLike, u: ArrayLike, a: ArrayLike) -> Float[Array, "..
 
     **Returns:** the integral, negative for `u < u0`, to about 1e-15 of itself (3e-7 in float32) however close
     `u` is to `u0`. It overflows to infinity where it exceeds the float range, at `u` about 716 (float32: 93).
+
+    **Raises:** `ValueError` if `a` is outside [-1, 0].
     """
-    return _moment(0, *_alike(u0, u, a))
+    return _time_integral(u0, u, _check_power(a))
 
 
-@jax.jit
 def inverse_time_integral(u0: ArrayLike, time: ArrayLike, a: ArrayLike) -> Float[Array, "..."]:
     """The logit that a mode reaches from `u0` in a given time: the inverse of `time_integral` in `u`.
 
@@ -51,11 +54,12 @@ def inverse_time_integral(u0: ArrayLike, time: ArrayLike, a: ArrayLike) -> Float
 
     **Returns:** `u >= u0`, to one unit in the last place of `u` and three of `time`. Where `u0^a` is huge that
     may leave `u` few digits: at `u0 = 1e-12, N = 64` the time at `u = 3` tells it to 3e-5 only.
+
+    **Raises:** `ValueError` if `a` is outside [-1, 0].
     """
-    return _inverse_time_integral(*_alike(u0, time, a))
+    return _inverse_time_integral(u0, time, _check_power(a))
 
 
-@jax.jit
 def depth_primitive(u: ArrayLike, a: ArrayLike) -> Float[Array, "..."]:
     """`Psi(u) = (u^a / a) (1 + 1F1(a; a + 1; u))`, the primitive of `u^(a-1) (1 + e^u)` (C18-Eq4).
 
@@ -63,21 +67,53 @@ def depth_primitive(u: ArrayLike, a: ArrayLike) -> Float[Array, "..."]:
     `time_integral` is the accurate and the more general way.
 
     **Returns:** `Psi(u)`, to about 1e-15 of the larger of itself and its pole term `2 u^a / a`.
+
+    **Raises:** `ValueError` if `a` is outside (-1, 0).
     """
-    return _primitive_in_a(0, *_alike(u, a))
+    return _depth_primitive(u, _checks.require("a", a, "inside (-1, 0)", lambda v: (v > -1) & (v < 0)))
 
 
-def _alike(*arguments: ArrayLike) -> list[Array]:
-    """The arguments as float arrays of one shape and dtype."""
-    arrays = [jnp.asarray(x) for x in arguments]
-    floats = [x for x in arrays if jnp.issubdtype(x.dtype, jnp.floating)]
-    dtype = jnp.result_type(*floats) if floats else jnp.result_type(float)
-    return list(jnp.broadcast_arrays(*(x.astype(dtype) for x in arrays)))
+def _check_power(a: ArrayLike) -> Array:
+    return _checks.require("a", a, "in [-1, 0]", lambda v: (v >= -1) & (v <= 0))
 
 
-def _signed_time(u0: Array, u: Array, a: Array) -> Array:
-    time = _rising_time(jnp.minimum(u0, u), jnp.maximum(u0, u), a)
-    return jnp.where(u < u0, -time, time)
+@on_reals
+def _time_integral(u0: Array, u: Array, a: Array) -> Array:
+    u0, u, a = _checks.together(u0=u0, u=u, a=a)
+    return passage_time(u0, u, a, jnp.ones_like(a))
+
+
+@on_reals
+def _inverse_time_integral(u0: Array, time: Array, a: Array) -> Array:
+    u0, time, a = _checks.together(u0=u0, time=time, a=a)
+    return logit_after(u0, time, a, jnp.ones_like(a))
+
+
+@on_reals
+def _depth_primitive(u: Array, a: Array) -> Array:
+    return _primitive_in_a(0, *_checks.together(u=u, a=a))
+
+
+def passage_time(u0: Array, u: Array, a: Array, pace: Array) -> Array:
+    """`time_integral(u0, u, a) / pace`, which may have a float where the integral has none; arrays of one shape."""
+    return _moment(_SIGMOID, 0, u0, u, a, pace)
+
+
+def free_passage_time(u0: Array, u: Array, a: Array, pace: Array) -> Array:
+    """`int_u0^u x^(a-1) dx / pace`: the time of a mode whose pull is 1 throughout; arrays of one shape."""
+    return _moment(_CONSTANT, 0, u0, u, a, pace)
+
+
+def logit_after(u0: Array, time: Array, a: Array, pace: Array) -> Array:
+    """`inverse_time_integral(u0, pace * time, a)`, though the product may have no float; arrays of one shape."""
+    return _logit_after(u0, time, a, pace)
+
+
+class _Pull(NamedTuple):
+    """A pull `g` on a logit, by the time `int x^(a-1) / g(x) dx` that it takes."""
+
+    rise: Callable[[Array, Array, Array, Array], Array]
+    speed: Callable[[Array, Array, Array], Array]
 
 
 def _in_a(function: Callable[[Array], Array], order: int) -> Callable[[Array], Array]:
@@ -88,57 +124,69 @@ def _in_a(function: Callable[[Array], Array], order: int) -> Callable[[Array], A
     return lambda a: jax.jvp(lower, (a,), (jnp.ones_like(a),))[1]
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _moment(order: int, u0: Array, u: Array, a: Array) -> Array:
-    """`int_u0^u x^(a-1) (log x)^order (1 + e^x) dx`, the time's derivative in `a` of this order.
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _moment(pull: _Pull, order: int, u0: Array, u: Array, a: Array, pace: Array) -> Array:
+    """`int_u0^u x^(a-1) (log x)^order / g(x) dx / pace`, the time's derivative in `a` of this order.
 
     Its derivatives are known, so that none ever goes through the expansions but in `a`.
     """
     # Behind the barrier `a` is an array of its own. Else XLA makes a program of every coefficient of a scalar
     # `a`, and keeps all of them from one call to the next, in memory.
-    u0, u, a = jax.lax.optimization_barrier((u0, u, a))
-    return _in_a(lambda a: _signed_time(u0, u, a), order)(a)
+    u0, u, a, pace = jax.lax.optimization_barrier((u0, u, a, pace))
+    low, high = jnp.minimum(u0, u), jnp.maximum(u0, u)
+    time = jnp.where(low == high, 0, _in_a(lambda a: pull.rise(low, high, a, pace), order)(a))
+    return jnp.where(u < u0, -time, time)
 
 
 @partial(_moment.defjvp, symbolic_zeros=True)
-def _moment_jvp(order, primals, tangents):
-    u0, u, a = primals
-    value = _moment(order, u0, u, a)
+def _moment_jvp(pull, order, primals, tangents):
+    u0, u, a, pace = primals
+    value = _moment(pull, order, *primals)
     tangent = jnp.zeros_like(value)
     for x, sign, dx in ((u, 1, tangents[1]), (u0, -1, tangents[0])):
         if not isinstance(dx, SymbolicZero):
-            tangent = tangent + sign * _speed(x, a) * jnp.log(x) ** order * dx
+            tangent = tangent + sign * pull.speed(x, a, pace) * jnp.log(x) ** order * dx
     if not isinstance(tangents[2], SymbolicZero):
-        tangent = tangent + _moment(order + 1, u0, u, a) * tangents[2]
+        tangent = tangent + _moment(pull, order + 1, *primals) * tangents[2]
+    if not isinstance(tangents[3], SymbolicZero):
+        tangent = tangent - value / pace * tangents[3]
     return value, tangent
 
 
 @jax.custom_jvp
-def _inverse_time_integral(u0: Array, time: Array, a: Array) -> Array:
-    largest = jnp.finfo(time.dtype).max
-    # the time since u = 1, on which the fitted starts depend
-    total = jnp.minimum(time + _moment(0, jnp.ones_like(u0), u0, a), largest)
-    start = jnp.where(total > 0, _late_start(total, a), _early_start(total, a))
-    u = jax.lax.fori_loop(0, 3, lambda _, u: _step(u0, u, time, a), jnp.maximum(start, u0))
+def _logit_after(u0: Array, time: Array, a: Array, pace: Array) -> Array:
+    largest = float(jnp.finfo(time.dtype).max)
+    product = pace * time
+    # where the logit alone says it all, and the time itself comes near the end of its range
+    late = (product > largest**0.8) | (u0 > 0.9 * expansion(time.dtype).end / 2)
+    u = _early(jnp.where(late, 1, u0), jnp.where(late, 1, product), a)
+    u = jnp.where(late, _late(u0, jnp.log(pace) + jnp.log(time), a), u)
     at_the_ends = jnp.where(time == 0, u0, jnp.where(time == jnp.inf, time, jnp.nan))
     return jnp.where((time > 0) & (time < jnp.inf), u, at_the_ends)
 
 
-@partial(_inverse_time_integral.defjvp, symbolic_zeros=True)
-def _inverse_time_integral_jvp(primals, tangents):
-    u0, time, a = primals
-    u = _inverse_time_integral(u0, time, a)
+@partial(_logit_after.defjvp, symbolic_zeros=True)
+def _logit_after_jvp(primals, tangents):
+    u0, time, a, pace = primals
+    found = _logit_after(*primals)
+    end = expansion(found.dtype).end
+    u = jnp.where(found < jnp.inf, found, end)
     half = jnp.exp(-u / 2)
-    pace = jnp.power(u, 1 - a) * half * (half / (1 + half * half))
+    # du/dT in two factors, for neither T nor e^u need have a float
+    first, second = jnp.power(u, 1 - a) * half, half / (1 + half * half)
     tangent = jnp.zeros_like(u)
     if not isinstance(tangents[0], SymbolicZero):
-        lag = jnp.exp(u0 - u) * jnp.power(u0 / u, a - 1) * ((1 + jnp.exp(-u0)) / (1 + jnp.exp(-u)))
+        slower = jnp.exp((u0 - u) / 2)
+        lag = slower * jnp.power(u0 / u, a - 1) * slower * ((1 + jnp.exp(-u0)) / (1 + jnp.exp(-u)))
         tangent = tangent + lag * tangents[0]
     if not isinstance(tangents[1], SymbolicZero):
-        tangent = tangent + pace * tangents[1]
+        tangent = tangent + first * pace * second * tangents[1]
     if not isinstance(tangents[2], SymbolicZero):
-        tangent = tangent - pace * _moment(1, u0, u, a) * tangents[2]
-    return u, tangent
+        moment = _moment(_SIGMOID, 1, u0, u, a, jnp.exp(jnp.minimum(u, end) / 2))
+        tangent = tangent - jnp.power(u, 1 - a) * moment * second * tangents[2]
+    if not isinstance(tangents[3], SymbolicZero):
+        tangent = tangent + first * time * second * tangents[3]
+    return found, tangent
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -154,16 +202,15 @@ def _primitive_in_a_jvp(order, primals, tangents):
     value = _primitive_in_a(order, u, a)
     tangent = jnp.zeros_like(value)
     if not isinstance(tangents[0], SymbolicZero):
-        tangent = tangent + _speed(u, a) * jnp.log(u) ** order * tangents[0]
+        tangent = tangent + _speed(u, a, jnp.ones_like(a)) * jnp.log(u) ** order * tangents[0]
     if not isinstance(tangents[1], SymbolicZero):
         tangent = tangent + _primitive_in_a(order + 1, u, a) * tangents[1]
     return value, tangent
 
 
-def _speed(u: Array, a: Array) -> Array:
-    """`u^(a-1) (1 + e^u)`, the derivative of the time in `u`, without forming `e^u`."""
-    power, half = jnp.power(u, a - 1), jnp.exp(u / 2)
-    return power + half * (half * power)
+def _speed(u: Array, a: Array, pace: Array) -> Array:
+    """`u^(a-1) (1 + e^u) / pace`, the derivative of the time in `u`, without forming `e^u`."""
+    return jnp.power(u, a - 1) / pace + exp_power(u, a - 1, 1 / pace)
 
 
 def _primitive(u: Array, a: Array) -> Array:
@@ -176,14 +223,23 @@ def _primitive(u: Array, a: Array) -> Array:
     return jnp.power(u, a) * jnp.where(u > switch, tail, 2 / a + rise)
 
 
-def _rising_time(u0: Array, u: Array, a: Array) -> Array:
-    """`int_u0^u x^(a-1) (1 + e^x) dx` for `u0 <= u`: what `1 + e^x` has at 0, and the two sides of the switch."""
-    u = jnp.minimum(u, BEYOND_TIME)
+def _free_rise(u0: Array, u: Array, a: Array, pace: Array) -> Array:
+    """`int_u0^u x^(a-1) dx / pace`."""
+    spread = _log_ratio(u0, u)
+    return jnp.power(u0, a) / pace * spread * _exprel(a * spread)
+
+
+def _sigmoid_rise(u0: Array, u: Array, a: Array, pace: Array) -> Array:
+    """`int_u0^u x^(a-1) (1 + e^x) dx / pace` for `u0 <= u`.
+
+    That is what `1 + e^x` has at 0, and the two sides of the switch.
+    """
+    end = expansion(u.dtype).end
+    beyond = u > end
+    u0, u = jnp.minimum(u0, end), jnp.minimum(u, end)
     switch = jnp.full((), expansion(u.dtype).switch, u.dtype)
     power0, power, power_switch = jnp.power(u0, a), jnp.power(u, a), jnp.power(switch, a)
     early0, early = u0 < switch, u < switch
-    spread = _log_ratio(u0, u)
-    linear = 2 * power0 * spread * _exprel(a * spread)
     rise = _rise(
         (jnp.minimum(u0, switch), jnp.where(early0, power0, power_switch)),
         (jnp.minimum(u, switch), jnp.where(early, power, power_switch)),
@@ -193,8 +249,10 @@ def _rising_time(u0: Array, u: Array, a: Array) -> Array:
         (jnp.maximum(u0, switch), jnp.where(early0, power_switch, power0)),
         (jnp.maximum(u, switch), jnp.where(early, power_switch, power)),
         a,
+        pace,
     )
-    return linear + rise + tail
+    # times one that depends on `a`, so that what is infinite has infinite derivatives
+    return jnp.where(beyond, jnp.inf * power, 2 * _free_rise(u0, u, a, pace) + rise / pace + tail)
 
 
 def _rise(start: tuple[Array, Array], end: tuple[Array, Array], a: Array) -> Array:
@@ -210,14 +268,14 @@ def _rise(start: tuple[Array, Array], end: tuple[Array, Array], a: Array) -> Arr
     return first + (power * gap * (v * v * slope + (v + v0) * value) + bend)
 
 
-def _tail(start: tuple[Array, Array], end: tuple[Array, Array], a: Array) -> Array:
-    """`int x^(a-1) e^x dx` between two ends `(u, u^a)` from the switch on."""
+def _tail(start: tuple[Array, Array], end: tuple[Array, Array], a: Array, pace: Array) -> Array:
+    """`int x^(a-1) e^x dx / pace` between two ends `(u, u^a)` from the switch on."""
     (u0, _), (u, power) = start, end
     gap = u - u0
     value, slope = divided_difference(asymptotic_coefficients(a, u.dtype), 1 / u0, 1 / u)
     grown = -jnp.expm1(-(gap + (a - 1) * _log_ratio(u0, u)))
     half = jnp.exp(u / 2)
-    return half * (half * (power / u * (grown * value - gap / (u * u0) * slope)))
+    return half * (half * (power / u / pace * (grown * value - gap / (u * u0) * slope)))
 
 
 def _log_ratio(u0: Array, u: Array) -> Array:
@@ -237,6 +295,34 @@ def _exprel(z: Array) -> Array:
     for k in range(16, 1, -1):
         series = 1 + series * near * (1 / k)
     return jnp.where(small, series, jnp.expm1(far) / far)
+
+
+_SIGMOID, _CONSTANT = _Pull(_sigmoid_rise, _speed), _Pull(_free_rise, lambda u, a, pace: jnp.power(u, a - 1) / pace)
+
+
+def _early(u0: Array, time: Array, a: Array) -> Array:
+    """`u` with `time_integral(u0, u, a) = time`, where the time has its float."""
+    one = jnp.ones_like(u0)
+    # the time since u = 1, on which the fitted starts depend
+    total = jnp.minimum(time + _moment(_SIGMOID, 0, one, u0, a, one), jnp.finfo(time.dtype).max)
+    start = jnp.where(total > 0, _late_start(total, a), _early_start(total, a))
+    return jax.lax.fori_loop(0, 3, lambda _, u: _step(u0, u, time, a), jnp.maximum(start, u0))
+
+
+def _late(u0: Array, log_time: Array, a: Array) -> Array:
+    """The same from the logarithm of the time, where only `e^u` counts: `log Psi(u) = log(T + Psi(u0))`."""
+
+    def log_primitive(u):
+        return u + (a - 1) * jnp.log(u) + jnp.log(polynomial(asymptotic_coefficients(a, u.dtype), 1 / u))
+
+    since = jnp.logaddexp(log_time, log_primitive(jnp.maximum(u0, expansion(u0.dtype).switch)))
+    since = jnp.maximum(since, expansion(u0.dtype).switch)
+    start = since + (1 - a) * jnp.log(since)
+
+    def newton(_, u):
+        return u - (log_primitive(u) - since) / (1 + (a - 1) / u)
+
+    return jnp.maximum(jax.lax.fori_loop(0, 4, newton, start), u0)
 
 
 def _early_start(total: Array, a: Array) -> Array:
@@ -259,7 +345,7 @@ def _step(u0: Array, u: Array, time: Array, a: Array) -> Array:
     """One step of Halley's method on `time_integral(u0, u, a) = time`."""
     half = jnp.exp(-u / 2)
     decay = half * half
-    miss = half * (_moment(0, u0, u, a) - time) * half
+    miss = half * (_moment(_SIGMOID, 0, u0, u, a, jnp.ones_like(u)) - time) * half
     newton = u * (miss * jnp.power(u, -a)) / (1 + decay)
     bend = (a - 1) / u + 1 / (1 + decay)
     move = -newton / jnp.maximum(1 - newton * bend / 2, 0.5)

@@ -8,33 +8,59 @@ before they turn. Both are polynomials, in `u` and in `1 / u`, whose coefficient
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 Coefficients = Sequence[Any]
-
-# A logit whose time is beyond every float.
-BEYOND_TIME = 1e3
 
 
 class Expansion(NamedTuple):
     """Where the two expansions meet, and how many terms each of them needs there for `a` in [-1, 0].
 
     The power series is one in `u / scale`, a power of two, so that single precision can hold its coefficients.
+    Beyond `end` even the square root of a time has no float, nor the time over any rate of learning.
     """
 
     switch: float
     scale: float
+    end: float
     power_terms: int
     asymptotic_terms: int
 
 
+_DOUBLE = Expansion(48.0, 64.0, 1400.0, 118, 36)
+_SINGLE = Expansion(24.0, 32.0, 170.0, 56, 22)
+
+
 def expansion(dtype: DTypeLike) -> Expansion:
     """The expansion that reaches the accuracy of this dtype."""
-    return Expansion(48.0, 64.0, 118, 36) if jnp.finfo(dtype).bits > 32 else Expansion(24.0, 32.0, 56, 22)
+    return _DOUBLE if jnp.finfo(dtype).bits > 32 else _SINGLE
+
+
+@jax.custom_jvp
+def exp_power(u: Array, p: Array, x: Array) -> Array:
+    """`e^u u^p x` for `x > 0`, which may have a float where `e^u` has none, as may its derivatives."""
+    beyond = u > expansion(u.dtype).end
+    half = jnp.exp(jnp.where(beyond, 0, u) / 2)
+    return jnp.where(beyond, jnp.exp(u), half * (half * (jnp.power(u, p) * x)))
+
+
+@partial(exp_power.defjvp, symbolic_zeros=True)
+def _exp_power_jvp(primals, tangents):
+    u, p, x = primals
+    value = exp_power(*primals)
+    slopes = (lambda: value * (1 + p / u), lambda: value * jnp.log(u), lambda: value / x)
+    tangent = jnp.zeros_like(value)
+    for slope, change in zip(slopes, tangents, strict=True):
+        if not isinstance(change, SymbolicZero):
+            tangent = tangent + slope() * change
+    return value, tangent
 
 
 def power_coefficients(a: Any, dtype: DTypeLike) -> list[Any]:
@@ -42,7 +68,7 @@ def power_coefficients(a: Any, dtype: DTypeLike) -> list[Any]:
 
     The sum on the left is `sum_(k >= 2) u^k / (k! (k + a))`.
     """
-    _, scale, terms, _ = expansion(dtype)
+    _, scale, _, terms, _ = expansion(dtype)
     coefficients, weight = [], scale
     for k in range(2, terms + 1):
         weight *= scale / k
@@ -79,3 +105,8 @@ def divided_difference(
         slope = slope * x + value
         value = value * x0 + c
     return value, slope
+
+
+def largest_logit(dtype: DTypeLike) -> float:
+    """The logit beyond which no time has a float, over no rate of learning."""
+    return expansion(dtype).end

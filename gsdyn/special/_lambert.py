@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from gsdyn._checks import as_float
+from gsdyn.special._arguments import on_reals
 
 # 1/e, and what the double nearest to it leaves.
 _INVERSE_E = 0.36787944117144233
@@ -32,7 +32,7 @@ _EXP_MINUS_W = (
 )  # fmt: skip
 
 
-@jax.jit
+@on_reals
 def lambertw(c: ArrayLike) -> Float[Array, "..."]:
     """The principal branch of Lambert W: the root `w >= -1` of `w e^w = c` (P21-Eq12, Eq13).
 
@@ -46,10 +46,10 @@ def lambertw(c: ArrayLike) -> Float[Array, "..."]:
     **Reference:** Corless, Gonnet, Hare, Jeffrey, Knuth, *On the Lambert W function*, 1996; the step is
     Fritsch, Shafer, Crowley, CACM 16, 1973.
     """
-    return _lambertw(as_float(c))
+    return _lambertw(c)
 
 
-@jax.jit
+@on_reals
 def wright_omega(x: ArrayLike) -> Float[Array, "..."]:
     """The Wright omega function `W(e^x)`, the root of `w + log w = x`, without forming `e^x`.
 
@@ -61,10 +61,10 @@ def wright_omega(x: ArrayLike) -> Float[Array, "..."]:
     **Returns:** `omega(x)`, with the shape and dtype of `x`, within 2 units in the last place. It is 0 where
     `e^x` underflows.
     """
-    return _wright_omega(as_float(x))
+    return _wright_omega(x)
 
 
-@jax.jit
+@on_reals
 def r_lambertw(c: ArrayLike) -> Float[Array, "..."]:
     """The r-Lambert function for r = 1: the root `x` of `x e^x + x = c` (the exact P21-Eq12, Eq13).
 
@@ -78,10 +78,10 @@ def r_lambertw(c: ArrayLike) -> Float[Array, "..."]:
 
     **Reference:** Mezo, Baricz, *On the generalization of the Lambert W function*, 2017.
     """
-    return _r_lambertw(as_float(c))
+    return _r_lambertw(c)
 
 
-@jax.jit
+@on_reals
 def r_wright_omega(x: ArrayLike) -> Float[Array, "..."]:
     """`r_lambertw(e^x)`, the root of `log w + log(1 + e^w) = x`, without forming `e^x`.
 
@@ -92,7 +92,7 @@ def r_wright_omega(x: ArrayLike) -> Float[Array, "..."]:
     **Returns:** `w`, with the shape and dtype of `x`, within 3 units in the last place. It is 0 where `e^x`
     underflows.
     """
-    return _r_wright_omega(as_float(x))
+    return _r_wright_omega(x)
 
 
 @jax.custom_jvp
@@ -140,7 +140,7 @@ def _r_lambertw(c: Array) -> Array:
 def _r_lambertw_jvp(primals, tangents):
     x = _r_lambertw(*primals)
     # 1 / (1 + (1 + x) e^x) without overflow; x is 0 on the side that is not taken
-    above, below = jnp.where(x > 0, x, 0), jnp.where(x > 0, 0, x)
+    above, below = jnp.where(x > 0, x, 0), jnp.where(x > 0, 0, jnp.maximum(x, -1e3))
     decay = jnp.exp(-above)
     return x, tangents[0] * jnp.where(x > 0, decay / (1 + x + decay), 1 / (1 + (1 + below) * jnp.exp(below)))
 

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from gsdyn._checks import as_float
+from gsdyn.special._arguments import on_reals
 from gsdyn.special._expansion import (
-    BEYOND_TIME,
     asymptotic_coefficients,
+    exp_power,
     expansion,
     polynomial,
     power_coefficients,
@@ -22,7 +22,7 @@ _EXP_MINUS_HALF_GAMMA = 0.749306001288449
 _START_SWITCH = 3.2466
 
 
-@jax.jit
+@on_reals
 def log_plus_ei(u: ArrayLike) -> Float[Array, "..."]:
     """`log u + Ei(u)`, the clock of one mode of depth two (C18-Thm3.2, Eq2).
 
@@ -35,10 +35,10 @@ def log_plus_ei(u: ArrayLike) -> Float[Array, "..."]:
     (float32: 5e-7). It is infinite where it exceeds the float range, above `u = 716` (float32: 92). NaN for
     `u < 0`.
     """
-    return _log_plus_ei(as_float(u))
+    return _log_plus_ei(u)
 
 
-@jax.jit
+@on_reals
 def inverse_log_ei(x: ArrayLike) -> Float[Array, "..."]:
     """The logit `u > 0` with `log u + Ei(u) = x` (C18-Thm3.2, Eq2).
 
@@ -50,14 +50,14 @@ def inverse_log_ei(x: ArrayLike) -> Float[Array, "..."]:
     **Returns:** `u`, with the shape and dtype of `x`, within 3 units in the last place. It is 0 where
     `exp(x / 2)` underflows.
     """
-    return _inverse_log_ei(as_float(x))
+    return _inverse_log_ei(x)
 
 
 @jax.custom_jvp
 def _log_plus_ei(u: Array) -> Array:
-    switch = expansion(u.dtype).switch
+    switch, _, end, *_ = expansion(u.dtype)
     low = 2 * jnp.log(u) + _EULER_GAMMA + _rise(jnp.minimum(u, switch))
-    high = jnp.clip(u, switch, BEYOND_TIME)
+    high = jnp.clip(u, switch, end)
     # e^(u/2) twice: the result fits where e^u does not
     half = jnp.exp(high / 2)
     return jnp.where(u > switch, half * (_tail(high) / high) * half + jnp.log(high), low)
@@ -66,8 +66,8 @@ def _log_plus_ei(u: Array) -> Array:
 @_log_plus_ei.defjvp
 def _log_plus_ei_jvp(primals, tangents):
     (u,) = primals
-    half = jnp.exp(u / 2)
-    return _log_plus_ei(u), tangents[0] * (half * (half / u) + 1 / u)
+    slope = exp_power(u, -jnp.ones_like(u), jnp.ones_like(u)) + 1 / u
+    return _log_plus_ei(u), tangents[0] * jnp.where(u < 0, jnp.nan, slope)
 
 
 @jax.custom_jvp
@@ -84,8 +84,9 @@ def _inverse_log_ei(x: Array) -> Array:
 @_inverse_log_ei.defjvp
 def _inverse_log_ei_jvp(primals, tangents):
     u = _inverse_log_ei(*primals)
-    half = jnp.exp(-u / 2)
-    return u, tangents[0] * ((u * half) * (half / (1 + half * half)))
+    near = jnp.minimum(u, expansion(u.dtype).end)
+    half = jnp.exp(-near / 2)
+    return u, tangents[0] * ((near * half) * (half / (1 + half * half)))
 
 
 def _early_start(root: Array) -> Array:

@@ -164,7 +164,7 @@ def _rare(q: float, eps: float) -> float:
 @GROUP.check(
     "C18-ThmD.2",
     "from any start: the exponent gains z_T (b_0 - q a_0)",
-    "P((0, x2)) <= 1/(1 + e^(-q log((1-eps)/eps) - z_T (b_0 - q a_0))); for b_0 < 0 Eq. 6 itself holds",
+    "P((0, x2)) <= 1/(1 + e^(-q log((1-eps)/eps) - z_T (b_0 - q a_0))), with 0 for b_0 < 0, and 1/2 at least (beyond)",
     "SciPy's DOP853 of Eq. 7 to the stop, b_0 from below 0 to above a_0, against RareFeature.relaxed_bound and .bound",
     "excess",
     samples=COUNT,
@@ -174,10 +174,9 @@ def relaxed_bound(random: Generator, count: int) -> Trials:
     values = starts(random, count, fair=True)
     q, a0, b0, _, eps = values
     _, b, z = _ends(*values).T
-    feature, simple = modes.RareFeature(*values[:4]), q * logit(1 - eps)
-    limit = simple + z * (b0 - q * a0)
-    stated = logit(np.asarray(feature.relaxed_bound(eps)))
-    excess = np.where(b0 < 0, z * b - simple, z * b - limit)
+    limit = np.maximum(q * logit(1 - eps) + z * (np.maximum(b0, 0) - q * a0), 0)
+    stated = logit(np.asarray(modes.RareFeature(*values[:4]).relaxed_bound(eps)))
+    excess = z * np.maximum(b, 0) - limit
     # beyond 15 a confidence has too few digits left for its logit
     apart = np.where(limit < 15, np.abs(stated - limit), 0)
     return Trials(np.stack([excess, apart], axis=1), _place(*values))

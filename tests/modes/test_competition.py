@@ -69,6 +69,16 @@ def test_death(competition):
         np.testing.assert_allclose(before[dead], -field(before)[dead] * time[k] * 1e-7, rtol=1e-2)
 
 
+def test_a_stiff_neuron_is_followed_to_its_death():
+    """Large weights: z relaxes in 1e-3 of the time in which a and b part, 10816 and 103149 by Radau's (1e-9)."""
+    found = Competition(np.array([30.0, 100.0]), np.array([30.0, 100.0]), np.array([0.1, 1.0]))
+    winner, time, (a, b, z) = _death(found)
+    assert [Winner(int(w)) for w in winner] == [Winner.FIRST] * 2
+    np.testing.assert_allclose(time, [10816.649168, 103149.409403], rtol=2e-9)
+    np.testing.assert_allclose(a * a + b * b - z * z, found.invariant, rtol=1e-10)
+    np.testing.assert_array_equal(b, 0)
+
+
 @pytest.mark.slow
 def test_after_the_death_the_first_class_is_a_single_mode(competition):
     a, _, z = (v[0] for v in competition.death_state)

@@ -72,6 +72,6 @@ def test_the_weight_beside_the_exponential():
     angle, start, stop, growing, zero, end = (
         jnp.asarray(fill(v)) for v in (np.log(u / u0), u0, u, 2 * u0, 0.0, np.inf)
     )
-    found = time_along(angle, start, stop, growing, zero, 4.0)
+    found = time_along(angle, start, stop, growing, zero, w=4.0)
     assert relative(found, float(4 * mp.log(u / u0) + mp.ei(u) - mp.ei(u0))) < 2e-15
-    assert relative(angle_after(found, start, growing, zero, end, 4.0), angle) < 2e-15
+    assert relative(angle_after(found, start, growing, zero, end, w=4.0), angle) < 2e-15

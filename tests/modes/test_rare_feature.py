@@ -104,6 +104,24 @@ def test_what_figure_5_draws_is_no_bound():
     assert (stop.rare < feature.relaxed_bound(0.3)).all()
 
 
+def test_the_bounds_from_starts_that_the_theorem_leaves_out():
+    # b0 < 0, where b never becomes positive or does late; a start beyond the stop, with whatever confidence it has
+    feature = RareFeature(
+        np.array([0.97, 0.43, 0.5, 0.9]),
+        np.array([4.68, 1.26, 0.5, 1.0]),
+        np.array([-4.38, 0.39, -0.4, -0.9]),
+        np.array([0.0067, 44.8, 0.1, 0.0]),
+    )
+    eps = np.array([0.042, 0.4, 1e-6, 1e-8])
+    stop, bound, relaxed = feature.stop(eps), feature.bound(eps), feature.relaxed_bound(eps)
+    assert (bound >= stop.rare).all()
+    assert (relaxed >= stop.rare).all()
+    assert float(relaxed[0]) == 0.5
+    assert float(stop.t[1]) == 0
+    np.testing.assert_allclose([bound[1], relaxed[1]], 1 / (1 + np.exp(-0.39 * 44.8)), rtol=1e-14)
+    assert (stop.rare[2:] > 0.5).any()
+
+
 def test_the_rare_direction_saturates():
     # beyond: b tends to a constant while a and z grow for ever, so that -log(1 - P) ~ b sqrt(log(1/eps)),
     # where the bound has q log(1/eps)
@@ -141,6 +159,7 @@ def test_derivatives():
         ("eps", lambda: RareFeature(0.5, 0.1, 0.1, 0.1).bound(0.5)),
         ("eps", lambda: RareFeature(0.5, 0.1, 0.1, 0.1).stop(0.0)),
         ("ts", lambda: RareFeature(0.5, 0.1, 0.1, 0.1).integrate([-1.0])),
+        ("ts must be in ascending order", lambda: RareFeature(0.5, 0.1, 0.1, 0.1).integrate([1.0, 0.5])),
     ],
 )
 def test_bad_input(name, call):
