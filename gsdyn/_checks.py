@@ -6,6 +6,8 @@ is not known yet; `equinox.error_if` then raises the same line when the compiled
 
 from __future__ import annotations
 
+import functools
+import math
 import operator
 import sys
 import warnings
@@ -29,20 +31,50 @@ def is_concrete(x: Any) -> bool:
     return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x))
 
 
-def as_float(x: ArrayLike) -> Float[Array, "..."]:
-    """`x` as a real floating-point array: floats keep their dtype, all else takes the default one.
+def as_float(x: ArrayLike, name: str = "x") -> Float[Array, "..."]:
+    """`x` as a real floating-point array in which to compute.
 
-    A Python integer counts as the Python float of its value, so beside a float32 array it is float32.
+    float32 and float64 keep their dtype; half precision (float16, bfloat16, ...), in which sums of squares overflow or
+    lose all digits, becomes float32; long doubles become doubles, other byte orders this machine's; all else takes the
+    default dtype. A Python integer counts as the Python float of its value, so beside a float32 array it is float32.
+
+    Raises `ValueError` for what holds no plain numbers: object, text and masked arrays, sparse matrices.
     """
-    x = _array(x)
-    if jnp.issubdtype(x.dtype, jnp.floating):
+    array = _array(_plain(name, x))
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        return array.astype(jnp.result_type(float))
+    return array.astype(jnp.float32) if array.dtype.itemsize < 4 else array
+
+
+def common(*arrays: Array) -> tuple[Array, ...]:
+    """The arrays in the widest of their dtypes; Python numbers follow the others."""
+    strong = [x.dtype for x in arrays if not x.weak_type] or [x.dtype for x in arrays]
+    dtype = functools.reduce(np.promote_types, strong)
+    return tuple(x.astype(dtype) for x in arrays)
+
+
+def _plain(name: str, x: Any) -> Any:
+    """`x` as what `jnp.asarray` takes, or an error that says what it is."""
+    if type(x) is int:
+        return float(x) if abs(x) < 2**1023 else math.inf * (1 if x > 0 else -1)
+    if isinstance(x, np.ma.MaskedArray):
+        if np.any(np.ma.getmaskarray(x)):
+            raise ValueError(f"{name} must have no masked entries, got a masked array of shape {x.shape}: fill them")
+        x = x.data
+    if hasattr(x, "todense"):
+        raise ValueError(f"{name} must be dense, got a sparse {type(x).__name__} of shape {x.shape}: use .todense()")
+    if not isinstance(x, np.ndarray | np.generic):
         return x
-    return x.astype(jnp.result_type(float))
+    if x.dtype.kind not in "biufc" and not jnp.issubdtype(x.dtype, jnp.number):
+        raise ValueError(f"{name} must hold numbers, got dtype {x.dtype}")
+    if x.dtype.char in "gG":  # long doubles
+        return x.astype(np.float64 if x.dtype.char == "g" else np.complex128)
+    return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 
 def _array(x: Any) -> Array:
     """`x` as an array of JAX; a warning, once, where that takes digits from it."""
-    array = jnp.asarray(float(x) if type(x) is int else x)
+    array = jnp.asarray(x)
     if isinstance(x, np.ndarray) and x.dtype == np.float64 and array.dtype == jnp.float32:
         _warn_of_single_precision()
     return array
@@ -102,19 +134,35 @@ def require(
 
 
 def _float_or_error(name: str, x: ArrayLike, allowed: str) -> Float[Array, "..."]:
+    x = _plain(name, x)
     try:
         array = _array(x)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name} must be {allowed}, got {in_short(x)}") from None
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
         raise ValueError(f"{name} must be real, got dtype {array.dtype}")
-    return as_float(array)
+    return as_float(array, name)
 
 
 def in_short(x: Any) -> str:
-    """`x` as it is written, on one line of at most 60 characters."""
+    """`x` as it is written, or what it is, on one line of at most 60 characters."""
+    if isinstance(x, type):
+        return f"the class {x.__name__}"
+    if getattr(x, "shape", ()) != () and hasattr(x, "dtype"):
+        return f"an array of shape {tuple(x.shape)}"
     text = " ".join(repr(x).split())
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def number(name: str, x: Any, allowed: str, ok: Callable[[float], bool]) -> float:
+    """`x`, an option and no array to trace, as a Python float for which `ok(x)` holds; `allowed` says the same."""
+    try:
+        value = math.nan if isinstance(x, str | bytes) else float(x)
+    except (TypeError, ValueError, OverflowError):
+        value = math.nan
+    if not ok(value):
+        raise ValueError(f"{name} must be {allowed}, got {in_short(x)}")
+    return value
 
 
 def finite(name: str, x: ArrayLike, *, ndim: int | None = None) -> Float[Array, "..."]:
@@ -179,10 +227,11 @@ def one_output(outputs: Array, n: int) -> Float[Array, " n"]:
 
 def _column(name: str, x: Any, allowed: str) -> Array:
     """`x` as an array, (n, 1) as (n,)."""
+    x = _plain(name, x) if hasattr(x, "shape") else x
     try:
         array = jnp.asarray(x)
     except (TypeError, ValueError):
-        raise ValueError(f"{name} must be {allowed}, got {x!r}") from None
+        raise ValueError(f"{name} must be {allowed}, got {in_short(x)}") from None
     return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
 
 
@@ -198,17 +247,18 @@ def integer(name: str, x: Any, low: int, high: int | None = None) -> int:
     try:
         value = operator.index(x)
     except TypeError:
-        raise ValueError(f"{name} must be an integer {allowed}, got {x!r}") from None
+        raise ValueError(f"{name} must be an integer {allowed}, got {in_short(x)}") from None
     if value < low or (high is not None and value > high):
         raise ValueError(f"{name} must be {allowed}, got {value}")
     return value
 
 
-def instance(name: str, x: Any, kind: type) -> None:
-    """`x` must be an object of the class `kind`."""
+def instance(name: str, x: Any, kind: type, hint: str = "") -> None:
+    """`x` must be an object of the class `kind`; `hint` says how to come by one."""
     if not isinstance(x, kind):
-        given = f"the class {x.__name__}" if isinstance(x, type) else f"a value of type {type(x).__name__}"
-        raise ValueError(f"{name} must be a {kind.__name__}, got {given}")
+        told = isinstance(x, type) or (hasattr(x, "dtype") and hasattr(x, "shape"))
+        given = in_short(x) if told else f"a value of type {type(x).__name__}"
+        raise ValueError(f"{name} must be a {kind.__name__}, got {given}{hint and ': '}{hint}")
 
 
 def function(name: str, x: Any) -> None:

@@ -71,24 +71,9 @@ def _cholesky_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array,
     return factor, factor @ half
 
 
-@jax.custom_jvp
 def eigh(matrix: Float[Array, "n n"]) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:
-    """Eigenvalues, ascending, and eigenvectors of a symmetric matrix.
-
-    The vectors of a repeated eigenvalue are arbitrary and so are their derivatives, which leave out how they turn among
-    each other: what depends on the space that they span alone, as margins and kernels do, gets the right derivative.
-    """
+    """Eigenvalues, ascending, and eigenvectors of a symmetric matrix; for derivatives see `gsdyn._eigen`."""
     return one_at_a_time(lambda problem: tuple(jnp.linalg.eigh(*problem, symmetrize_input=False)))((matrix,))
-
-
-@eigh.defjvp
-def _eigh_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    values, vectors = eigh(*primals)
-    change = vectors.T @ tangents[0] @ vectors
-    gaps = values[None, :] - values[:, None]
-    apart = jnp.abs(gaps) > 8 * len(values) * jnp.finfo(values.dtype).eps * jnp.max(jnp.abs(values))
-    turn = jnp.where(apart, change / jnp.where(apart, gaps, 1.0), 0.0)
-    return (values, vectors), (jnp.diagonal(change), vectors @ turn)
 
 
 def one_at_a_time(lapack: Callable, own: Callable | None = None, in_batch: Callable | None = None) -> Callable:

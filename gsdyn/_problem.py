@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from jaxtyping import Array, Float
 
-from gsdyn import _checks
+from gsdyn import _checks, _eigen
 from gsdyn.features import FeatureBasis
 from gsdyn.losses import Loss, Softmax
-from gsdyn.penalties import Penalty, Tilt
+from gsdyn.penalties import Penalty, Tilt, WeightDecay
 
 
 def problem(basis: FeatureBasis, loss: Loss, penalty: Penalty) -> tuple[Float[Array, " k"], Tilt | None]:
     """The filter `c` and the tilt of a problem, after checking that its three parts fit."""
-    _checks.instance("basis", basis, FeatureBasis)
+    _checks.instance("basis", basis, FeatureBasis, "FeatureBasis.from_kernel(theta, y) makes one of a kernel")
     _checks.instance("loss", loss, Loss)
     _checks.instance("penalty", penalty, Penalty)
     if isinstance(loss, Softmax) and loss.labels.shape[0] != basis.examples:
@@ -23,3 +23,12 @@ def problem(basis: FeatureBasis, loss: Loss, penalty: Penalty) -> tuple[Float[Ar
             raise ValueError("penalty must be the same for all examples under Softmax, got a tilt")
         tilt = Tilt(tilt.curvature.astype(basis.U.dtype), tilt.pull.astype(basis.U.dtype))
     return penalty.filter(basis.s * basis.s).astype(basis.U.dtype), tilt
+
+
+def aligned(basis: FeatureBasis, penalty: Penalty) -> FeatureBasis:
+    """The same basis, with derivatives of `U c U^T` that are right where strengths repeat."""
+    if isinstance(penalty, WeightDecay):  # c is a multiple of s^2, for which those of the basis are
+        return basis
+    s2 = basis.s * basis.s
+    c, slope = (x.astype(basis.U.dtype) for x in (penalty.filter(s2), penalty.filter_slope(s2)))
+    return FeatureBasis._of(_eigen.aligned(basis.U, s2, c, slope), basis.s)

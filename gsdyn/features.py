@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from gsdyn import _checks, _dense, _krylov, _pairs
+from gsdyn import _checks, _eigen, _krylov, _linear, _pairs, _psd
 
 EXACT = 1000  # examples up to which all eigenvectors are computed
 
@@ -23,7 +24,11 @@ class FeatureBasis(eqx.Module):
     exists, and its eigendecomposition gives `U` and `s`.
 
     - `U`: shape (n, k), orthonormal columns, `k <= n`.
-    - `s`: shape (k,), strengths, finite and >= 0.
+    - `s`: shape (k,), strengths, finite and >= 0. Both are held in the wider of their dtypes, float32 at least.
+
+    Predictions at new inputs need nothing else: `U` and `s` give the coefficients `beta` of a fixed point, and
+    `theta_new @ (y * beta)` its outputs. The right singular vectors, of as many entries as the network has parameters,
+    are not kept: where they are needed, `V = Phi^T (y * U) / s` has them.
 
     Raises `ValueError` for shapes that do not fit, values that are not finite, negative strengths,
     and columns that are not orthonormal. Reference: Pezeshki et al. 2021, section 3.1.
@@ -33,15 +38,19 @@ class FeatureBasis(eqx.Module):
     s: Float[Array, " k"]
 
     def __init__(self, U: ArrayLike, s: ArrayLike):
-        self.U = _checks.finite("U", U, ndim=2)
-        self.s = _checks.nonnegative("s", s, ndim=1)
-        n, k = self.U.shape
-        if self.s.shape != (k,) or not 1 <= k <= n:
-            raise ValueError(
-                f"U and s must have shapes (n, k) and (k,) with 1 <= k <= n, got {self.U.shape} and {self.s.shape}"
-            )
-        if _checks.is_concrete(self.U):
-            _require_orthonormal(np.asarray(self.U))
+        u, s = _checks.finite("U", U, ndim=2), _checks.nonnegative("s", s, ndim=1)
+        n, k = u.shape
+        if s.shape != (k,) or not 1 <= k <= n:
+            raise ValueError(f"U and s must have shapes (n, k) and (k,) with 1 <= k <= n, got {u.shape} and {s.shape}")
+        self.U, self.s = _checks.common(_require_orthonormal(u), s)
+
+    @classmethod
+    def _of(cls, U: Array, s: Array) -> FeatureBasis:
+        """What needs no check: under `vmap` a check would copy what it lets through."""
+        basis = object.__new__(cls)
+        object.__setattr__(basis, "U", U)
+        object.__setattr__(basis, "s", s)
+        return basis
 
     @classmethod
     def rotation(cls, s1: ArrayLike, s2: ArrayLike, delta: ArrayLike) -> FeatureBasis:
@@ -51,37 +60,46 @@ class FeatureBasis(eqx.Module):
         """
         s1, s2 = _checks.nonnegative("s1", s1, ndim=0), _checks.nonnegative("s2", s2, ndim=0)
         delta = _checks.require("delta", delta, "in [0, 1)", lambda v: (v >= 0) & (v < 1), ndim=0)
+        s1, s2, delta = _checks.common(s1, s2, delta)
         c = jnp.sqrt((1 - delta) * (1 + delta))
-        u = _pairs.square(c, -delta, delta, c)
-        # Nothing is left to check, and a check under `vmap` would copy what it lets through
-        basis = object.__new__(cls)
-        object.__setattr__(basis, "U", u)
-        object.__setattr__(basis, "s", _pairs.pair(s1, s2))
-        return basis
+        return cls._of(_pairs.square(c, -delta, delta, c), _pairs.pair(s1, s2))
 
     @classmethod
-    def from_kernel(cls, theta: ArrayLike, y: ArrayLike | None = None, rank: int | None = None) -> FeatureBasis:
+    def from_kernel(
+        cls,
+        theta: ArrayLike,
+        y: ArrayLike | None = None,
+        rank: int | None = None,
+        *,
+        tolerance: float | None = None,
+    ) -> FeatureBasis:
         """The features of a kernel: eigenvectors of `K = Y Theta Y` (P21-Def1), strongest first.
 
         - `theta`: shape (n, n), symmetric and positive semi-definite, for example an NTK.
         - `y`: labels -1 or +1, shape (n,); None leaves the kernel unsigned (multi-class, Eqs 29-30).
         - `rank`: keep this many of the strongest features (default all n).
+        - `tolerance`: how accurate `theta` is, relative to its largest eigenvalue, in [0, 1): eigenvalues up to that
+          size are set to zero, negative ones too. By default those below `n eps`, which rounding cannot tell from zero.
+          A negative one beyond that, as the kernels of `gsdyn.networks.Stax` and single precision have, then sets all
+          up to its size to zero with a warning that says how large it is, as long as it is less than the root of the
+          `eps` of the precision in which `theta` came (float32 also where a float64 array holds its numbers).
 
         All eigenvectors are computed up to n = 1,000 or where `rank` exceeds n/20; beyond, and outside `jit`, `vmap`
         and `grad`, the strongest by `from_product`, with its error. `gsdyn.truncation_bound` tells what those left out
         can change.
 
-        Eigenvalues below `n eps max(s^2)`, which rounding cannot tell from zero, are set to zero. Each column
-        of `U` sums to a non-negative number. Raises `ValueError` for a kernel that is not finite, not symmetric or
-        not positive semi-definite beyond rounding (of the part computed).
+        Each column of `U` sums to a non-negative number. Where strengths repeat (`repeated`) single columns, and
+        derivatives of them and of single responses, are arbitrary; those of what depends on the kernel only are right:
+        margins, dual variables and objective of a fixed point, `kernel()`. Features of strength zero have no
+        derivative. Raises `ValueError` for a kernel that is not finite, not symmetric or not positive semi-definite
+        beyond `tolerance` (of the part computed); inside `jit` there is no warning, and 8 `n eps` by default.
         """
-        theta = _checks.finite("theta", theta, ndim=2)
+        given, theta = theta, _checks.finite("theta", theta, ndim=2)
         _checks.square("theta", theta)
+        accuracy = _psd.accuracy(given, theta) if tolerance is None else _psd.tolerance(tolerance)
         n = theta.shape[0]
         rank = n if rank is None else _checks.integer("rank", rank, 1, n)
-        eps = float(jnp.finfo(theta.dtype).eps)
-        if _checks.is_concrete(theta):
-            _require_symmetric(np.asarray(theta), eps)
+        theta = _psd.symmetric(theta)
         if y is not None:
             y = _checks.labels("y", y).astype(theta.dtype)
             _checks.same_length("y", y, "theta", theta)
@@ -91,8 +109,8 @@ class FeatureBasis(eqx.Module):
         kernel = (theta + theta.T) / 2
         if y is not None:
             kernel = y[:, None] * kernel * y[None, :]
-        s2, u = _dense.eigh(kernel)
-        return cls._from_eigen(s2[::-1], u[:, ::-1], n, rank)
+        s2, u = _eigen.eigh(kernel)
+        return cls._from_eigen(s2, u, n, rank, accuracy, told=tolerance is not None)
 
     @classmethod
     def from_product(
@@ -116,28 +134,40 @@ class FeatureBasis(eqx.Module):
         """
         n = _checks.integer("examples", examples, 10)
         rank = _checks.integer("rank", rank, 1, n // 10)
-        kind = np.dtype(jnp.zeros((), dtype).dtype)
+        if not callable(product):
+            raise ValueError(f"product must be a function of V, shape (n, b), got {_checks.in_short(product)}")
+        kind = np.dtype(_checks.as_float(jnp.zeros((), dtype)).dtype)
         sign = np.ones((n, 1), kind)
         if y is not None:
             sign = np.asarray(_checks.labels("y", y), kind)[:, None]
             if len(sign) != n:
                 raise ValueError(f"y must have one label for each of {n} examples, got shape {sign[:, 0].shape}")
-        s2, u = _krylov.leading(lambda v: sign * np.asarray(product(sign * v)), n, rank, kind)
+
+        def signed(v: np.ndarray) -> np.ndarray:
+            image = np.asarray(_checks.finite("product(V)", product(sign * v)))
+            if image.shape != v.shape:
+                raise ValueError(f"product(V) must have the shape of V, got {image.shape} for {v.shape}")
+            return sign * image.astype(kind)
+
+        s2, u = _krylov.leading(signed, n, rank, kind)
         return cls._from_eigen(jnp.asarray(s2), jnp.asarray(u), n, rank)
 
     @classmethod
-    def _from_eigen(cls, s2: Array, u: Array, n: int, rank: int) -> FeatureBasis:
-        """From eigenvalues in descending order: of rounding size ones are zero, negative ones beyond it an error."""
-        floor = n * jnp.finfo(s2.dtype).eps * jnp.max(jnp.abs(s2))
+    def _from_eigen(
+        cls, s2: Array, u: Array, n: int, rank: int, accuracy: float = 0.0, *, told: bool = True
+    ) -> FeatureBasis:
+        """From eigenvalues in descending order: those that `accuracy` cannot tell from zero are zero, negative ones
+        beyond it an error; where nobody `told` it, it only serves to take what is negative with a warning."""
+        rounding = n * float(jnp.finfo(s2.dtype).eps)
+        top = jnp.max(jnp.abs(s2))
+        below = jnp.maximum(-s2[-1], 0.0)
         if _checks.is_concrete(s2):
-            if float(s2[-1]) < -8 * float(floor):
-                raise ValueError(
-                    f"theta must be positive semi-definite, got an eigenvalue {float(s2[-1]):.3g} "
-                    f"beside a largest one of {float(s2[0]):.3g}"
-                )
+            _psd.require(float(s2[-1]), float(s2[0]), 8 * rounding, accuracy, told=told)
         else:
-            s2 = eqx.error_if(s2, s2[-1] < -8 * floor, "theta must be positive semi-definite")
-        return cls._decomposition(u, jnp.where(s2 > floor, s2, 0.0), rank)
+            bad = below > max(8 * rounding, accuracy if told else 0.0) * top
+            s2 = s2 * eqx.error_if(jnp.ones_like(top), bad, "theta must be positive semi-definite")
+        floor = jnp.maximum(max(rounding, accuracy if told else 0.0) * top, below)
+        return cls._decomposition(u, jnp.where(s2 > jax.lax.stop_gradient(floor), s2, 0.0), rank)
 
     @classmethod
     def from_ntrf(cls, phi: ArrayLike, y: ArrayLike | None = None, rank: int | None = None) -> FeatureBasis:
@@ -147,7 +177,8 @@ class FeatureBasis(eqx.Module):
         - `y`: labels -1 or +1, shape (n,); None leaves it unsigned.
         - `rank`: keep this many of the strongest features (default all min(n, m)).
 
-        Singular values below `max(n, m) eps max(s)` are set to zero.
+        Singular values below `max(n, m) eps max(s)` are set to zero. What derivatives mean where strengths repeat:
+        see `from_kernel`.
         """
         phi = _checks.finite("phi", phi, ndim=2)
         if phi.size == 0:
@@ -156,7 +187,7 @@ class FeatureBasis(eqx.Module):
             y = _checks.labels("y", y).astype(phi.dtype)
             _checks.same_length("y", y, "phi", phi)
             phi = y[:, None] * phi
-        u, s, _ = jnp.linalg.svd(phi, full_matrices=False)
+        u, s, _ = _eigen.svd(phi)
         floor = max(phi.shape) * jnp.finfo(phi.dtype).eps * jnp.max(s)
         return cls._decomposition(u, jnp.where(s > floor, s * s, 0.0), rank)
 
@@ -168,7 +199,7 @@ class FeatureBasis(eqx.Module):
         sign = jnp.where(jnp.sum(u, axis=0) < 0, -1.0, 1.0).astype(u.dtype)
         positive = s2 > 0
         s = jnp.where(positive, jnp.sqrt(jnp.where(positive, s2, 1.0)), 0.0)
-        return cls(u * sign[None, :], s)
+        return cls._of(u * sign[None, :], _checks.nonnegative("the strengths of theta or phi", s))
 
     @property
     def examples(self) -> int:
@@ -200,18 +231,15 @@ class FeatureBasis(eqx.Module):
         return jnp.sum(near, axis=1) > 1
 
 
-def _require_symmetric(theta: np.ndarray, eps: float) -> None:
-    worst = float(np.max(np.abs(theta - theta.T), initial=0.0))
-    if worst > 64 * np.sqrt(len(theta)) * eps * float(np.max(np.abs(theta), initial=0.0)):
-        raise ValueError(f"theta must be symmetric, got entries that differ by {worst:.3g}")
-
-
-def _require_orthonormal(u: np.ndarray) -> None:
-    """`U^T U p = p` for one dense probe `p`: O(nk), and false with probability one otherwise.
-
-    In NumPy, because inside `jit` JAX stages even operations on concrete arrays.
-    """
-    probe = np.cos(1.0 + np.arange(u.shape[1], dtype=u.dtype))
-    error = float(np.max(np.abs(u.T @ (u @ probe) - probe), initial=0.0))
-    if error > float(np.finfo(u.dtype).eps) ** 0.5:
+def _require_orthonormal(u: Array) -> Array:
+    """`u`, for which `u^T u p = p` must hold for a dense probe `p`: O(nk), and false with probability one otherwise."""
+    probe = np.cos(1.0 + np.arange(u.shape[1])).astype(u.dtype)
+    allowed = float(jnp.finfo(u.dtype).eps) ** 0.5
+    if not _checks.is_concrete(u):
+        error = jnp.max(jnp.abs(_linear.adjoint(u, _linear.product(u, jnp.asarray(probe))) - probe))
+        return u * eqx.error_if(jnp.ones((), u.dtype), ~(error <= allowed), "U must have orthonormal columns")
+    entries = np.asarray(u)
+    error = float(np.max(np.abs(entries.T @ (entries @ probe) - probe)))
+    if error > allowed:
         raise ValueError(f"U must have orthonormal columns, got a deviation of {error:.3g}")
+    return u

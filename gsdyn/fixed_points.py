@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from gsdyn import _box, _checks, _implicit, _newton
 from gsdyn._linear import adjoint, product
-from gsdyn._problem import problem
+from gsdyn._problem import aligned, problem
 from gsdyn.features import FeatureBasis
 from gsdyn.losses import Hinge, Loss
 from gsdyn.penalties import Penalty, Tilt
@@ -63,6 +63,7 @@ def fixed_point(
 @eqx.filter_jit
 def _fixed_point(basis: FeatureBasis, loss: Loss, penalty: Penalty, max_iterations: int) -> FixedPoint:
     c, tilt = problem(basis, loss, penalty)
+    basis = aligned(basis, penalty)
     if isinstance(loss, Hinge):
         solution = _box.solve(basis.U, c, tilt, max_iterations)
         return _certify_box(basis, loss, penalty, c, tilt, solution)

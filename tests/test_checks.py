@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import sparse
 
 import gsdyn as gs
 from gsdyn import _checks
@@ -66,6 +67,19 @@ BAD = {
         lambda: Basis.from_kernel(EYE, [True, False]),
         "y must be a vector of -1 and +1, got booleans: convert them by 2*y - 1",
     ),
+    "kernel: tolerance": (
+        lambda: Basis.from_kernel(EYE, tolerance="1"),
+        "tolerance must be a number in [0, 1), got '1'",
+    ),
+    "product: no function": (
+        lambda: Basis.from_product(EYE, None, 1, examples=20),
+        "product must be a function of V, shape (n, b), got an array of shape (2, 2)",
+    ),
+    "product: shape": (
+        lambda: Basis.from_product(lambda v: v[:3], None, 1, examples=20),
+        "product(V) must have the shape of V, got (3, 1) for (20, 1)",
+    ),
+    "product: NaN": (lambda: Basis.from_product(lambda v: NAN * v, None, 1, examples=20), "product(V) must be finite"),
     "kernel: label NaN": (lambda: Basis.from_kernel(EYE, [1, NAN]), "y must be a vector of -1 and +1, got nan"),
     "kernel: labels are text": (lambda: Basis.from_kernel(EYE, "ab"), "y must be a vector of -1 and +1, got 'ab'"),
     "kernel: too many labels": (lambda: Basis.from_kernel(EYE, [1, 1, 1]), "y must have as many rows as theta"),
@@ -141,7 +155,10 @@ BAD = {
         lambda: forms.permutation(np.ones(2), np.ones(3)),
         "s, lam must have shapes that broadcast",
     ),
-    "perturbed: no basis": (lambda: forms.perturbed(EYE, 1.0), "basis must be a FeatureBasis, got a value of type"),
+    "perturbed: no basis": (
+        lambda: forms.perturbed(EYE, 1.0),
+        "basis must be a FeatureBasis, got an array of shape (2, 2)",
+    ),
     "perturbed: lam": (lambda: forms.perturbed(BASIS, -1.0), "lam must be finite and > 0, got -1.0"),
     "perturbed: not square": (
         lambda: forms.perturbed(Basis(EYE[:, :1], [1.0]), 1.0),
@@ -203,6 +220,69 @@ def test_floats_keep_their_dtype_and_the_rest_takes_the_default():
     # Python numbers follow whatever they meet
     assert (_checks.as_float(2) * jnp.ones((), jnp.float32)).dtype == jnp.float32
     assert (_checks.as_float(2.0) * jnp.ones((), jnp.float32)).dtype == jnp.float32
+
+
+HALF = [np.float16([1, 2]), jnp.ones(2, jnp.bfloat16), np.ones(2, jnp.float8_e4m3fn)]
+PLAIN = [np.array([1, 2], ">f8"), np.longdouble([1, 2]), np.array([1, 2], ">i4"), np.ma.masked_array([1.0, 2], [0, 0])]
+NO_NUMBERS = {
+    "x must hold numbers, got dtype object": np.array([1.0, None], object),
+    "x must hold numbers, got dtype datetime64[D]": np.array(["2020-01-01"], "M8[D]"),
+    "x must have no masked entries, got a masked array of shape (2,)": np.ma.masked_array([1.0, 2], [0, 1]),
+    "x must be dense, got a sparse csr_matrix of shape (2, 2)": sparse.csr_matrix(EYE),
+    "x must be finite, got {'a': 1}": {"a": 1},
+    "x must be finite, got None": None,
+    "x must be finite, got inf": 10**400,
+}
+
+
+def test_every_kind_of_number_becomes_one_to_compute_in():
+    for x in HALF:
+        assert _checks.finite("x", x).dtype == jnp.float32
+    for x in PLAIN:
+        assert _checks.finite("x", x).dtype == jnp.float64
+        np.testing.assert_array_equal(_checks.finite("x", x), [1, 2])
+    both = _checks.common(jnp.ones(2, jnp.float32), jnp.ones(2), jnp.asarray(2.0))
+    assert [x.dtype for x in both] == [jnp.float64] * 3
+    assert _checks.common(jnp.ones(2, jnp.float32), jnp.asarray(2.0))[1].dtype == jnp.float32
+
+
+@pytest.mark.parametrize("message", NO_NUMBERS)
+def test_what_holds_no_numbers_is_named(message):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is compared below, literally
+        _checks.finite("x", NO_NUMBERS[message])
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_labels_may_be_a_column_and_say_what_to_do_with_0_and_1():
+    np.testing.assert_array_equal(_checks.labels("y", [[1], [-1]]), [1, -1])
+    np.testing.assert_array_equal(Basis.from_kernel(EYE, [[1], [-1]]).U, Basis.from_kernel(EYE, [1, -1]).U)
+    for y in ([0, 1], [True, False], [[0], [1]]):
+        with pytest.raises(ValueError, match=r"y must be a vector of -1 and \+1, got .* by 2\*y - 1"):
+            _checks.labels("y", y)
+    with pytest.raises(ValueError, match="y must have 1 dimensions"):
+        _checks.labels("y", np.ones((2, 2)))
+
+
+def test_a_kernel_in_place_of_a_basis_is_called_what_it_is():
+    message = (
+        r"^basis must be a FeatureBasis, got an array of shape \(2, 2\): FeatureBasis.from_kernel\(theta, y\) makes"
+    )
+    for run in (lambda f: f(EYE), lambda f: jax.jit(f)(EYE)):
+        with pytest.raises(ValueError, match=message):
+            run(lambda kernel: gs.fixed_point(kernel, gs.CrossEntropy(), gs.WeightDecay(1.0)))
+
+
+def test_a_traced_basis_must_be_orthonormal_and_a_traced_kernel_symmetric():
+    for build, good, bad, message in (
+        (lambda u: Basis(u, jnp.ones(2)).U, EYE, EYE + 0.1, "U must have orthonormal columns"),
+        (lambda theta: Basis.from_kernel(theta).s, EYE, EYE + np.triu(EYE + 0.5), "theta must be symmetric"),
+        (lambda phi: Basis.from_ntrf(phi).s, EYE, EYE * NAN, "phi must be finite"),
+    ):
+        jitted = eqx.filter_jit(build)
+        assert np.all(np.isfinite(jitted(good)))
+        with pytest.raises(eqx.EquinoxRuntimeError, match=message):
+            jax.block_until_ready(jitted(bad))
 
 
 def test_error_shows_the_first_value_at_fault():

@@ -1,15 +1,20 @@
 """Feature bases against numpy's decompositions: signs, ranks, repeated strengths, derivatives."""
 
+import warnings
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from _problems import central_difference
 from _tolerances import assert_close, units
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gsdyn as gs
+from gsdyn.kernels import infinite_ntk
+from gsdyn.networks import FullyConnected
 
 SHAPES = [(6, 4), (4, 9), (5, 5), (1, 3), (3, 1)]
 
@@ -153,3 +158,94 @@ def test_traced_indefinite_kernel_fails_when_it_runs():
     assert np.isfinite(build(jnp.eye(3), jnp.ones(3)).s).all()
     with pytest.raises(eqx.EquinoxRuntimeError, match="theta must be positive semi-definite"):
         jax.block_until_ready(build(jnp.diag(jnp.array([1.0, 1.0, -0.5])), jnp.ones(3)).s)
+
+
+def test_mixed_precisions_are_taken_to_the_wider():
+    basis = gs.FeatureBasis(np.eye(2), np.float32([3, 2]))
+    assert basis.U.dtype == basis.s.dtype == jnp.float64
+    traj = gs.integrate(gs.PrimalFlow(basis, gs.CrossEntropy(), gs.WeightDecay(0.1)), np.array([0.0, 1.0]))
+    assert np.isfinite(traj.z).all()
+    assert gs.FeatureBasis(np.float16(np.eye(2)), np.float32([3, 2])).U.dtype == jnp.float32
+    assert gs.FeatureBasis.rotation(np.float32(3), np.float64(2), 0.1).U.dtype == jnp.float64
+    assert gs.FeatureBasis.from_kernel(jnp.eye(3, dtype=jnp.bfloat16)).U.dtype == jnp.float32
+
+
+def noisy(size):
+    """A kernel of eigenvalues 3, 1, `size/2` and `-size`."""
+    u = np.linalg.qr(np.random.default_rng(11).standard_normal((4, 4)))[0]
+    theta = u @ np.diag([3.0, 1.0, size / 2, -size]) @ u.T
+    return (theta + theta.T) / 2
+
+
+def test_eigenvalues_below_the_accuracy_of_a_kernel_are_zero():
+    with pytest.warns(UserWarning, match=r"theta has an eigenvalue -1e-09 beside a largest one of 3: none up to that"):
+        basis = gs.FeatureBasis.from_kernel(noisy(1e-9))
+    np.testing.assert_array_equal(basis.s > 0, [True, True, False, False])
+    told = gs.FeatureBasis.from_kernel(noisy(1e-5), tolerance=1e-4)
+    np.testing.assert_array_equal(told.s > 0, [True, True, False, False])
+    with pytest.raises(ValueError, match="eigenvalue -1e-05 beside a largest one of 3: tolerance says how accurate"):
+        gs.FeatureBasis.from_kernel(noisy(1e-5))
+    with pytest.raises(ValueError, match="tolerance says how accurate"):
+        gs.FeatureBasis.from_kernel(noisy(1e-3), tolerance=1e-4)
+    # single numbers in doubles are as accurate as single numbers
+    phi = np.random.default_rng(0).standard_normal((30, 3)).astype(np.float32)
+    for theta in (phi @ phi.T, (phi @ phi.T).astype(float)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = gs.FeatureBasis.from_kernel(theta)
+        assert np.count_nonzero(np.asarray(found.s) > 1e-3) == 3
+    traced = jax.jit(lambda theta: gs.FeatureBasis.from_kernel(theta, tolerance=1e-4).s)(noisy(1e-5))
+    np.testing.assert_allclose(traced, told.s, rtol=1e-12)
+
+
+REPEATED = [[4, 4, 4, 1, 1], [3, 3, 3, 3, 3], [5, 4, 4 * (1 + 1e-10), 2, 1], [9, 4, 3, 2, 1]]
+PENALTIES = [
+    gs.Mixed(0.3, 0.2),
+    pytest.param(gs.WeightDecay(0.3), marks=pytest.mark.slow),
+    pytest.param(gs.SpectralDecoupling(0.5), marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_what_depends_on_the_kernel_alone_differentiates_where_strengths_repeat(penalty):
+    rng = np.random.default_rng(12)
+    q, y, w = np.linalg.qr(rng.standard_normal((5, 5)))[0], np.array([1.0, -1, 1, -1, 1]), rng.standard_normal(5)
+    change = rng.standard_normal((5, 5))
+    change, h = change + change.T, 1e-3
+
+    def answers(t, theta):
+        basis = gs.FeatureBasis.from_kernel(theta + t * change, y)
+        fp = gs.fixed_point(basis, gs.CrossEntropy(), penalty)
+        return jnp.stack([fp.objective, jnp.sum(w * fp.margins), jnp.sum(w * fp.alpha), w @ basis.kernel() @ w])
+
+    kernels = np.stack([(q * np.array(s2)) @ q.T for s2 in REPEATED])
+    kernels = (kernels + kernels.swapaxes(1, 2)) / 2
+    values = jax.jit(jax.vmap(jax.vmap(answers, (None, 0)), (0, None)))(h * np.array([-2.0, -1, 1, 2]), kernels)
+    expected = central_difference(values, h)
+    reverse = jax.jit(jax.vmap(lambda theta: jax.jacrev(answers)(0.0, theta)))(kernels)
+    np.testing.assert_allclose(reverse, expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("shape", [(5, 4), pytest.param((4, 6), marks=pytest.mark.slow)])
+def test_singular_vectors_differentiate_where_strengths_repeat(shape):
+    rng = np.random.default_rng(13)
+    u, v = (np.linalg.qr(rng.standard_normal((size, size)))[0][:, :4] for size in shape)
+    phi, change, h = (u * np.array([2.0, 2, 2, 1])) @ v.T, rng.standard_normal(shape), 1e-3
+    y, w = np.resize([1.0, -1, 1], shape[0]), rng.standard_normal(shape[0])
+
+    def answers(t):
+        basis = gs.FeatureBasis.from_ntrf(phi + t * change, y)
+        fp = gs.fixed_point(basis, gs.CrossEntropy(), gs.WeightDecay(0.3))
+        return jnp.stack([fp.objective, jnp.sum(w * fp.margins), w @ basis.kernel() @ w])
+
+    values = jax.jit(jax.vmap(answers))(h * np.array([-2.0, -1, 1, 2]))
+    np.testing.assert_allclose(jax.jit(jax.jacrev(answers))(0.0), central_difference(values, h), atol=1e-8)
+
+
+def test_objective_of_a_kernel_of_equals_has_its_derivative():
+    def objective(t):
+        theta = infinite_ntk(FullyConnected(3), t * jnp.eye(4))
+        basis = gs.FeatureBasis.from_kernel(theta, jnp.array([1.0, -1, 1, -1]))
+        return gs.fixed_point(basis, gs.CrossEntropy(), gs.WeightDecay(0.1)).objective
+
+    np.testing.assert_allclose(jax.jit(jax.grad(objective))(1.0), -1.0406320806, rtol=1e-9)
