@@ -41,6 +41,25 @@ def batched(alone: Callable[[P], S], many: Callable[[P], S]) -> Callable[[P], S]
     return one
 
 
+def in_double(solve: Callable[..., S]) -> Callable[..., S]:
+    """`solve`, a function of arrays only that computes in double precision, also where `jax_enable_x64` is off.
+
+    Whatever traces it again, a batch under `vmap`, is traced with doubles switched on too.
+    """
+
+    @custom_vmap
+    def one(*args: Any) -> S:
+        with jax.enable_x64(True):
+            return solve(*args)
+
+    @one.def_vmap
+    def _(size: int, in_batched: list, *args: Any) -> tuple[S, Any]:
+        axes = jax.tree.map(lambda batched: 0 if batched else None, tuple(in_batched))
+        return _all_batched(in_double(jax.vmap(solve, in_axes=axes, axis_size=size))(*args))
+
+    return one
+
+
 def in_chunks(solve: Callable[[P], S], problems: P, empty: S, size: int) -> S:
     """`solve` for all problems, `size` of them at a time; the last chunk overlaps the one before it.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -9,10 +10,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
-from gsdyn import _checks
+from gsdyn import _batching, _checks, _psd
 from gsdyn._kernel_newton import Kernel, minimise, objective
 from gsdyn.losses import Hinge, Loss, Softmax
-from gsdyn.penalties import WeightDecay
+from gsdyn.penalties import Penalty, WeightDecay
 
 MAX_ITERATIONS = 100
 HISTORY = 3  # the decays behind from which the next one's margins are extrapolated
@@ -23,9 +24,14 @@ class KernelFixedPoint(eqx.Module):
     everything has the decays as its first axis.
 
     - `alpha`: dual variables, shape (n,). `margins`: `f* = Y Theta Y alpha* / lam`, shape (n,).
-    - `gap`: an upper bound, rounding included, of primal minus dual (P21-Eqs 7-8).
+    - `gap`: an upper bound, rounding included, of primal minus dual (P21-Eqs 7-8), before both are rounded to the dtype
+      of the kernel.
     - `error_bound`: a rigorous bound of `|alpha - alpha*|_2`, rounding included.
-    - `objective`: the primal value. `iterations`: Newton steps. `converged`: whether the gap is as small as asked for.
+    - `objective`: the primal value. `iterations`: Newton steps. `converged`: whether the gap is as small as asked for,
+      but for what negative eigenvalues add to it, and the bound says anything.
+
+    Where a kernel that was traced turns out not to be symmetric and positive semi-definite, both bounds are infinite
+    and `converged` is False.
     """
 
     alpha: Float[Array, "*L n"]
@@ -46,6 +52,7 @@ def kernel_fixed_point(
     start: ArrayLike | None = None,
     rtol: float = 1e-8,
     max_iterations: int = MAX_ITERATIONS,
+    tolerance: float | None = None,
 ) -> KernelFixedPoint:
     """The fixed point `alpha = a(Y Theta Y alpha / lam)` of P21-Eq9, from the kernel alone.
 
@@ -55,71 +62,131 @@ def kernel_fixed_point(
       multiple of the kernel. For others, for the responses of features and for derivatives use `fixed_point`.
     - `start`: dual variables to start from, shape (n,), for example `alpha` at a decay nearby.
     - `rtol`: where to stop, as a duality gap relative to the objective, in [1e-15, 1).
+    - `tolerance`: how accurate `theta` is, relative to its largest eigenvalue, in [0, 1). Negative eigenvalues up to
+      that size count as zero, and the bounds hold for the kernel in which they are. By default up to the root of the
+      `eps` of the precision in which `theta` came, beyond 8 `n eps` with a warning (see `FeatureBasis.from_kernel`).
 
-    A gap bounds `alpha` only by its root: `error_bound` tells. A copy of `theta` in single precision is held meanwhile.
-    Raises `ValueError` for what does not fit, and for a kernel that is not finite, not symmetric or not positive
-    semi-definite as far as the products taken show.
+    A gap bounds `alpha` only by its root: `error_bound` tells. Works in double precision, also without
+    `jax_enable_x64`, and returns the dtype of `theta`; copies of `theta` in both precisions are held meanwhile.
+
+    That `theta` is positive semi-definite is checked by a factorisation up to 2,000 examples; beyond, and inside `jit`
+    and `vmap`, by 32 steps of Lanczos's method, which see all eigenvalues of up to 32 examples and the ends of the
+    spectrum of more. Raises `ValueError` for what does not fit, and for a kernel that is not finite, not symmetric or
+    not positive semi-definite beyond `tolerance` (inside `jit` see `KernelFixedPoint`).
     """
     _checks.instance("penalty", penalty, WeightDecay)
-    theta, sign, tolerance, limit = _problem(theta, y, loss, rtol, max_iterations)
+    if penalty.lam.ndim:
+        raise ValueError(f"penalty must hold one decay, got lam of shape {penalty.lam.shape}: kernel_path takes many")
+    matrix, sign, options = _problem(theta, y, loss, rtol, max_iterations, tolerance)
     if start is not None:
-        start = _checks.finite("start", start, ndim=1).astype(theta.dtype)
-        _checks.same_length("start", start, "theta", theta)
-    return _solve((theta, sign, penalty.lam, start), loss, tolerance, limit)
+        start = _checks.finite("start", start, ndim=1)
+        _checks.same_length("start", start, "theta", matrix)
+    return _solved(_solve, (matrix, sign, penalty.lam, start), loss, options)
 
 
 def kernel_path(
     theta: ArrayLike,
     y: ArrayLike | None,
     loss: Loss,
-    lams: Float[ArrayLike, " L"],
+    penalties: WeightDecay | Sequence[WeightDecay] | Float[ArrayLike, " L"] | None = None,
     *,
+    lams: Float[ArrayLike, " L"] | None = None,
     rtol: float = 1e-8,
     max_iterations: int = MAX_ITERATIONS,
+    tolerance: float | None = None,
 ) -> KernelFixedPoint:
-    """`kernel_fixed_point` at every weight decay `lams` of a path, each from those before it, in one compiled scan.
+    """`kernel_fixed_point` at every weight decay of a path, each from those before it, in one compiled scan.
 
-    - `lams`: positive, strictly increasing or strictly decreasing, shape (L,). Decreasing is faster.
+    - `penalties`: a sequence of `WeightDecay`, one with a vector in it (`jax.vmap(WeightDecay)(lams)`), or the decays
+      themselves, which may also be called `lams`: positive, strictly increasing or strictly decreasing, shape (L,),
+      L >= 1. Decreasing is faster.
     - Other arguments, errors and what comes back, with `L` as the first axis: see `kernel_fixed_point`.
     """
-    lams = _checks.require("lams", lams, "a vector of positive numbers", lambda v: (v > 0) & (v < jnp.inf), ndim=1)
-    lams = _checks.require(
-        "lams",
-        lams,
+    decays = _decays(penalties, lams)
+    theta, sign, options = _problem(theta, y, loss, rtol, max_iterations, tolerance)
+    return _solved(_follow, (theta, sign, decays), loss, options)
+
+
+def _decays(penalties: Any, lams: Any) -> Float[Array, " L"]:
+    if (penalties is None) == (lams is None):
+        raise ValueError("penalties must be given, or lams in their place, and not both")
+    name = "lams" if penalties is None else "penalties"
+    given: Any = lams if penalties is None else penalties
+    if isinstance(given, list | tuple) and any(isinstance(penalty, Penalty) for penalty in given):
+        for penalty in given:
+            _checks.instance(f"each of {name}", penalty, WeightDecay)
+        given = jnp.stack([penalty.lam for penalty in given])
+    elif isinstance(given, Penalty):
+        _checks.instance(name, given, WeightDecay)
+        given = given.decay()[0]
+    decays = _checks.require(name, given, "a vector of positive numbers", lambda v: (v > 0) & (v < jnp.inf), ndim=1)
+    if decays.size == 0:
+        raise ValueError(f"{name} must hold at least one decay, got none")
+    return _checks.require(
+        name,
+        decays,
         "strictly increasing or strictly decreasing",
         lambda v: jnp.all(v[1:] > v[:-1]) | jnp.all(v[1:] < v[:-1]),
     )
-    theta, sign, tolerance, limit = _problem(theta, y, loss, rtol, max_iterations)
-    return _follow((theta, sign, lams), loss, tolerance, limit)
+
+
+class _Options(NamedTuple):
+    """Where to stop; by how much the kernel may be negative beside its largest eigenvalue, and how far below zero
+    a check has found it; and whether that check is still to be made."""
+
+    rtol: Array
+    limit: Array
+    accuracy: Array
+    slack: Array
+    unchecked: bool
 
 
 def _problem(
-    theta: ArrayLike, y: ArrayLike | None, loss: Loss, rtol: float, max_iterations: int
-) -> tuple[Array, Array, Array, Array]:
-    """The kernel, the labels, the tolerance and the limit of steps, checked; as arrays, so that none compiles anew."""
-    theta = _checks.require("theta", theta, "a matrix", lambda v: v.ndim == 2, ndim=2)
+    theta: ArrayLike, y: ArrayLike | None, loss: Loss, rtol: float, max_iterations: int, tolerance: float | None
+) -> tuple[Array, Array, _Options]:
+    """The kernel, the labels and the options, checked; as arrays, so that none compiles anew."""
+    given, theta = theta, _checks.real("theta", theta)
+    if theta.ndim != 2:
+        raise ValueError(f"theta must have 2 dimensions, got shape {theta.shape}")
     _checks.square("theta", theta)
+    accuracy = _psd.accuracy(given, theta) if tolerance is None else _psd.tolerance(tolerance)
+    traced = not _checks.is_concrete(theta)
     _checks.instance("loss", loss, Loss)
     if isinstance(loss, Hinge | Softmax):
         raise ValueError(f"loss must be smooth with one margin for each example, got {type(loss).__name__}")
-    if not 1e-15 <= rtol < 1:
-        raise ValueError(f"rtol must be in [1e-15, 1), got {rtol}")
+    rtol = _checks.number("rtol", rtol, "a number in [1e-15, 1)", lambda v: 1e-15 <= v < 1)
     sign = jnp.ones(theta.shape[0], theta.dtype) if y is None else _checks.labels("y", y).astype(theta.dtype)
     _checks.same_length("y", sign, "theta", theta)
-    limit = _checks.integer("max_iterations", max_iterations, 1)
-    return theta, sign, jnp.asarray(rtol, theta.dtype), jnp.asarray(limit, jnp.int32)
+    limit = jnp.asarray(_checks.integer("max_iterations", max_iterations, 1), jnp.int32)
+    slack = 0.0
+    if not traced:
+        theta = _psd.symmetric(_checks.finite("theta", theta))
+        slack = _psd.slack(theta, accuracy, told=tolerance is not None)
+    elif tolerance is None:
+        accuracy = 0.0
+    with jax.enable_x64(True):
+        stop, part, below = (jnp.asarray(x, jnp.float64) for x in (rtol, accuracy, slack))
+    return theta, sign, _Options(stop, limit, part, below, traced)
 
 
 @eqx.filter_custom_jvp
+def _solved(solve: Callable[..., KernelFixedPoint], problem: tuple, loss: Loss, options: _Options) -> KernelFixedPoint:
+    arrays, static = eqx.partition((problem, loss, options), eqx.is_array)
+    return _batching.in_double(lambda arrays: solve(*eqx.combine(arrays, static)))(arrays)
+
+
+@_solved.def_jvp
+def _no_derivative(*_: Any) -> Any:
+    raise ValueError("fixed points straight from a kernel have no derivatives: differentiate fixed_point")
+
+
 @eqx.filter_jit
-def _solve(
-    problem: tuple[Array, Array, Array, Array | None], loss: Loss, rtol: Array, limit: Array
-) -> KernelFixedPoint:
+def _solve(problem: tuple[Array, Array, Array, Array | None], loss: Loss, options: _Options) -> KernelFixedPoint:
     theta, sign, lam, start = problem
-    kernel = Kernel.of(theta, sign, lam)
-    beta = jnp.zeros_like(sign) if start is None else start
-    end = minimise(kernel, loss, beta, kernel.product(beta), rtol, limit)
-    return _certified(kernel, loss, end.beta, end.i, rtol)
+    kernel = Kernel.of(*(x.astype(jnp.float64) for x in (theta, sign, lam)))
+    beta = jnp.zeros_like(kernel.sign) if start is None else start.astype(jnp.float64)
+    end = minimise(kernel, loss, beta, kernel.product(beta), options.rtol, options.limit)
+    return _certified(kernel, loss, end.beta, end.i, *_slack(theta, kernel, options), options.rtol, theta.dtype)
 
 
 class _Trail(NamedTuple):
@@ -131,26 +198,39 @@ class _Trail(NamedTuple):
     known: Array
 
 
-@eqx.filter_custom_jvp
 @eqx.filter_jit
-def _follow(problem: tuple[Array, Array, Array], loss: Loss, rtol: Array, limit: Array) -> KernelFixedPoint:
+def _follow(problem: tuple[Array, Array, Array], loss: Loss, options: _Options) -> KernelFixedPoint:
     theta, sign, lams = problem
-    whole = Kernel.of(theta, sign, jnp.ones((), theta.dtype))
+    whole = Kernel.of(theta.astype(jnp.float64), sign.astype(jnp.float64), jnp.ones((), jnp.float64))
+    rtol, slack = options.rtol, _slack(theta, whole, options)
 
     def step(trail: _Trail, lam: Array) -> tuple[_Trail, tuple[Array, Array]]:
         kernel = whole._replace(lam=lam)
         x = jnp.log(lam)
-        end = minimise(kernel, loss, *_predicted(kernel, loss, trail, x), rtol, limit)
+        end = minimise(kernel, loss, *_predicted(kernel, loss, trail, x), rtol, options.limit)
         newest = _Trail(x, end.beta / lam, end.f, jnp.ones((), bool))
         trail = jax.tree.map(lambda new, old: jnp.concatenate([new[None], old[:-1]]), newest, trail)
         return trail, (end.beta, end.i)
 
-    lams = lams.astype(theta.dtype)
-    nothing = jnp.zeros((HISTORY, sign.size), theta.dtype)
+    lams = lams.astype(jnp.float64)
+    nothing = jnp.zeros((HISTORY, sign.size), jnp.float64)
     none = _Trail(nothing[:, 0], nothing, nothing, jnp.zeros(HISTORY, bool))
     _, (betas, steps) = jax.lax.scan(step, none, lams)
+
     # all at once: one product of matrices takes less than half the time of as many with vectors
-    return jax.vmap(lambda lam, beta, i: _certified(whole._replace(lam=lam), loss, beta, i, rtol))(lams, betas, steps)
+    def certified(lam: Array, beta: Array, i: Array) -> KernelFixedPoint:
+        return _certified(whole._replace(lam=lam), loss, beta, i, *slack, rtol, theta.dtype)
+
+    return jax.vmap(certified)(lams, betas, steps)
+
+
+def _slack(theta: Array, kernel: Kernel, options: _Options) -> tuple[Array, Array]:
+    """How far below zero eigenvalues of the kernel may be, and whether it can be a kernel at all."""
+    if not options.unchecked:
+        return options.slack, jnp.ones((), bool)
+    part = jnp.maximum(8 * theta.shape[0] * float(jnp.finfo(theta.dtype).eps), options.accuracy)
+    valid = _psd.is_symmetric(theta) & _psd.seems_semidefinite(kernel.theta, part)
+    return options.accuracy * jnp.max(jnp.sum(jnp.abs(kernel.theta), axis=1)), valid
 
 
 def _predicted(kernel: Kernel, loss: Loss, trail: _Trail, x: Array) -> tuple[Array, Array]:
@@ -165,37 +245,34 @@ def _predicted(kernel: Kernel, loss: Loss, trail: _Trail, x: Array) -> tuple[Arr
     return jax.tree.map(lambda a, b: jnp.where(worse, b, a), ahead, last)
 
 
-def _no_derivative(*_: Any) -> Any:
-    raise ValueError("fixed points straight from a kernel have no derivatives: differentiate fixed_point")
-
-
-_solve.def_jvp(_no_derivative)
-_follow.def_jvp(_no_derivative)
-
-
-def _certified(kernel: Kernel, loss: Loss, beta: Array, steps: Array, rtol: Array) -> KernelFixedPoint:
-    """The fixed point at the coefficients found, its margins computed afresh and all rounding in its bounds."""
+def _certified(
+    kernel: Kernel, loss: Loss, beta: Array, steps: Array, slack: Array, valid: Array, rtol: Array, dtype: Any
+) -> KernelFixedPoint:
+    """The fixed point at the coefficients found, its margins computed afresh and all rounding in its bounds, which hold
+    for the kernel whose negative eigenvalues, `slack` at most, are zero."""
     theta = kernel.theta
-    eps = float(jnp.finfo(theta.dtype).eps)
-    unit = (beta.size + 16) * eps
+    unit = (beta.size + 16) * float(jnp.finfo(theta.dtype).eps)
     f = kernel.product(beta)
     # |K_ij| <= sqrt(K_ii K_jj)
     root = jnp.sqrt(jnp.maximum(jnp.diagonal(theta), 0.0) / kernel.lam)
-    total = jnp.sum(root * jnp.abs(beta))
+    df = unit * root * jnp.sum(root * jnp.abs(beta))
     alpha = loss.weight(f)
     r = alpha - beta
-    Kr = kernel.product(r)
-    square = jnp.sum(r * Kr)
-    scale = jnp.sum(root * jnp.abs(r))
-    noise = unit * scale * scale
-    indefinite = ~(square >= -noise) | jnp.any(jnp.diagonal(theta) < 0)
-    asymmetric = jnp.abs(jnp.sum(beta * Kr) - jnp.sum(r * f)) > 8 * unit * scale * total
-    ones = jnp.ones((), theta.dtype)
-    ones = eqx.error_if(ones, asymmetric & ~indefinite, "theta must be symmetric")
-    ones = eqx.error_if(ones, indefinite, "theta must be finite and positive semi-definite")
-    gap = (jnp.maximum(square, 0.0) + noise) / 2 + jnp.sum(_apart(loss, f, alpha, unit * root * total))
+    square = jnp.sum(r * kernel.product(r))
+    noise = unit * jnp.sum(root * jnp.abs(r)) ** 2
+    less = slack / kernel.lam
+    valid = valid & (square >= -noise - less * jnp.sum(r * r)) & jnp.all(jnp.diagonal(theta) >= -slack)
+    gap = (jnp.maximum(square, 0.0) + noise) / 2 + jnp.sum(_apart(loss, f, alpha, df))
     level = objective(loss, beta, f)
-    return KernelFixedPoint(alpha * ones, f, gap, loss.dual_error(alpha, gap), level, steps, gap <= rtol * level)
+    reached = gap <= rtol * level
+    clipped = less * jnp.sum(r * r) / 2 + jnp.sum(_apart(loss, f, alpha, df + less * jnp.linalg.norm(beta)))
+    gap = jnp.where(slack > 0, (jnp.maximum(square, 0.0) + noise) / 2 + clipped, gap)
+    stored = alpha.astype(dtype)
+    bound = loss.dual_error(alpha, gap) + jnp.linalg.norm(stored.astype(alpha.dtype) - alpha)
+    gap, bound = (jnp.where(valid, x, jnp.inf) for x in (gap, bound))
+    up = 1 + float(jnp.finfo(dtype).eps)
+    f, gap, bound, level = (x.astype(dtype) for x in (f, up * gap, up * bound, level))
+    return KernelFixedPoint(stored, f, gap, bound, level, steps, reached & (bound * bound < alpha.size))
 
 
 def _apart(loss: Loss, f: Array, alpha: Array, df: Array) -> Array:

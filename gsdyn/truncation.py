@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from gsdyn import _checks, _dense, _newton
+from gsdyn import _batching, _checks, _dense, _newton, _psd
 from gsdyn._problem import problem
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import FixedPoint
@@ -62,11 +64,14 @@ def truncation_bound(
 
     All this holds at any `f`. A Newton step on the whole problem, from the truncated optimum, gives an `f` where `r`
     is of second order; the bounds there plus the way to it bound the same, and the least of them counts. No eigenvector
-    or optimum is taken to be exact: errors of both are part of `r`, and so is rounding. It costs products with the
-    kernel, O(n^2) each, some tens for each of `newton` steps.
+    or optimum is taken to be exact: errors of both are part of `r`, and so is rounding, of what is computed here and of
+    `fp.alpha` and `fp.z` beside the `f` they belong to. It costs products with the kernel, O(n^2) each, some tens for
+    each of `newton` steps, and a check of the kernel as in `kernel_fixed_point`.
 
-    Raises `ValueError` for spectral decoupling, which weighs every feature alike and lets none be left out, for
-    class-wise penalties, for `Hinge`, whose dual is not strongly concave, and for arguments that do not fit.
+    Works in double precision, and returns the wider dtype of kernel and basis. Raises `ValueError` for spectral
+    decoupling, which weighs every feature alike and lets none be left out, for class-wise penalties, for `Hinge`, whose
+    dual is not strongly concave, for a kernel that is not symmetric and positive semi-definite, and for arguments that
+    do not fit; inside `jit` the bounds of such a kernel are infinite.
     """
     _checks.instance("fp", fp, FixedPoint)
     newton = _checks.integer("newton", newton, 0)
@@ -75,13 +80,31 @@ def truncation_bound(
     lam1, lam2 = fp.penalty.decay()
     if tilt is not None or (_checks.is_concrete(lam1) and not float(lam1) > 0):
         raise ValueError(f"fp must be under weight decay, alone or mixed, got {type(fp.penalty).__name__}")
-    theta = _checks.finite("theta", theta, ndim=2)
+    given, theta = theta, _checks.finite("theta", theta, ndim=2)
     n = basis.examples
     if theta.shape != (n, n) or fp.margins.shape[0] != n:
         raise ValueError(f"theta and fp must belong to {n} examples, got {theta.shape} and {fp.margins.shape}")
     sign = jnp.ones(n, theta.dtype) if y is None else _checks.labels("y", y).astype(theta.dtype)
     _checks.same_length("y", sign, "theta", theta)
-    return _bound(basis, fp, theta, sign, lam1.astype(theta.dtype), lam2.astype(theta.dtype), bend, jnp.asarray(newton))
+    if _checks.is_concrete(theta):
+        _psd.slack(_psd.symmetric(theta), _psd.accuracy(given, theta), told=False)
+        valid = jnp.ones((), bool)
+    else:
+        part = 8 * n * float(jnp.finfo(theta.dtype).eps)
+        valid = _psd.is_symmetric(theta) & _psd.seems_semidefinite(theta, part)
+    dtype = np.promote_types(theta.dtype, basis.U.dtype)
+    arrays = (_Kept(basis.U, fp.alpha, fp.z, fp.margins), fp.loss, theta, sign, lam1, lam2, jnp.asarray(newton), valid)
+    found = _batching.in_double(lambda *arrays: _bound(*arrays, bend=bend, dtype=dtype))(*arrays)
+    return jax.tree.map(jax.lax.stop_gradient, found)
+
+
+class _Kept(NamedTuple):
+    """The vectors of the features kept, and the fixed point in them."""
+
+    U: Array
+    alpha: Array
+    z: Array
+    margins: Array
 
 
 def _curvature(loss: Loss) -> float:
@@ -93,45 +116,61 @@ def _curvature(loss: Loss) -> float:
 
 @eqx.filter_jit
 def _bound(
-    basis: FeatureBasis, fp: FixedPoint, theta: Array, sign: Array, lam1: Array, lam2: Array, bend: float, newton: Array
+    kept: _Kept,
+    loss: Loss,
+    theta: Array,
+    sign: Array,
+    lam1: Array,
+    lam2: Array,
+    newton: Array,
+    valid: Array,
+    *,
+    bend: float,
+    dtype: Any,
 ) -> Truncation:
+    kept, theta, sign, lam1, lam2 = jax.tree.map(lambda x: x.astype(jnp.float64), (kept, theta, sign, lam1, lam2))
     w = bend + lam2
+    column = (-1,) + (1,) * (kept.margins.ndim - 1)
+    eps = float(jnp.finfo(theta.dtype).eps)
+    unit = (theta.shape[0] + 16) * eps
+    U = kept.U
 
-    def product(v: Array, kernel: Array = theta, sign: Array = sign) -> Array:
-        column = sign.reshape((-1,) + (1,) * (v.ndim - 1))
-        return column * (kernel @ (column * v)) / lam1
+    def product(v: Array) -> Array:
+        signs = sign.reshape((-1,) + (1,) * (v.ndim - 1))
+        return signs * (theta @ (signs * v)) / lam1
 
-    unit = (theta.shape[0] + 16) * jnp.finfo(theta.dtype).eps
-    column = (-1,) + (1,) * (fp.margins.ndim - 1)
-    own = jnp.sum(basis.U * product(basis.U), axis=0) + unit * jnp.trace(theta) / lam1
+    def sizes(v: Array) -> Array:
+        return jnp.abs(theta) @ jnp.abs(v) / lam1
 
-    def weight(f: Array) -> Array:
-        return _newton.pull(fp.loss, None, f) - lam2 * f
+    own = jnp.sum(U * product(U), axis=0) + unit * jnp.trace(theta) / lam1
 
     def bounds(f: Array) -> tuple[Array, Array, Array]:
-        """The residual at `f`, and the bounds of `|a* - a|` and of `u_j^T (f* - f)`."""
-        a = weight(f)
-        residual = product(a) - f
+        """The residual at `f`, and the bounds of `|alpha* - alpha|` and of `|u_j^T f* - z_j|`."""
+        pull, alpha = _newton.pull(loss, None, f), loss.dual(f)
+        residual = product(pull - lam2 * f) - f
         # Rounding can have moved it by `lost`, in the norm of M^-1 by sqrt(w) of that at most.
-        lost = unit * (product(jnp.abs(a), jnp.abs(theta), jnp.ones_like(sign)) + jnp.abs(f))
-        reach = jnp.sqrt(_inverse_norm(lambda v: product(v) + v / w, residual, w)) + jnp.sqrt(w) * jnp.linalg.norm(lost)
-        first = jnp.abs(basis.U.T @ residual) + jnp.abs(basis.U).T @ lost
-        return residual, jnp.sqrt(w) * reach, first + jnp.sqrt(own).reshape(column) * reach
+        lost = unit * (sizes(jnp.abs(pull) + jnp.abs(alpha) + lam2 * jnp.abs(f)) + jnp.abs(f))
+        reach = jnp.sqrt(_inverse_norm(product, sizes, residual, w, unit)) + jnp.sqrt(w) * jnp.linalg.norm(lost)
+        first = jnp.abs(U.T @ residual) + jnp.abs(U).T @ (lost + unit * jnp.abs(residual))
+        # and the way from f to what is called alpha and z
+        near_alpha = jnp.linalg.norm(alpha - kept.alpha) + 8 * eps * jnp.linalg.norm(alpha)
+        near_z = jnp.abs(U.T @ f - kept.z) + unit * (jnp.abs(U).T @ jnp.abs(f))
+        return residual, jnp.sqrt(w) * reach + near_alpha, first + jnp.sqrt(own).reshape(column) * reach + near_z
 
     def step(_: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
         f, residual, alpha, z = state
-        root = _newton.root_curvature(fp.loss, None, f)
+        root = _newton.root_curvature(loss, None, f)
         move = _newton_move(product, root, lam2, residual)
         f = f + move * jnp.minimum(1.0, 2.0 / jnp.maximum(jnp.max(jnp.abs(move)), 1.0))
         residual, near_alpha, near_z = bounds(f)
-        near_alpha = near_alpha + jnp.linalg.norm(weight(f) - weight(fp.margins))
-        near_z = near_z + jnp.abs(basis.U.T @ (f - fp.margins))
         # a step that went wrong gives no less and may give NaN
         return f, residual, jnp.fmin(alpha, near_alpha), jnp.fmin(z, near_z)
 
-    residual, alpha, z = bounds(fp.margins)
-    _, _, alpha, z = jax.lax.fori_loop(0, newton, step, (fp.margins, residual, alpha, z))
-    return Truncation(alpha, z, jnp.linalg.norm(residual))
+    residual, alpha, z = bounds(kept.margins)
+    _, _, alpha, z = jax.lax.fori_loop(0, newton, step, (kept.margins, residual, alpha, z))
+    up = 1 + 4 * unit + float(jnp.finfo(dtype).eps)
+    alpha, z = (jnp.where(valid & (x < jnp.inf), x * up, jnp.inf).astype(dtype) for x in (alpha, z))
+    return Truncation(alpha, z, jnp.linalg.norm(residual).astype(dtype))
 
 
 def _newton_move(product: _Product, root: Array, lam2: Array, residual: Array) -> Array:
@@ -160,15 +199,21 @@ def _newton_move(product: _Product, root: Array, lam2: Array, residual: Array) -
     return product(adjoint(x)) + residual
 
 
-def _inverse_norm(product: _Product, r: Array, w: Array) -> Array:
-    """An upper bound of `r^T M^-1 r` for `M >= I/w`, within 1% unless that takes too many steps."""
+def _inverse_norm(product: _Product, sizes: _Product, r: Array, w: Array, unit: float) -> Array:
+    """An upper bound, rounding included, of `r^T M^-1 r` for `M = A + I/w >= I/w`, within 1% unless that takes too many
+    steps; `sizes` is the product with the absolute values of `A`."""
+
+    def image(v: Array) -> Array:
+        return product(v) + v / w
 
     def estimate(x: Array, q: Array) -> Array:
         return jnp.sum(r * x) + jnp.sum(q * x)
 
-    x, _ = _conjugate_gradients(product, r, lambda x, q: w * jnp.sum(q * q) > 0.01 * estimate(x, q))
-    q = r - product(x)
-    return estimate(x, q) + w * jnp.sum(q * q)
+    x, _ = _conjugate_gradients(image, r, lambda x, q: w * jnp.sum(q * q) > 0.01 * estimate(x, q))
+    q = r - image(x)
+    lost = unit * (jnp.abs(r) + sizes(x) + jnp.abs(x) / w)
+    value = estimate(x, q) + w * jnp.sum((jnp.abs(q) + lost) ** 2)
+    return jnp.maximum(value, 0.0) + jnp.sum((lost + unit * (jnp.abs(r) + jnp.abs(q))) * jnp.abs(x))
 
 
 def _conjugate_gradients(

@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import mpmath as mp
 import numpy as np
 import pytest
 
@@ -164,3 +165,69 @@ def test_what_cannot_be_bounded_is_refused():
             gs.truncation_bound(basis, dataclasses.replace(fp, **change), theta, y)
     with pytest.raises(ValueError, match=r"theta and fp must belong to 30 examples, got \(4, 4\) and \(30,\)"):
         gs.truncation_bound(basis, fp, jnp.eye(4), y)
+
+
+def optimum(K, lam, lam2):
+    """Margins and duals of `f = K a/lam`, `a = sigma(-f) - lam2 f`, by Newton's method in the coefficients."""
+    n = K.rows
+    K, lam2, beta = K / mp.mpf(float(lam)), mp.mpf(float(lam2)), mp.matrix(K.rows, 1)
+
+    def dual(f):
+        return mp.matrix([1 / (1 + mp.exp(t)) for t in f])
+
+    def objective(beta):
+        f = K * beta
+        return mp.fsum(mp.log(1 + mp.exp(-t)) + lam2 * t * t / 2 for t in f) + (beta.T * f)[0] / 2
+
+    while True:
+        f = K * beta
+        a = dual(f)
+        r = a - lam2 * f - beta
+        if mp.norm(r) < mp.mpf(10) ** -30:
+            return f, a
+        system = mp.eye(n) + mp.matrix(n, n)
+        for i in range(n):
+            for j in range(n):
+                system[i, j] += (lam2 + a[i] * (1 - a[i])) * K[i, j]
+        step, t, now = mp.lu_solve(system, r), mp.mpf(1), objective(beta)
+        while objective(beta + t * step) > now and t > mp.mpf(2) ** -40:
+            t /= 2
+        beta = beta + t * step
+
+
+def test_bounds_include_all_rounding():
+    """Nothing is left out when all features are kept: then the whole difference is rounding, against 40 digits."""
+    rng = np.random.default_rng(3)
+    for draw in range(6):
+        theta, y = kernel(rng, 5, rng.uniform(0.3, 4))
+        lam, lam2 = 10 ** rng.uniform(-4, 3), 0.0 if draw % 2 else 10 ** rng.uniform(-4, 1)
+        for dtype in (np.float64, np.float32):
+            given = theta.astype(dtype)
+            penalty = gs.Mixed(dtype(lam), dtype(lam2))
+            with mp.workdps(40):
+                signed = np.float64(given) * y[:, None] * y[None, :]
+                margins, dual = optimum(mp.matrix(signed.tolist()), dtype(lam), dtype(lam2))
+                basis = gs.FeatureBasis.from_kernel(given, y)
+                fp = gs.fixed_point(basis, gs.CrossEntropy(), penalty)
+                bound = gs.truncation_bound(basis, fp, given, y, newton=0 if draw < 3 else 4)
+                assert bound.alpha.dtype == bound.z.dtype == dtype
+                alpha = mp.matrix(np.float64(fp.alpha).tolist())
+                z = mp.matrix(np.float64(basis.U).T.tolist()) * margins - mp.matrix(np.float64(fp.z).tolist())
+                assert mp.norm(dual - alpha) <= float(bound.alpha)
+                assert all(abs(z[j]) <= float(bound.z[j]) for j in range(5))
+
+
+def test_precisions_may_differ_and_no_kernel_has_no_bounds():
+    theta, y = kernel(np.random.default_rng(7), 5, 1.0)
+    basis = gs.FeatureBasis.from_kernel(theta.astype(np.float32), y, rank=2)
+    fp = gs.fixed_point(basis, gs.CrossEntropy(), gs.Mixed(np.float32(1), np.float32(0)))
+    bound = gs.truncation_bound(basis, fp, theta, y)
+    assert bound.z.dtype == jnp.float64
+    assert np.isfinite(bound.z).all()
+    off = theta - 2 * theta[0, 0] * np.eye(5)
+    with pytest.raises(ValueError, match="theta must be positive semi-definite"):
+        gs.truncation_bound(basis, fp, off, y)
+    traced = jax.jit(lambda theta: gs.truncation_bound(basis, fp, theta, y))
+    assert np.isfinite(traced(theta).alpha)
+    assert np.isinf(traced(off).alpha)
+    assert np.isinf(traced(off).z).all()
