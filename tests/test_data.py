@@ -61,6 +61,10 @@ def test_seed_noise_and_size_matter():
     [
         ({"n": 1}, "n must be at least 2, got 1"),
         ({"margin": float("nan")}, "margin must be finite"),
+        ({"n": "300"}, "n must be an integer at least 2, got '300'"),
+        ({"margin": None}, "margin must be finite, got None"),
+        ({"rotation": [1.0, 2.0]}, "rotation must be finite, got"),
+        ({"seed": 0.5}, "seed must be an integer in"),
         ({"noise": -0.1}, "noise must be finite and >= 0"),
         ({"seed": -1}, "seed must be in"),
     ],

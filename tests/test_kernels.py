@@ -14,7 +14,7 @@ import gsdyn.kernels._neural_tangents as adapter
 from gsdyn.data import digits
 from gsdyn.features import FeatureBasis
 from gsdyn.kernels import infinite_ntk
-from gsdyn.networks import Erf, FullyConnected, Relu
+from gsdyn.networks import Abs, Erf, FullyConnected, LeakyRelu, Relu
 
 ACTIVATIONS = [Relu(), Erf()]
 
@@ -29,6 +29,16 @@ def relu_step(s, q, p):
     return mp.sqrt(q * p) * (mp.sin(angle) / (2 * mp.pi) + dot * c), dot
 
 
+def kinked_step(left):
+    """The same for `u` above 0 and `left u` below, as a sum of ReLUs of both signs."""
+
+    def step(s, q, p):
+        (value, dot), (across, against) = relu_step(s, q, p), relu_step(-s, q, p)
+        return (1 + left**2) * value - 2 * left * across, (1 + left**2) * dot + 2 * left * against
+
+    return step
+
+
 def erf_step(s, q, p):
     scale = (1 + 2 * q) * (1 + 2 * p)
     return 2 / mp.pi * mp.asin(2 * s / mp.sqrt(scale)), 4 / mp.pi / mp.sqrt(scale - 4 * s * s)
@@ -36,7 +46,8 @@ def erf_step(s, q, p):
 
 def oracle(x1, x2, net):
     """The NTK entry by entry, 60 digits, from the expectations in `FullyConnected`'s docstring."""
-    step = relu_step if net.activation == Relu() else erf_step
+    steps = {Relu(): relu_step, Erf(): erf_step, Abs(): kinked_step(mp.mpf(-1))}
+    step = steps.get(net.activation) or kinked_step(mp.mpf(net.activation.alpha))
     w2, b2 = mp.mpf(net.weight_scale) ** 2, mp.mpf(net.bias_scale) ** 2
 
     def product(u, v):
@@ -90,6 +101,29 @@ def test_relu_is_right_everywhere(draw):
         assert worst(theta, reference) < 1e-12
         np.testing.assert_array_equal(theta, theta.T)
         assert worst(infinite_ntk(net, x, x.copy()), reference) < 1e-12
+
+
+@pytest.mark.parametrize("activation", [Abs(), LeakyRelu(0.3), LeakyRelu(-0.4)])
+@pytest.mark.parametrize(("depth", "b_std"), [(2, 0.0), (4, 0.0), (3, 0.2)])
+def test_kinked_activations_are_right_everywhere(activation, depth, b_std):
+    net = FullyConnected(depth, activation=activation, b_std=b_std)
+    for scale in (1e-6, 1.0):
+        x = awkward_inputs(np.random.default_rng(9), 4, scale)
+        reference = oracle(x, x, net)
+        theta = infinite_ntk(net, x)
+        assert worst(theta, reference) < 1e-13
+        np.testing.assert_array_equal(theta, theta.T)
+
+
+@pytest.mark.parametrize("activation", [Relu(), Abs(), LeakyRelu(0.2)])
+def test_homogeneous_kernels_are_homogeneous_and_semidefinite(activation):
+    net, rng = FullyConnected(3, activation=activation), np.random.default_rng(10)
+    for seed in range(20):
+        x = rng.standard_normal((6, 4 if seed % 2 else 1))
+        x[1], x[2] = 3 * x[0], -2 * x[0]
+        theta = np.asarray(infinite_ntk(net, x))
+        np.testing.assert_allclose(theta[1], 3 * theta[0], atol=2e-15 * np.max(theta))
+        FeatureBasis.from_kernel(theta)  # would warn, which is an error here
 
 
 def test_one_layer_is_the_linear_kernel():
@@ -187,6 +221,49 @@ def test_gradient_is_finite_at_copies_opposites_and_zeros(activation):
     x = awkward_inputs(np.random.default_rng(8), 3, 1.0)
     gradient = jax.grad(lambda x: jnp.sum(infinite_ntk(FullyConnected(3, activation=activation), x)))
     assert jnp.all(jnp.isfinite(gradient(x)))
+
+
+OTHER = np.array([[0.7, -0.4]])
+AT_ZERO = [
+    (Erf(), 3, (6.662687, -3.807249)),
+    (Relu(), 1, (0.7, -0.4)),
+    pytest.param(Erf(), 2, (2.666215, -1.523552), marks=pytest.mark.slow),
+    pytest.param(Erf(), 1, (0.7534026, -0.4305158), marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("activation", "depth", "gradient"), AT_ZERO)
+def test_kernel_differentiates_at_an_example_of_zeros(activation, depth, gradient):
+    net = FullyConnected(depth, activation=activation)
+    # in a batch that holds it, with itself too
+    total = jax.jit(jax.grad(lambda x: jnp.sum(infinite_ntk(net, x)[0])))
+    found = total(np.concatenate([np.zeros((1, 2)), OTHER]))
+    np.testing.assert_allclose(found[0], gradient, rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_kernel_has_second_derivatives_at_an_example_of_zeros():
+    net, other, h = FullyConnected(3, activation=Erf(), w_std=3.0), OTHER**2 + 1, 1e-3
+    rows = [*np.eye(2), *-np.eye(2), np.ones(2), -np.ones(2), np.zeros(2)]
+    values = oracle(h * np.stack(rows), other, net)[:, 0]
+    own = values[:2] + values[2:4] - 2 * values[6]
+    mixed = (values[4] + values[5] - 2 * values[6] - own.sum()) / 2
+    second = jax.jit(jax.hessian(lambda x: infinite_ntk(net, x[None], jnp.asarray(other))[0, 0]))(jnp.zeros(2))
+    np.testing.assert_allclose(second, np.array([[own[0], mixed], [mixed, own[1]]]) / h**2, atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", [Relu(), pytest.param(Erf(), marks=pytest.mark.slow)])
+def test_kernel_differentiates_at_right_angles(activation):
+    net, x, h = FullyConnected(3, activation=activation), np.eye(3), 1e-6
+    weights = np.arange(9.0).reshape(3, 3)
+
+    def total(x):
+        return jnp.sum(infinite_ntk(net, x, jnp.eye(3)) * weights)
+
+    batch = np.stack([x + sign * h * np.eye(9)[i].reshape(3, 3) for sign in (1, -1) for i in range(9)])
+    up, down = np.asarray(jax.jit(jax.vmap(total))(batch)).reshape(2, 9)
+    off = ~np.eye(3, dtype=bool)  # along itself each example meets its copy, where the slope is one-sided
+    np.testing.assert_allclose(jax.jit(jax.grad(total))(x)[off], ((up - down) / (2 * h)).reshape(3, 3)[off], atol=2e-5)
 
 
 def test_kernel_of_digits_gives_label_signed_features():

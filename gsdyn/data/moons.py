@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float
 from sklearn.datasets import make_moons
 
+from gsdyn import _checks
+
 
 class Moons(NamedTuple):
     """The points `x` (n, 2) and their labels `y` (n,), -1 or +1."""
@@ -36,16 +38,12 @@ def moons(n: int = 300, *, margin: float = 0.1, noise: float = 0.1, seed: int = 
 
     Raises `ValueError` outside these ranges.
     """
-    if n < 2:
-        raise ValueError(f"n must be at least 2, got {n}")
-    if not math.isfinite(margin):
-        raise ValueError(f"margin must be finite, got {margin}")
-    if not math.isfinite(rotation):
-        raise ValueError(f"rotation must be finite, got {rotation}")
-    if not 0 <= noise < math.inf:
-        raise ValueError(f"noise must be finite and >= 0, got {noise}")
-    if not 0 <= seed < 2**32:
-        raise ValueError(f"seed must be in [0, 2^32), got {seed}")
+    n, seed = _checks.integer("n", n, 2), _checks.integer("seed", seed, 0, 2**32 - 1)
+    margin, rotation = (
+        _checks.number(name, value, "finite", math.isfinite)
+        for name, value in (("margin", margin), ("rotation", rotation))
+    )
+    noise = _checks.number("noise", noise, "finite and >= 0", lambda v: 0 <= v < math.inf)
     points, moon = (np.asarray(a) for a in make_moons(n, noise=noise, random_state=seed))
     y = 2.0 * moon - 1.0
     q = points[:, 1] - 0.3 * y

@@ -15,17 +15,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from gsdyn.kernels._relu import _ARCCOS_32, _ARCCOS_64, _correlation, _norm, _outer, _polynomial, _unit, _with_bias
+from gsdyn.kernels._correlation import arccos_over_root, inputs, outer
 
 SMALL = 4.0
 """Variances up to which `t` may be taken from the correlation: its rounding then counts for at most 9 eps."""
 
 
 class _Signal(NamedTuple):
-    """What a layer passes on: `Theta`, the correlation, `t = 1 - c^2`, and the variances."""
+    """What a layer passes on: `Theta`, `Sigma`, `t = 1 - c^2` of the correlation, and the variances."""
 
     theta: Float[Array, "n1 n2"]
-    c: Float[Array, "n1 n2"]
+    sigma: Float[Array, "n1 n2"]
     t: Float[Array, "n1 n2"]
     q1: Float[Array, " n1"]
     q2: Float[Array, " n2"]
@@ -51,10 +51,8 @@ def erf_ntk(
 
     Reference: Williams, Computing with infinite networks (1997).
     """
-    v1, v2 = (_with_bias(x, w_std, b_std) for x in (x1, x2))
-    norm1, norm2 = _norm(v1), _norm(v2)
-    c, r = _correlation(_unit(v1, norm1), _unit(v2, norm2), same)
-    signal = _Signal(_outer(norm1, norm2) * c, c, r * (2 - r), norm1 * norm1, norm2 * norm2)
+    first = inputs(x1, x2, same, w_std, b_std)
+    signal = _Signal(first.sigma, first.sigma, first.r * (2 - first.r), first.q1, first.q2)
     if depth == 1:
         return signal.theta
 
@@ -70,43 +68,46 @@ def _layer(signal: _Signal, gain: float, bias: float) -> _Signal:
     s1, s2 = 2 * signal.q1 * a1, 2 * signal.q2 * a2  # sines of the angles of both examples with themselves
     k1, k2 = jnp.sqrt(a1 * (1 + s1)), jnp.sqrt(a2 * (1 + s2))  # and their cosines
     own1, own2 = _angle(s1, k1), _angle(s2, k2)
-    sine = _outer(_root(s1), _root(s2)) * jnp.abs(signal.c)
-    cosine = jnp.sqrt(a1[:, None] + _outer(s1, a2) + _outer(s1, s2) * signal.t)
+    acute = signal.sigma >= 0  # and no absolute value, which has no slope at 0
+    sine = 2 * outer(jnp.sqrt(a1), jnp.sqrt(a2)) * jnp.where(acute, signal.sigma, -signal.sigma)
+    # beside an example of zeros the difference is exact, and differentiates to any order
+    zero = (signal.q1 == 0)[:, None] | (signal.q2 == 0)[None, :]
+    apart = jnp.where(zero, outer(s1, s2) - sine * sine, outer(s1, s2) * signal.t)
+    cosine = jnp.sqrt(a1[:, None] + outer(s1, a2) + apart)
     phi = _angle(sine, cosine)
-    acute = signal.c >= 0
     sigma = gain * jnp.where(acute, phi, -phi) + bias
-    theta = sigma + 2 * gain * _outer(jnp.sqrt(a1), jnp.sqrt(a2)) / cosine * signal.theta
+    theta = sigma + 2 * gain * outer(jnp.sqrt(a1), jnp.sqrt(a2)) / cosine * signal.theta
     q1, q2 = gain * own1 + bias, gain * own2 + bias
-    scale = _outer(1 / _root(q1), 1 / _root(q2))
-    c = sigma * scale
+    scale = outer(_inverse_root(q1), _inverse_root(q2))
     if gain * math.pi / 2 + bias <= SMALL:
-        return _Signal(theta, c, jnp.maximum((1 - c) * (1 + c), 0.0), q1, q2)
+        c = sigma * scale
+        return _Signal(theta, sigma, jnp.maximum((1 - c) * (1 + c), 0.0), q1, q2)
     # phi_1 - phi and phi_2 - phi: sin(phi_1 - phi) has the numerator s_1 (s_1 - s_2 + s_2 t)
-    apart = 2 * (signal.q1[:, None] - signal.q2[None, :]) * _outer(a1, a2)
-    d1 = _difference(s1[:, None] * (apart + s2[None, :] * signal.t), s1[:, None], k1[:, None], sine, cosine)
-    d2 = _difference(s2[None, :] * (-apart + s1[:, None] * signal.t), s2[None, :], k2[None, :], sine, cosine)
+    ahead = 2 * (signal.q1[:, None] - signal.q2[None, :]) * outer(a1, a2)
+    d1 = _difference(s1[:, None] * ahead + apart, s1[:, None], k1[:, None], sine, cosine)
+    d2 = _difference(-s2[None, :] * ahead + apart, s2[None, :], k2[None, :], sine, cosine)
     # q q' - Sigma^2, in which only the signs of d_1 and d_2 can differ
     spread = jnp.where(acute, d1 + d2, own1[:, None] + own2[None, :] + 2 * phi)
     rest = gain * (gain * (phi * (d1 + d2) + d1 * d2) + bias * spread)
-    return _Signal(theta, c, jnp.clip(rest * scale * scale, 0.0, 1.0), q1, q2)
+    return _Signal(theta, sigma, jnp.clip(rest * scale * scale, 0.0, 1.0), q1, q2)
 
 
-def _root(q: Float[Array, " n"]) -> Float[Array, " n"]:
-    """The square root, its slope at 0 finite."""
-    return jnp.sqrt(jnp.maximum(q, jnp.finfo(q.dtype).tiny))
+def _inverse_root(q: Float[Array, " n"]) -> Float[Array, " n"]:
+    """`1/sqrt(q)`, and 1 for an example of zeros, which has no correlation."""
+    return 1 / jnp.sqrt(jnp.where(q > 0, q, 1.0))
 
 
 def _difference(numerator: Array, s: Array, k: Array, sine: Array, cosine: Array) -> Array:
     """The angle of sine `s` and cosine `k` minus that of `sine` and `cosine`, both in the first quadrant."""
     below = s * cosine + k * sine
     up = numerator / jnp.where(below > 0, below, 1.0)
-    size = _angle(jnp.abs(up), s * sine + k * cosine)
+    size = _angle(jnp.where(up < 0, -up, up), s * sine + k * cosine)
     return jnp.where(up < 0, -size, size)
 
 
 def _angle(sine: Array, cosine: Array) -> Array:
     """The angle of the first quadrant with this sine and cosine, each right to rounding."""
-    small, big = jnp.minimum(sine, cosine), jnp.maximum(sine, cosine)
-    table = _ARCCOS_64 if sine.dtype == jnp.float64 else _ARCCOS_32
-    angle = small / jnp.sqrt(1 + big) * _polynomial(table, small * small / (1 + big))
-    return jnp.where(sine < cosine, angle, math.pi / 2 - angle)
+    less = sine < cosine
+    small, big = jnp.where(less, sine, cosine), jnp.where(less, cosine, sine)
+    angle = small / jnp.sqrt(1 + big) * arccos_over_root(small * small / (1 + big))
+    return jnp.where(less, angle, math.pi / 2 - angle)

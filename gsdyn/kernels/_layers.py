@@ -57,9 +57,9 @@ def factored(model: Model, x: Array) -> list[Whole | Factors]:
     value, pull, left = jax.vjp(outputs, whole, taps, has_aux=True)
     rows, right = jax.vmap(pull)(jnp.eye(value.size, dtype=value.dtype))
     return [
-        Factors(left[index], right[index].reshape(value.size, -1))
+        Factors(left[index].astype(value.dtype), right[index].reshape(value.size, -1).astype(value.dtype))
         if row is None
-        else Whole(row.reshape(value.size, -1))
+        else Whole(row.reshape(value.size, -1).astype(value.dtype))
         for index, row in enumerate(rows)
     ]
 

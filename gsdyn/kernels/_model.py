@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -13,6 +14,9 @@ import numpy as np
 from jaxtyping import Array, ArrayLike
 
 from gsdyn import _checks
+
+PROBES = 4  # examples that are tried alone and beside each other
+DEPENDS = 0.02  # the change of outputs, as a part of the largest, that is more than rounding in any precision
 
 
 class Model(eqx.Module):
@@ -26,10 +30,15 @@ class Model(eqx.Module):
     tree: Any = eqx.field(static=True)
     call: Callable = eqx.field(static=True)
 
+    def many(self, x: Array) -> Array:
+        """What the network gives for a batch."""
+        return self.call(eqx.combine(jax.tree.unflatten(self.tree, self.leaves), self.rest), x)
+
     def one(self, leaves: list[Array], x: Array) -> Array:
         """The outputs for one example, shape (C,), or (1,) for a network of one output."""
         params = eqx.combine(jax.tree.unflatten(self.tree, leaves), self.rest)
-        return self.call(params, x[None])[0].reshape(-1)
+        out = self.call(params, x[None])[0].reshape(-1)
+        return out.astype(np.promote_types(out.dtype, leaves[0].dtype))
 
     @property
     def size(self) -> int:
@@ -38,7 +47,7 @@ class Model(eqx.Module):
 
 
 class Outputs(NamedTuple):
-    """What a network gives for one example: the shape, (C,) or () for one number, and the dtype."""
+    """What a network gives for one example: the shape, (C,) or () for one number, and the dtype of its derivatives."""
 
     shape: tuple[int, ...]
     dtype: Any
@@ -54,11 +63,37 @@ class Outputs(NamedTuple):
         return self.dtype.itemsize
 
 
-def model(net: Any, params: Any) -> Model:
-    """The network `net` at `params`: see `ntrf` for what both may be.
+def prepare(net: Any, params: Any, **inputs: ArrayLike | None) -> tuple[Model, list[Array], Outputs]:
+    """The network `net` at `params` (see `ntrf` for what both may be), the inputs and what it gives for them.
 
-    Raises `ValueError` for an object that is no network, and for parameters that hold no real floating-point array.
+    Parameters and inputs of different precisions are all taken to the widest, float32 at least. Raises `ValueError` for
+    an object that is no network, for parameters that hold no real floating-point array, for inputs that do not fit, for
+    outputs of other shapes, and for outputs of one example that change with the rest of the batch.
     """
+    params, call = _callable(net, params)
+    params = jax.tree.map(lambda leaf: jnp.asarray(leaf) if _is_numbers(leaf) else leaf, params)
+    chosen, rest = eqx.partition(*_trainable(net, params))
+    leaves, tree = jax.tree.flatten(chosen)
+    if sum(leaf.size for leaf in leaves) == 0:
+        raise ValueError("params must hold at least one floating-point array, got none")
+    if any(jnp.iscomplexobj(leaf) for leaf in leaves):
+        raise ValueError("params must be real, got a complex array")
+    arrays = [_examples(name, x) for name, x in inputs.items() if x is not None or name != "x2"]
+    floats = [x for x in arrays if jnp.issubdtype(x.dtype, jnp.floating)]
+    widest = functools.reduce(np.promote_types, [x.dtype for x in (*leaves, *floats)], jnp.float32)
+    arrays = [x.astype(widest) if jnp.issubdtype(x.dtype, jnp.floating) else x for x in arrays]
+    model = Model([leaf.astype(widest) for leaf in leaves], rest, tree, call)
+    out = _outputs(model, arrays[0])
+    if _checks.is_concrete((model, arrays[0])):
+        _require_independent(model, arrays[0])
+    return model, arrays, out
+
+
+def _is_numbers(leaf: Any) -> bool:
+    return isinstance(leaf, np.ndarray) and jnp.issubdtype(leaf.dtype, jnp.number)
+
+
+def _callable(net: Any, params: Any) -> tuple[Any, Callable]:
     if isinstance(net, eqx.Module) and not hasattr(net, "apply"):
         params, call = (net if params is None else params), _module
         if not callable(params):
@@ -66,15 +101,18 @@ def model(net: Any, params: Any) -> Model:
     else:
         call = getattr(net, "apply", net)
     if isinstance(net, type) or not callable(call):
-        raise ValueError(f"net must be a function of params and x, a module or have a method apply, got {net!r}")
-    params = jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf, params)
-    chosen, rest = eqx.partition(params, eqx.is_inexact_array)
-    leaves, tree = jax.tree.flatten(chosen)
-    if sum(leaf.size for leaf in leaves) == 0:
-        raise ValueError("params must hold at least one floating-point array, got none")
-    if any(jnp.iscomplexobj(leaf) for leaf in leaves):
-        raise ValueError("params must be real, got a complex array")
-    return Model(leaves, rest, tree, call)
+        given = _checks.in_short(net)
+        raise ValueError(f"net must be a function of params and x, a module or have a method apply, got {given}")
+    return params, call
+
+
+def _trainable(net: Any, params: Any) -> tuple[Any, Any]:
+    """`params`, and which of its leaves are parameters: all floats, of Flax's collections those in "params"."""
+    if not hasattr(getattr(net, "__self__", net), "apply") or not isinstance(params, Mapping) or "params" not in params:
+        return params, eqx.is_inexact_array
+    nothing = {name: jax.tree.map(lambda _: False, part) for name, part in params.items()}
+    chosen = {**nothing, "params": jax.tree.map(eqx.is_inexact_array, params["params"])}
+    return dict(params), chosen
 
 
 def _module(module: Callable, x: Array) -> Array:
@@ -82,7 +120,7 @@ def _module(module: Callable, x: Array) -> Array:
     return jax.vmap(module)(x)
 
 
-def inputs(name: str, x: ArrayLike) -> Array:
+def _examples(name: str, x: Any) -> Array:
     """`x` with one example a row: finite floats of any shape, or integers (tokens) as they are."""
     if not jnp.issubdtype(getattr(x, "dtype", float), jnp.integer):
         x = _checks.finite(name, x)
@@ -92,17 +130,39 @@ def inputs(name: str, x: ArrayLike) -> Array:
     return x
 
 
-def outputs(model: Model, x: Array) -> Outputs:
+def _outputs(model: Model, x: Array) -> Outputs:
     """The shape of the network's outputs, which must be (n,) or (n, C) for n examples."""
-
-    def run(model: Model, x: Array) -> Array:
-        return model.call(eqx.combine(jax.tree.unflatten(model.tree, model.leaves), model.rest), x)
-
-    out = eqx.filter_eval_shape(run, model, x[:1])
+    try:
+        out = eqx.filter_eval_shape(lambda model, x: model.many(x), model, x[:1])
+    except Exception as error:
+        why = (str(error).strip().splitlines() or [""])[0]
+        given = f"{type(error).__name__}: {why}"
+        raise ValueError(f"net must take params and an array of shape {x[:1].shape}, got {given}") from error
     shape = getattr(out, "shape", None)
     if shape is None or len(shape) not in (1, 2) or shape[0] != 1 or math.prod(shape) == 0:
         given = f"a value of type {type(out).__name__}" if shape is None else f"shape {shape}"
         raise ValueError(f"net must give outputs of shape (n,) or (n, C) for n examples, got {given} for n = 1")
     if not jnp.issubdtype(out.dtype, jnp.floating):
         raise ValueError(f"net must give real floating-point outputs, got {out.dtype}")
-    return Outputs(shape[1:], out.dtype)
+    return Outputs(shape[1:], np.promote_types(out.dtype, model.leaves[0].dtype))
+
+
+def _require_independent(model: Model, x: Array) -> None:
+    """A few examples must give the same alone and beside each other: else no kernel of pairs describes the network."""
+    few = x[: min(len(x), PROBES)]
+    alone, beside = (np.asarray(out, np.float64) for out in _twice(model, few))
+    if alone.shape != beside.shape:
+        raise ValueError(f"net must give a row for each example, got {beside.shape} for {len(few)} of them")
+    noise = float(jnp.finfo(model.leaves[0].dtype).eps) ** 0.75  # of outputs that cancel, such as centred ones
+    size, apart = np.max(np.abs(alone)), np.max(np.abs(alone - beside))
+    if apart > DEPENDS * size + noise:
+        raise ValueError(
+            "net must give outputs of an example that do not depend on the others, got "
+            f"{apart / max(size, noise):.0%} of change in a batch of {len(few)}: "
+            "take averages over a batch (batch normalisation) from what training stored"
+        )
+
+
+@eqx.filter_jit
+def _twice(model: Model, x: Array) -> tuple[Array, Array]:
+    return jax.lax.map(lambda row: model.many(row[None])[0], x), model.many(x)

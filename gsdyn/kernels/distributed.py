@@ -42,7 +42,7 @@ def sharded_ntk(
     Returns shape (n1, n2). Raises `ValueError` as `infinite_ntk` does, and for rows that cannot be shared out evenly.
     """
     if not isinstance(net, InfiniteWidth):
-        raise ValueError(f"net must be a network such as FullyConnected(depth=3), got {net!r}")
+        raise ValueError(f"net must be a network such as FullyConnected(depth=3), got {_checks.in_short(net)}")
     tile = _checks.integer("tile", tile, 1)
     first = net.check("x1", _checks.finite("x1", x1, ndim=2))
     second = first if x2 is None else net.check("x2", _checks.finite("x2", x2, ndim=2))

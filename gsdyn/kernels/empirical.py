@@ -39,26 +39,25 @@ def ntrf(
     - `progress`: called with "NTRF", the batches done and how many there are.
 
     Returns shape (n, m), or (n, C, m) for outputs of shape (n, C): a column for every entry of `theta`, in the order of
-    `jax.flatten_util.ravel_pytree`. It has the dtype of the outputs. Then `FeatureBasis.from_ntrf(phi, y)` has the
-    features.
+    `jax.flatten_util.ravel_pytree`. Its dtype, and that of all work, is the widest of parameters, inputs and outputs,
+    float32 at least. Then `FeatureBasis.from_ntrf(phi, y)` has the features.
 
-    Raises `ValueError` for what is no network, for outputs of other shapes, and, before it starts, for too little
-    memory. Reference: Pezeshki et al. 2021, section 3.1.
+    Raises `ValueError` for what is no network, for outputs of other shapes or of one example that change with the rest
+    of the batch, and, before it starts, for too little memory. Reference: Pezeshki et al. 2021, section 3.1.
     """
-    model, x = _model.model(net, params), _model.inputs("x", x)
-    outputs = _model.outputs(model, x)
+    model, (x,), outputs = _model.prepare(net, params, x=x)
     n, shape = x.shape[0], (*outputs.shape, model.size)
     row = outputs.itemsize * math.prod(shape)
     limit = max(WORKSPACE // row, 1) if batch is None else _checks.integer("batch", batch, 1)
     if not _checks.is_concrete((model, x)):
-        return _rows(model, x, jnp.asarray(0), n).reshape(n, *shape)
+        return _rows(model, x, jnp.asarray(0), n).reshape(n, *shape).astype(outputs.dtype)
     batch = _tiles.even(n, min(limit, n))
     what = f"an NTRF matrix of {n} examples, {outputs.count} outputs and {model.size} parameters"
     _memory.require((n + 2 * batch) * row, what)
     phi = jnp.zeros((n, *shape), outputs.dtype)
     starts = range(0, n, batch)  # the last is moved back, to end with the rows
     for done, i in enumerate(starts, 1):
-        phi = _tiles.place_rows(phi, _rows(model, x, jnp.asarray(i), batch).reshape(batch, *shape), i)
+        phi = _tiles.place_rows(phi, _rows(model, x, jnp.asarray(i), batch).reshape(batch, *shape).astype(phi.dtype), i)
         progress("NTRF", done, len(starts))
     return phi
 
@@ -94,19 +93,18 @@ def empirical_ntk(
     - `progress`: called with "empirical NTK", the tiles done and how many there are.
 
     Returns shape (n1, n2), or for outputs of shape (n, C) shape (n1, n2, C, C), with `[i, j, c, d]` the product of the
-    gradients of output `c` at `x1[i]` and output `d` at `x2[j]`.
+    gradients of output `c` at `x1[i]` and output `d` at `x2[j]`. Its dtype is that of `ntrf`.
 
     Raises `ValueError` as `ntrf` does. Reference: Novak, Sohl-Dickstein and Schoenholz, Fast finite width neural
     tangent kernel (2022).
     """
     symmetric = x2 is None
-    model, x1 = _model.model(net, params), _model.inputs("x1", x1)
-    x2 = x1 if x2 is None else _model.inputs("x2", x2)
+    model, both, outputs = _model.prepare(net, params, x1=x1, x2=x2)
+    x1, x2 = both[0], both[-1]
     if x2.shape[1:] != x1.shape[1:] or x2.dtype != x1.dtype:
         raise ValueError(
             f"x2 must have examples of shape {x1.shape[1:]} and {x1.dtype} like x1, got {x2.shape[1:]} and {x2.dtype}"
         )
-    outputs = _model.outputs(model, x1)
     n1, n2 = x1.shape[0], x2.shape[0]
     if method is None:
         methods = (LayerContraction(), VectorProducts())

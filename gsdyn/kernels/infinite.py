@@ -74,7 +74,7 @@ def infinite_ntk(
     Reference: Jacot, Gabriel and Hongler, Neural tangent kernel (2018).
     """
     if not isinstance(net, InfiniteWidth):
-        raise ValueError(f"net must be a network such as FullyConnected(depth=3), got {net!r}")
+        raise ValueError(f"net must be a network such as FullyConnected(depth=3), got {_checks.in_short(net)}")
     symmetric = x2 is None
     x1 = net.check("x1", _checks.finite("x1", x1))
     x2 = x1 if x2 is None else net.check("x2", _checks.finite("x2", x2))

@@ -7,9 +7,9 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
+from gsdyn import _checks
 from gsdyn.kernels import _model
 from gsdyn.kernels._model import Model
 
@@ -22,14 +22,13 @@ def ntk_product(net: Any, params: Any, x: ArrayLike) -> Callable[[ArrayLike], Fl
     The function takes shape (n, b) and costs for each column about two gradients of one pass over the data. It is what
     `FeatureBasis.from_product` takes: the features of a data set too large for its kernel.
     """
-    model, x = _model.model(net, params), _model.inputs("x", x)
-    outputs = _model.outputs(model, x)
+    model, (x,), outputs = _model.prepare(net, params, x=x)
     if outputs.count != 1:
         raise ValueError(f"net must have one output, got {outputs.count}")
     n, dtype = x.shape[0], outputs.dtype
 
     def product(v: ArrayLike) -> Float[Array, "n b"]:
-        v = jnp.asarray(v, dtype)
+        v = _checks.real("v", v).astype(dtype)
         if v.ndim != 2 or v.shape[0] != n:
             raise ValueError(f"v must have shape ({n}, b), got {v.shape}")
         return _product(model, x, v)

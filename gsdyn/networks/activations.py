@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from gsdyn.kernels import _erf, _neural_tangents, _relu
+from gsdyn import _checks
+from gsdyn.kernels import _erf, _kinked, _neural_tangents
 
 
 class Activation(abc.ABC):
@@ -42,19 +43,61 @@ class Activation(abc.ABC):
         """The infinite-width NTK of `depth` dense layers; see `FullyConnected.kernel`."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Relu(Activation):
-    """`max(x, 0)`; its kernel by gsdyn's own recursion, right to rounding on the diagonal too."""
+class _Kinked(Activation):
+    """`x` for x > 0, a multiple of `x` below; its kernel by gsdyn's own recursion, right to rounding everywhere."""
+
+    @property
+    @abc.abstractmethod
+    def _left(self) -> float:
+        """The slope below 0."""
 
     @property
     def w_std(self) -> float:
-        return math.sqrt(2)
+        return math.sqrt(2 / (1 + self._left**2))
+
+    def kernel(self, x1, x2, same, *, depth, w_std, b_std):
+        return _kinked.kinked_ntk(x1, x2, same, left=self._left, depth=depth, w_std=w_std, b_std=b_std)
+
+
+@dataclasses.dataclass(frozen=True)
+class Relu(_Kinked):
+    """`max(x, 0)`."""
+
+    @property
+    def _left(self) -> float:
+        return 0.0
 
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         return jax.nn.relu(x)
 
-    def kernel(self, x1, x2, same, *, depth, w_std, b_std):
-        return _relu.relu_ntk(x1, x2, same, depth=depth, w_std=w_std, b_std=b_std)
+
+@dataclasses.dataclass(frozen=True)
+class LeakyRelu(_Kinked):
+    """`x` for x > 0, `alpha x` below, `alpha` in [-1e6, 1e6]."""
+
+    alpha: float = 0.01
+
+    def __post_init__(self) -> None:
+        _checks.number("alpha", self.alpha, "a number in [-1e6, 1e6]", lambda v: -1e6 <= v <= 1e6)
+
+    @property
+    def _left(self) -> float:
+        return float(self.alpha)
+
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jnp.where(x > 0, x, self._left * x)
+
+
+@dataclasses.dataclass(frozen=True)
+class Abs(_Kinked):
+    """`|x|`."""
+
+    @property
+    def _left(self) -> float:
+        return -1.0
+
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jnp.abs(x)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,24 +146,6 @@ def _unit_scale(activation: Activation) -> float:
         value = np.asarray(activation(jnp.asarray(u)), float)
     weight = np.exp(-u * u / 2) / math.sqrt(2 * math.pi)
     return 1 / math.sqrt(float(np.sum(value * value * weight)) * (u[1] - u[0]))
-
-
-@dataclasses.dataclass(frozen=True)
-class LeakyRelu(_Stax):
-    """`max(x, alpha x)`, `alpha < 1`."""
-
-    alpha: float = 0.01
-
-    def _layer(self, stax: Any) -> Any:
-        return stax.LeakyRelu(self.alpha)
-
-
-@dataclasses.dataclass(frozen=True)
-class Abs(_Stax):
-    """`|x|`."""
-
-    def _layer(self, stax: Any) -> Any:
-        return stax.Abs()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ import jax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from gsdyn import _checks
 from gsdyn.networks.activations import Activation, Relu
 
 
@@ -38,8 +39,8 @@ class FullyConnected:
 
     - `depth`: dense layers, at least 1 (a linear model); `depth - 1` of them are hidden.
     - `width`: neurons in each hidden layer.
-    - `activation`: `Relu()` or `Erf()`, whose kernels are right to rounding everywhere, or another of
-      `gsdyn.networks`, whose kernels are neural-tangents'.
+    - `activation`: `Relu()`, `LeakyRelu()`, `Abs()` or `Erf()`, whose kernels are right to rounding everywhere, or
+      another of `gsdyn.networks`, whose kernels are neural-tangents'.
     - `w_std`: the weight scale `w` > 0; by default the activation's, which keeps the norm of a unit
       signal (the `gamma` of P21-Eq1): sqrt(2) for ReLU, 1.467 for erf.
     - `b_std`: the bias scale `b` >= 0; with 0 there are no bias parameters.
@@ -61,11 +62,12 @@ class FullyConnected:
         if self.outputs is not None:
             _check_count("outputs", self.outputs)
         if not isinstance(self.activation, Activation):
-            raise ValueError(f"activation must be Relu(), Erf() or another Activation, got {self.activation!r}")
-        if not 0 < self.weight_scale < math.inf:
-            raise ValueError(f"w_std must be finite and > 0, got {self.w_std}")
-        if not 0 <= self.bias_scale < math.inf:
-            raise ValueError(f"b_std must be finite and >= 0, got {self.b_std}")
+            raise ValueError(
+                f"activation must be Relu(), Erf() or another Activation, got {_checks.in_short(self.activation)}"
+            )
+        if self.w_std is not None:
+            _checks.number("w_std", self.w_std, "None or finite and > 0", lambda v: 0 < v < math.inf)
+        _checks.number("b_std", self.b_std, "finite and >= 0", lambda v: 0 <= v < math.inf)
 
     @property
     def weight_scale(self) -> float:
@@ -119,4 +121,4 @@ class FullyConnected:
 
 def _check_count(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+        raise ValueError(f"{name} must be an integer of at least 1, got {_checks.in_short(value)}")

@@ -35,7 +35,9 @@ class Stax:
     - `name`: what the network is, for stores of its kernel and for readers.
 
     Its kernel is neural-tangents': right to about the root of `eps` where two examples are nearly one, on the diagonal
-    of ReLU networks too. `FullyConnected` is better and faster for what it can express.
+    of ReLU networks too, so that eigenvalues of that size below zero are no fault of the data: `from_kernel` and
+    `kernel_fixed_point` take them for zero, and warn unless `tolerance` says so. `FullyConnected` is better and faster
+    for what it can express.
     Reference: Novak et al., Neural tangents (2020).
     """
 

@@ -198,6 +198,84 @@ def test_float32_stays_float32():
         np.testing.assert_allclose(theta, expected, atol=1e-5 * np.max(expected))
 
 
+PRECISIONS = [
+    (jnp.float32, np.float64, jnp.float64),
+    (jnp.float64, np.float32, jnp.float64),
+    (jnp.bfloat16, np.float32, jnp.float32),
+    (jnp.bfloat16, jnp.bfloat16, jnp.float32),
+    (jnp.float16, np.int32, jnp.float32),
+]
+
+
+@pytest.mark.filterwarnings("error")
+def test_precisions_are_taken_to_the_widest():
+    shapes, x = ((4, 5), (5,), (5, 1)), np.arange(12).reshape(3, 4) - 5
+
+    def net(params, x):
+        w, b, v = params
+        return (jnp.tanh(x.astype(w.dtype) @ w + b[None, :]) @ v)[:, 0]
+
+    exact = [np.random.default_rng(0).integers(-8, 8, shape) / 8 for shape in shapes]  # in any precision
+    phi = reference(net, [jnp.asarray(p) for p in exact], x)
+    for params, inputs, expected in PRECISIONS:
+        given = [jnp.asarray(p, params) for p in exact]
+        found = [ntrf(net, given, jnp.asarray(x, inputs))]
+        found += [empirical_ntk(net, given, jnp.asarray(x, inputs), method=method) for method in METHODS]
+        found.append(kernels.ntk_product(net, given, jnp.asarray(x, inputs))(np.eye(3, dtype=np.float32)))
+        for value, right in zip(found, [phi, *[phi @ phi.T] * 3], strict=True):
+            assert value.dtype == expected
+            np.testing.assert_allclose(value, right, atol=20 * jnp.finfo(expected).eps * np.max(right))
+
+
+def normalised(axis):
+    def net(params, x):
+        h = x @ params["w"]
+        h = (h - jnp.mean(h, axis=axis, keepdims=True)) / jnp.sqrt(jnp.var(h, axis=axis, keepdims=True) + 0.1)
+        return jnp.tanh(h) @ params["v"]
+
+    return net
+
+
+def test_networks_that_look_at_the_batch_are_refused():
+    params = {"w": jax.random.normal(jax.random.key(0), (4, 6)), "v": jnp.ones((6,))}
+    for function in (ntrf, empirical_ntk, kernels.ntk_product):
+        with pytest.raises(ValueError, match=r"net must give outputs of an example that do not depend on .* normalis"):
+            function(normalised(0), params, inputs())
+    assert ntrf(normalised(1), params, inputs()).shape == (7, 30)
+    # and what cancels to rounding is no such network
+    centred = normalised(1)
+    assert ntrf(lambda p, x: centred(p, x) - centred(params, x * (1 + 1e-16)), params, inputs()).shape == (7, 30)
+
+
+def test_of_flax_variables_only_the_parameters_count():
+    linen = pytest.importorskip("flax.linen")
+
+    class Net(linen.Module):
+        train: bool = False
+
+        @linen.compact
+        def __call__(self, x):
+            x = linen.BatchNorm(use_running_average=not self.train)(linen.Dense(5)(x))
+            return linen.Dense(2)(jnp.tanh(x))
+
+    x, net = inputs().astype(np.float32), Net()
+    variables = net.init(jax.random.key(0), x)
+    variables = jax.tree.map(lambda leaf: leaf + 0.3, variables)
+    state = {"batch_stats": variables["batch_stats"]}
+
+    def part(p, x):
+        return net.apply({"params": p, **state}, x)
+
+    phi = reference(part, variables["params"], x)
+    np.testing.assert_allclose(ntrf(part, variables["params"], x), phi, rtol=1e-4, atol=1e-5)
+    for given in (net, net.apply):
+        np.testing.assert_allclose(ntrf(given, variables, x), phi, rtol=1e-4, atol=1e-5)
+        theta = empirical_ntk(given, variables, x, trace=True)
+        np.testing.assert_allclose(theta, np.einsum("icm,jcm->ij", phi, phi) / 2, rtol=1e-4)
+    with pytest.raises(ValueError, match="net must take params and an array of shape"):
+        ntrf(Net(train=True), variables, x)  # it would have to store averages
+
+
 def test_integer_inputs_are_left_alone():
     def embed(params, tokens):
         return jnp.sum(jnp.tanh(params[tokens]), axis=(1, 2))
@@ -258,6 +336,8 @@ def test_other_bad_input_is_named():
         ntrf(net, params, np.zeros((0, 4)))
     with pytest.raises(ValueError, match=r"x2 must have examples of shape \(4,\) and float64 like x1, got \(3,\)"):
         empirical_ntk(net, params, x, x[:, :3])
+    with pytest.raises(ValueError, match=r"net must take params and an array of shape \(1, 3\), got TypeError: dot"):
+        ntrf(net, params, x[:, :3])
     with pytest.raises(ValueError, match="method must be a Method"):
         empirical_ntk(net, params, x, method="jacobian")
     with pytest.raises(ValueError, match="batch must be at least 1"):
@@ -305,7 +385,7 @@ def test_every_use_of_a_weight_is_taken_for_what_it_is():
     keys = jax.random.split(jax.random.key(6), len(shapes))
     params = {name: jax.random.normal(key, shape) for key, (name, shape) in zip(keys, shapes.items(), strict=True)}
     x = inputs()
-    parts = kernels._layers.factored(kernels._model.model(awkward, params), x[0])
+    parts = kernels._layers.factored(kernels._model.prepare(awkward, params, x=x)[0], x[0])
     kinds = {name for name, part in zip(shapes, parts, strict=True) if isinstance(part, kernels._layers.Factors)}
     assert kinds == {"a", "b", "out", "split"}
     phi = reference(awkward, params, x)
@@ -342,14 +422,13 @@ def test_rules_and_control_flow_inside_a_network_are_kept():
     expected = np.einsum("icm,jdm->ijcd", phi, phi)
     theta = empirical_ntk(net, params, inputs())
     np.testing.assert_allclose(theta, expected, atol=1e-12 * np.max(np.abs(expected)))
-    model = kernels._model.model(net, params)
+    model = kernels._model.prepare(net, params, x=inputs())[0]
     kinds = [type(part) for part in kernels._layers.factored(model, jnp.asarray(inputs()[0]))]
     assert kinds.count(kernels._layers.Factors) == 3  # not those used twice, inside a checkpoint or inside a branch
 
 
 def test_wide_layers_cost_no_square_of_the_width():
     net = FullyConnected(3, 512, outputs=2)
-    model = kernels._model.model(net, net.init(jax.random.key(0), 4))
-    x, out = jnp.asarray(inputs()), kernels._model.outputs(model, inputs())
+    model, (x,), out = kernels._model.prepare(net, net.init(jax.random.key(0), 4), x=inputs())
     each = LayerContraction().operations(model, x, out, (10_000, 10_000), False) / 1e8
     assert each < 30 * 512 < model.size / 10
