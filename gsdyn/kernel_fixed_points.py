@@ -119,7 +119,8 @@ def _decays(penalties: Any, lams: Any) -> Float[Array, " L"]:
     elif isinstance(given, Penalty):
         _checks.instance(name, given, WeightDecay)
         given = given.decay()[0]
-    decays = _checks.require(name, given, "a vector of positive numbers", lambda v: (v > 0) & (v < jnp.inf), ndim=1)
+    decays: Any = given
+    decays = _checks.require(name, decays, "a vector of positive numbers", lambda v: (v > 0) & (v < jnp.inf), ndim=1)
     if decays.size == 0:
         raise ValueError(f"{name} must hold at least one decay, got none")
     return _checks.require(
