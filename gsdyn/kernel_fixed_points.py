@@ -69,10 +69,10 @@ def kernel_fixed_point(
     A gap bounds `alpha` only by its root: `error_bound` tells. Works in double precision, also without
     `jax_enable_x64`, and returns the dtype of `theta`; copies of `theta` in both precisions are held meanwhile.
 
-    That `theta` is positive semi-definite is checked by a factorisation up to 2,000 examples; beyond, and inside `jit`
-    and `vmap`, by 32 steps of Lanczos's method, which see all eigenvalues of up to 32 examples and the ends of the
-    spectrum of more. Raises `ValueError` for what does not fit, and for a kernel that is not finite, not symmetric or
-    not positive semi-definite beyond `tolerance` (inside `jit` see `KernelFixedPoint`).
+    That `theta` is positive semi-definite is checked, once for each array of JAX: by a factorisation up to 2,000
+    examples; beyond, and inside `jit` and `vmap`, by 32 steps of Lanczos's method, which see all eigenvalues of up to
+    32 examples and the ends of the spectrum of more. Raises `ValueError` for what does not fit, and for a kernel that
+    is not finite, not symmetric or not positive semi-definite beyond `tolerance` (inside `jit` see `KernelFixedPoint`).
     """
     _checks.instance("penalty", penalty, WeightDecay)
     if penalty.lam.ndim:
@@ -150,8 +150,8 @@ def _problem(
     if theta.ndim != 2:
         raise ValueError(f"theta must have 2 dimensions, got shape {theta.shape}")
     _checks.square("theta", theta)
-    accuracy = _psd.accuracy(given, theta) if tolerance is None else _psd.tolerance(tolerance)
-    traced = not _checks.is_concrete(theta)
+    traced, told = not _checks.is_concrete(theta), tolerance is not None
+    accuracy = _psd.tolerance(tolerance) if told else _psd.once(theta, (), lambda: _psd.accuracy(given, theta))
     _checks.instance("loss", loss, Loss)
     if isinstance(loss, Hinge | Softmax):
         raise ValueError(f"loss must be smooth with one margin for each example, got {type(loss).__name__}")
@@ -161,13 +161,16 @@ def _problem(
     limit = jnp.asarray(_checks.integer("max_iterations", max_iterations, 1), jnp.int32)
     slack = 0.0
     if not traced:
-        theta = _psd.symmetric(_checks.finite("theta", theta))
-        slack = _psd.slack(theta, accuracy, told=tolerance is not None)
-    elif tolerance is None:
+        slack = _psd.once(theta, (accuracy, told), lambda: _checked_slack(theta, accuracy, told))
+    elif not told:
         accuracy = 0.0
     with jax.enable_x64(True):
         stop, part, below = (jnp.asarray(x, jnp.float64) for x in (rtol, accuracy, slack))
     return theta, sign, _Options(stop, limit, part, below, traced)
+
+
+def _checked_slack(theta: Array, accuracy: float, told: bool) -> float:
+    return _psd.slack(_psd.symmetric(_checks.finite("theta", theta)), accuracy, told=told)
 
 
 @eqx.filter_custom_jvp

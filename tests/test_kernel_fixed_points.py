@@ -258,3 +258,14 @@ def test_derivatives_are_refused():
     theta, y = _kernel(8)
     with pytest.raises(ValueError, match="differentiate fixed_point"):
         jax.grad(lambda lam: gs.kernel_fixed_point(theta, y, CE, gs.WeightDecay(lam)).objective)(0.1)
+
+
+def test_a_kernel_that_is_solved_many_times_is_checked_once(monkeypatch):
+    checks, slack = [], _psd.slack
+    monkeypatch.setattr(_psd, "slack", lambda *a, **k: checks.append(1) or slack(*a, **k))
+    theta = jnp.eye(3) + 0.125
+    for _ in range(3):
+        gs.kernel_fixed_point(theta, [1, -1, 1], gs.CrossEntropy(), gs.WeightDecay(0.5))
+    assert len(checks) == 1
+    gs.kernel_fixed_point(2 * theta, [1, -1, 1], gs.CrossEntropy(), gs.WeightDecay(0.5))
+    assert len(checks) == 2
