@@ -3,7 +3,9 @@
 Here is only what all of them share.
 """
 
-from gsdyn.experiments._progress import Progress, silent
-from gsdyn.experiments._results import Outputs, git_commit, labelled, provenance, save_dataset
+from gsdyn._outputs import Outputs
+from gsdyn._progress import Progress, silent
+from gsdyn._provenance import git_commit, provenance
+from gsdyn.experiments._datasets import labelled, save_dataset
 
 __all__ = ["Outputs", "Progress", "git_commit", "labelled", "provenance", "save_dataset", "silent"]

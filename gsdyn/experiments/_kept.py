@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gsdyn.training.checkpoints import write_whole
+from gsdyn._files import as_path, write_arrays
 
 
 def kept(
@@ -34,5 +34,10 @@ def kept(
             raise ValueError(f"runs must be of the same settings, got {path} with {told}: use another folder")
         return found
     result = {name: np.asarray(value) for name, value in compute().items()}
-    write_whole(path, {**result, "settings": np.array(words)})
+    write_arrays(path, {**result, "settings": np.array(words)})
     return result
+
+
+def folder_of(runs: str | Path | None, experiment: str) -> Path | None:
+    """Where an experiment keeps its finished parts below the folder `runs`; None keeps nothing."""
+    return None if runs is None else as_path("runs", runs) / experiment

@@ -16,10 +16,10 @@ import optax
 from jaxtyping import Array
 
 from gsdyn import _checks
+from gsdyn._progress import Progress
 from gsdyn.data import moons
 from gsdyn.experiments import _moon_nets as nets
 from gsdyn.experiments._kept import kept
-from gsdyn.experiments._progress import Progress
 from gsdyn.penalties import Mixed, SpectralDecoupling, WeightDecay
 from gsdyn.probes import input_margin
 from gsdyn.training import BinaryObjective, Checkpoint, Keyed, Penalised, train

@@ -17,8 +17,8 @@ import xarray as xr
 from jaxtyping import Array, ArrayLike, Bool, Float
 
 from gsdyn import _checks, closed_forms
-from gsdyn.experiments._progress import Progress, silent
-from gsdyn.experiments._results import labelled
+from gsdyn._progress import Progress, silent
+from gsdyn.experiments._datasets import labelled
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import fixed_point
 from gsdyn.flows import DualFlow

@@ -13,9 +13,9 @@ import xarray as xr
 from jaxtyping import Array
 
 from gsdyn import _checks
+from gsdyn._progress import Progress, silent
 from gsdyn.experiments import _relu_net as net
-from gsdyn.experiments._progress import Progress, silent
-from gsdyn.experiments._results import labelled
+from gsdyn.experiments._datasets import labelled
 from gsdyn.experiments._training_runs import check_steps, descend, fitted_order, record_steps
 from gsdyn.modes import Mode
 from gsdyn.training import BinaryObjective

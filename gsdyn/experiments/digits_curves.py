@@ -17,9 +17,9 @@ import xarray as xr
 from jaxtyping import Array, ArrayLike, Float
 
 from gsdyn import _checks
+from gsdyn._progress import Progress, silent
 from gsdyn.data import digits
-from gsdyn.experiments._progress import Progress, silent
-from gsdyn.experiments._results import labelled
+from gsdyn.experiments._datasets import labelled
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import FixedPoint, fixed_point
 from gsdyn.kernels import infinite_ntk

@@ -17,9 +17,9 @@ import xarray as xr
 from jaxtyping import Array
 
 from gsdyn import _checks
+from gsdyn._progress import Progress, silent
 from gsdyn.experiments import _relu_net as net
-from gsdyn.experiments._progress import Progress, silent
-from gsdyn.experiments._results import labelled
+from gsdyn.experiments._datasets import labelled
 from gsdyn.experiments._separable import Case, cases
 from gsdyn.experiments._training_runs import fitted_order
 from gsdyn.training import Batches, Drawn, FullBatch, Shuffled, Watch, train

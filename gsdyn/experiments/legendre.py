@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from gsdyn.experiments._progress import Progress, silent
-from gsdyn.experiments._results import labelled
+from gsdyn._progress import Progress, silent
+from gsdyn.experiments._datasets import labelled
 from gsdyn.losses import CrossEntropy, Hinge, Loss, SquaredError
 
 LOSSES: dict[str, Loss] = {"cross-entropy": CrossEntropy(), "hinge": Hinge(), "squared error": SquaredError()}

@@ -11,9 +11,10 @@ import jax
 import numpy as np
 import xarray as xr
 
+from gsdyn._progress import Progress, silent
+from gsdyn.experiments._datasets import labelled
+from gsdyn.experiments._kept import folder_of
 from gsdyn.experiments._moon_runs import GRID, RATE, Judged, Variant, check, each_run, judged, trained
-from gsdyn.experiments._progress import Progress, silent
-from gsdyn.experiments._results import labelled
 
 DECOUPLING = 0.003
 VARIANTS = tuple(
@@ -58,7 +59,7 @@ def moons(
     """
     check(seeds, steps)
     at = sorted({max(1, steps // 10), steps})
-    folder = None if runs is None else Path(runs) / "moons"
+    folder = folder_of(runs, "moons")
 
     def one(variant: Variant, seed: int) -> list[Judged]:
         run = trained(variant, seed, at, _weights, folder)

@@ -11,8 +11,9 @@ from pathlib import Path
 import xarray as xr
 
 from gsdyn import _checks
+from gsdyn._progress import Progress, silent
+from gsdyn.experiments._kept import folder_of
 from gsdyn.experiments._moon_runs import Judged, Variant, adam, check, each_run, judged, trained
-from gsdyn.experiments._progress import Progress, silent
 from gsdyn.experiments.moons import boundaries
 
 VARIANTS = (
@@ -53,7 +54,7 @@ def moons_regularisers(
     check(seeds, steps)
     if costly_seeds is not None:
         _checks.integer("costly_seeds", costly_seeds, 1)
-    folder = None if runs is None else Path(runs) / "moons_regularisers"
+    folder = folder_of(runs, "moons_regularisers")
 
     def one(variant: Variant, seed: int) -> list[Judged]:
         return [judged(variant, seed, steps, trained(variant, seed, [steps], _nothing, folder).params, folder)]

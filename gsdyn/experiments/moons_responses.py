@@ -13,10 +13,11 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
 
+from gsdyn._progress import Progress, silent
 from gsdyn.experiments import _moon_nets as nets
+from gsdyn.experiments._datasets import labelled
+from gsdyn.experiments._kept import folder_of
 from gsdyn.experiments._moon_runs import PLAIN, Variant, check, each_run, trained
-from gsdyn.experiments._progress import Progress, silent
-from gsdyn.experiments._results import labelled
 from gsdyn.features import FeatureBasis
 from gsdyn.training import Responses
 
@@ -55,7 +56,7 @@ def moons_responses(
     """
     check(seeds, steps)
     at = np.unique(np.concatenate([[0], np.geomspace(1, steps, RECORDS).round()])).astype(int)
-    folder = None if runs is None else Path(runs) / "moons_responses"
+    folder = folder_of(runs, "moons_responses")
 
     def one(variant: Variant, seed: int) -> tuple[np.ndarray, np.ndarray]:
         x, y = variant.data(seed)

@@ -8,8 +8,8 @@ import xarray as xr
 from jaxtyping import Array, Float
 
 from gsdyn import _checks
-from gsdyn.experiments._progress import Progress, silent
-from gsdyn.experiments._results import labelled
+from gsdyn._progress import Progress, silent
+from gsdyn.experiments._datasets import labelled
 from gsdyn.experiments._training_runs import descend
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import fixed_point

@@ -18,10 +18,10 @@ import xarray as xr
 from scipy.special import stdtrit
 
 from gsdyn import _checks
+from gsdyn._progress import Progress, silent
 from gsdyn.experiments import _width_runs as runs_of
-from gsdyn.experiments._kept import kept
-from gsdyn.experiments._progress import Progress, silent
-from gsdyn.experiments._results import labelled
+from gsdyn.experiments._datasets import labelled
+from gsdyn.experiments._kept import folder_of, kept
 from gsdyn.experiments._width_runs import LOSS, Problem
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import fixed_point
@@ -64,7 +64,6 @@ NAMES = {
     "standard_error": "path error in the standard parameterisation",
     "rate_error": "path error of gradient descent, against infinite width",
 }
-OVER = ("problem", "width", "seed")
 
 
 def width(
@@ -94,7 +93,7 @@ def width(
         raise ValueError(f"widths must be at least two ascending integers, got {widths}")
     if not problems or set(problems) - set(PROBLEMS):
         raise ValueError(f"problems must be some of {PROBLEMS}, got {problems}")
-    folder = None if runs is None else Path(runs) / "width"
+    folder = folder_of(runs, "width")
     tasks = {name: runs_of.problem(name, lam, BIAS) for name in problems}
     plans = [
         (name, w, seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import xarray as xr
 from gsdyn.sweeps._blocks import Block
 from gsdyn.sweeps._plan import Plan
 from gsdyn.sweeps._program import Output
-from gsdyn.sweeps._store import COMPUTED, Variable, coordinate
+from gsdyn.sweeps._store import COMPUTED, FORMAT_3, Variable, coordinate
 from gsdyn.sweeps.grids import Dimension, as_values
 from gsdyn.sweeps.labels import Label
 
@@ -57,11 +57,21 @@ def check(variables: Mapping[str, Variable], plan: Plan, given: Mapping[str, Var
     for output in plan.outputs:
         if output.name in given or output.name == COMPUTED:
             raise ValueError(f"fn must return names of their own, got {output.name}, which the sweep has already")
+    for name in variables:  # each is a folder of a store
+        if not name.strip() or name[0] == "." or not name.isprintable() or set(name) & set("/\\"):
+            raise ValueError(f"fn, and coords, must give names that can be those of folders, got {name!r}")
+        if name == FORMAT_3 or len(name.encode()) > 200:
+            raise ValueError(f"fn, and coords, must give names that Zarr can keep, got {name!r}")
     sizes: dict[str, int] = {}
     for name, variable in variables.items():
+        if len(set(variable.dims)) < len(variable.dims):
+            raise ValueError(f"labels must give dimensions of different names, got {variable.dims} for {name}")
         for dim, size in zip(variable.dims, variable.shape, strict=True):
             if sizes.setdefault(dim, size) != size:
                 raise ValueError(f"dimension {dim} must have one size, got {size} in {name} beside {sizes[dim]}")
+    for name, variable in variables.items():
+        if name in sizes and variable.dims != (name,):
+            raise ValueError(f"fn must return names other than those of dimensions, got {name}")
     unknown = sorted(set(labels) - set(variables))
     if unknown:
         raise ValueError(f"labels must name parameters, results or coords, got {', '.join(unknown)}")
@@ -90,12 +100,32 @@ class Memory:
 
 
 def as_coords(coords: Mapping[str, Any] | None) -> dict[str, np.ndarray]:
-    """`coords` as arrays: numbers as JAX has them, or text."""
+    """`coords` as vectors: numbers as JAX has them, or text."""
     found = {}
-    for name, values in (coords or {}).items():
-        array = np.asarray(values)
-        found[name] = array if array.dtype.kind == "U" and array.size else as_values(name, array)
+    for name, values in _named("coords", coords):
+        try:
+            array = np.asarray(values)
+            found[name] = array if array.dtype.kind == "U" and array.size else as_values(name, array)
+        except ValueError as error:
+            raise ValueError(f"coords must be vectors of numbers or words, got {name}: {error}") from None
     return found
+
+
+def as_labels(labels: Mapping[str, Label] | None) -> dict[str, Label]:
+    """`labels` as a dictionary, after a look at what is in it."""
+    found = dict(_named("labels", labels))
+    for name, label in found.items():
+        if not isinstance(label, Label):
+            raise ValueError(f"labels must hold a Label for every name, got {label!r} for {name}")
+    return found
+
+
+def _named(argument: str, values: Any) -> Iterable[tuple[str, Any]]:
+    if values is None:
+        return ()
+    if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
+        raise ValueError(f"{argument} must be a dictionary by name, got a value of type {type(values).__name__}")
+    return values.items()
 
 
 def _own_dims(name: str, shape: tuple[int, ...], label: Label) -> tuple[str, ...]:

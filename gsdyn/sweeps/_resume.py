@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gsdyn.sweeps import _files, _store
+from gsdyn import _files
+from gsdyn.sweeps import _store
 from gsdyn.sweeps.grids import Dimension
 
 RECORD = "sweep"
@@ -35,18 +36,22 @@ def read_record(path: Path) -> Record | None:
     if not path.exists():
         return None
     if path.is_dir():
-        attributes = _store.read_attributes(path)
-        if attributes is None and ((path / _files.LOCK).exists() or not any(path.iterdir())):
+        index = _store.read_index(path)
+        entries = [] if index else list(path.iterdir())
+        begun = not entries or path / _files.LOCK in entries
+        if index is None and begun and all(map(_store.is_leftover, entries)):
             return None  # killed before there was a store, or an empty folder
-        content = json.loads((attributes or {}).get(RECORD, "{}"))
-        if content.get("format") == FORMAT:
-            return Record(content["identity"], tuple(content["block"]), content["lanes"], content["dims"])
+        with _store.whole(path):
+            content = json.loads((index or {}).get(_store.ATTRIBUTES, {}).get(RECORD, "{}"))
+            if content.get("format") == FORMAT:
+                dims = {name: list(parameters) for name, parameters in content["dims"].items()}
+                return Record(content["identity"], tuple(content["block"]), content["lanes"], dims)
     raise ValueError(f"out must be a new path or the store of a sweep, got {path}, which is neither")
 
 
 def sizes(path: Path) -> tuple[int, ...]:
     """How many values the dimensions of a store have."""
-    return _store.read_variables(path)[_store.COMPUTED].shape
+    return _store.read_variable(path, _store.COMPUTED).shape
 
 
 def merged(path: Path, record: Record, wanted: Sequence[Dimension], extend: bool) -> tuple[Dimension, ...]:
@@ -57,8 +62,7 @@ def merged(path: Path, record: Record, wanted: Sequence[Dimension], extend: bool
     names = {dimension.name: list(dimension.parameters) for dimension in wanted}
     if list(names.items()) != list(record.dims.items()):
         raise _refused(path, f"its grid is over {_words(record.dims)}, not {_words(names)}", "choose another out")
-    variables = _store.read_variables(path)
-    return tuple(_merge(path, variables, dimension, extend) for dimension in wanted)
+    return tuple(_merge(path, dimension, extend) for dimension in wanted)
 
 
 def same_program(path: Path, record: Record, lanes: int | None, identity: str) -> None:
@@ -69,8 +73,8 @@ def same_program(path: Path, record: Record, lanes: int | None, identity: str) -
         raise _refused(path, "another function, or another version or platform of jax, made it", "choose another out")
 
 
-def _merge(path: Path, variables: dict[str, _store.Variable], wanted: Dimension, extend: bool) -> Dimension:
-    stored = {name: _store.read_coordinate(path, name, variables[name]) for name in wanted.parameters}
+def _merge(path: Path, wanted: Dimension, extend: bool) -> Dimension:
+    stored = {name: _store.read_coordinate(path, name) for name in wanted.parameters}
     for name, values in wanted.parameters.items():
         if (values.dtype, values.shape[1:]) != (stored[name].dtype, stored[name].shape[1:]):
             had = f"{stored[name].dtype} of shape {stored[name].shape[1:]}"

@@ -2,24 +2,30 @@
 
 A block of results is one chunk of every variable. Its chunks are written first and `computed`, which marks its cells as
 done, last; `.zmetadata`, which tells readers what there is, is written after all it names. Every write is one rename.
+
+Until every cell is done, integers and booleans have a fill value (the least integer, the largest where there is no
+sign; -128 in the byte of a boolean), so that xarray reads all results as floats, NaN where there is none yet.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gsdyn.sweeps import _files
+from gsdyn import _files
 from gsdyn.sweeps._blocks import Block
 
 COMPUTED = "computed"
-METADATA, ATTRIBUTES = ".zmetadata", ".zattrs"
+METADATA, ATTRIBUTES, ARRAY, GROUP = ".zmetadata", ".zattrs", ".zarray", ".zgroup"
+FORMAT_3 = "zarr.json"
 LEAST = 1024  # entries in a chunk of coordinates, which may grow
 
 
@@ -33,23 +39,36 @@ class Variable:
     dtype: np.dtype
     attributes: Mapping[str, str]
 
-    def metadata(self) -> dict[str, Any]:
-        """What Zarr writes into `.zarray`."""
+    def metadata(self, complete: bool = True) -> dict[str, Any]:
+        """What Zarr writes into `.zarray`, of a variable all of which is there or not."""
+        fill, dtype = ("NaN", self.dtype) if self.dtype.kind == "f" else (None, self.dtype)
+        if not complete and self.dtype.kind != "f":
+            fill, dtype = int(self._fill), self._fill.dtype
         return {
             "zarr_format": 2,
             "shape": list(self.shape),
             "chunks": list(self.chunks),
-            "dtype": self.dtype.str,
+            "dtype": dtype.str,
             "compressor": None,
-            "fill_value": "NaN" if self.dtype.kind == "f" else None,
+            "fill_value": fill,
             "filters": None,
             "order": "C",
             "dimension_separator": ".",
         }
 
     def empty_chunk(self) -> np.ndarray:
-        """A chunk with nothing in it."""
-        return np.full(self.chunks, np.nan if self.dtype.kind == "f" else 0, self.dtype)
+        """A chunk of results with nothing in it."""
+        return np.full(self.chunks, self._fill, np.int8 if self.dtype.kind == "b" else self.dtype).view(self.dtype)
+
+    @property
+    def _fill(self) -> np.generic:
+        """What stands where nothing is, of the dtype itself or, for booleans, of their bytes."""
+        if self.dtype.kind == "f":
+            return self.dtype.type(np.nan)
+        if self.dtype.kind == "b":
+            return np.int8(-128)
+        ends = np.iinfo(self.dtype)
+        return self.dtype.type(ends.min if self.dtype.kind == "i" else ends.max)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,17 +86,43 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
             if name in coordinates:
                 _write_whole(folder, variable, coordinates[name])
-            _files.write_json(folder / ".zarray", variable.metadata())
+            _files.write_json(folder / ARRAY, variable.metadata(name not in self.blocks))
             _files.write_json(folder / ATTRIBUTES, _attributes(variable))
             _files.settle(folder)
-        _files.write_json(self.path / ".zgroup", {"zarr_format": 2})
+        _files.write_json(self.path / GROUP, {"zarr_format": 2})
         _files.write_json(self.path / ATTRIBUTES, attributes)
-        index: dict[str, Any] = {".zgroup": {"zarr_format": 2}, ATTRIBUTES: attributes}
+        index: dict[str, Any] = {GROUP: {"zarr_format": 2}, ATTRIBUTES: attributes}
         for name, variable in self.variables.items():
-            index[f"{name}/.zarray"] = variable.metadata()
+            index[f"{name}/{ARRAY}"] = variable.metadata(name not in self.blocks)
             index[f"{name}/{ATTRIBUTES}"] = _attributes(variable)
+        self._announce(index)
+
+    def finish(self) -> None:
+        """Say, once, that every cell is done: from now on readers get integers as integers."""
+        index = read_index(self.path)
+        assert index is not None
+        new = {name: self.variables[name].metadata() for name in self.blocks}
+        new = {name: entry for name, entry in new.items() if index[f"{name}/{ARRAY}"] != entry}
+        for name, entry in new.items():
+            _files.write_json(self.path / name / ARRAY, entry)
+            _files.settle(self.path / name)
+        if new:
+            self._announce({**index, **{f"{name}/{ARRAY}": entry for name, entry in new.items()}})
+
+    def _announce(self, index: Mapping[str, Any]) -> None:
         _files.write_json(self.path / METADATA, {"metadata": index, "zarr_consolidated_format": 1})
         _files.settle(self.path)
+
+    def remove(self, before: set[str]) -> None:
+        """Take away what `create` made, but nothing whose name was in the folder `before`."""
+        for name in (METADATA, ATTRIBUTES, GROUP):
+            if name not in before:
+                (self.path / name).unlink(missing_ok=True)
+        for name in set(self.variables) - before:
+            for file in (self.path / name).glob("*"):
+                if is_part(file):
+                    file.unlink(missing_ok=True)
+            _files.remove_empty([self.path / name])
 
     def write(self, block: Block, results: Mapping[str, np.ndarray]) -> None:
         """Keep a block: its results, then that it is done. Cells that were done before stay as they are."""
@@ -114,7 +159,8 @@ class Store:
             chunk = np.ascontiguousarray(results)
         else:
             fresh = block.todo is None or not self._is_whole(name, block.index)
-            chunk = variable.empty_chunk() if fresh else self._read_chunk(name, block.index)
+            empty = variable.empty_chunk() if name != COMPUTED else np.zeros(variable.chunks, bool)
+            chunk = empty if fresh else self._read_chunk(name, block.index)
             block.scatter(results, chunk[tuple(map(slice, block.sizes))])
         _files.write(self.path / name / _key(block.index, variable), chunk.reshape(-1).view(np.uint8).data)
 
@@ -132,33 +178,59 @@ class Store:
         return size == int(np.prod(variable.chunks)) * variable.dtype.itemsize
 
 
-def read_coordinate(path: Path, name: str, variable: Variable) -> np.ndarray:
+def is_part(file: Path) -> bool:
+    """Whether a file within the folder of a variable is one that a store makes."""
+    made = file.name in (ARRAY, ATTRIBUTES) or re.fullmatch(r"[0-9]+(\.[0-9]+)*", file.name) or _files.is_staged(file)
+    return bool(made) and file.is_file()
+
+
+def is_leftover(entry: Path) -> bool:
+    """Whether an entry of a folder is what a sweep that was killed before its store was ready leaves there."""
+    if entry.is_dir():
+        return not entry.is_symlink() and all(map(is_part, entry.iterdir()))
+    return entry.name in (GROUP, ATTRIBUTES, _files.LOCK) or _files.is_staged(entry)
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[None]:
+    """Whatever goes wrong in reading what a store says of itself is one line: it is broken."""
+    try:
+        yield
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        told = f"{path}, which is broken: {type(error).__name__}: {error}".splitlines()[0]
+        raise ValueError(f"out must be a new path or the store of a sweep, got {told}") from None
+
+
+def read_coordinate(path: Path, name: str) -> np.ndarray:
     """The values of a coordinate that `Store.create` wrote."""
-    chunks = -(-variable.shape[0] // variable.chunks[0])
-    parts = [(path / name / _key((i,), variable)).read_bytes() for i in range(chunks)]
-    whole = np.frombuffer(b"".join(parts), variable.dtype).reshape(-1, *variable.shape[1:])
-    return whole[: variable.shape[0]].copy()
+    variable = read_variable(path, name)
+    with whole(path):
+        chunks = -(-variable.shape[0] // variable.chunks[0])
+        parts = [(path / name / _key((i,), variable)).read_bytes() for i in range(chunks)]
+        values = np.frombuffer(b"".join(parts), variable.dtype).reshape(-1, *variable.shape[1:])
+        if len(values) < variable.shape[0]:
+            raise ValueError(f"{name} has {len(values)} of {variable.shape[0]} values")
+        return values[: variable.shape[0]].copy()
 
 
-def read_attributes(path: Path) -> dict[str, Any] | None:
-    """The attributes of a store that is ready, else None."""
-    if not (path / METADATA).is_file():
-        return None
-    return json.loads((path / METADATA).read_text())["metadata"].get(ATTRIBUTES, {})
+def read_index(path: Path) -> dict[str, Any] | None:
+    """The metadata of a store that is ready, else None."""
+    with whole(path):
+        if not (path / METADATA).is_file():
+            return None
+        if (path / FORMAT_3).exists():
+            raise ValueError(f"{FORMAT_3}, which readers would take for the store's, lies beside {METADATA}")
+        return dict(json.loads((path / METADATA).read_text())["metadata"])
 
 
-def read_variables(path: Path) -> dict[str, Variable]:
-    """The variables of a store that is ready."""
-    index = json.loads((path / METADATA).read_text())["metadata"]
-    found = {}
-    for key, entry in index.items():
-        name, _, kind = key.rpartition("/")
-        if kind == ".zarray":
-            attributes = dict(index[f"{name}/{ATTRIBUTES}"])
-            dims = tuple(attributes.pop("_ARRAY_DIMENSIONS"))
-            shape, chunks = tuple(entry["shape"]), tuple(entry["chunks"])
-            found[name] = Variable(dims, shape, chunks, np.dtype(entry["dtype"]), attributes)
-    return found
+def read_variable(path: Path, name: str) -> Variable:
+    """A variable of a store that is ready."""
+    index = read_index(path)
+    with whole(path):
+        assert index is not None
+        entry, attributes = index[f"{name}/{ARRAY}"], dict(index[f"{name}/{ATTRIBUTES}"])
+        dims = tuple(attributes.pop("_ARRAY_DIMENSIONS"))
+        return Variable(dims, tuple(entry["shape"]), tuple(entry["chunks"]), np.dtype(entry["dtype"]), attributes)
 
 
 def coordinate(dims: tuple[str, ...], values: np.ndarray, attributes: Mapping[str, str]) -> Variable:
@@ -173,7 +245,7 @@ def _attributes(variable: Variable) -> dict[str, Any]:
 def _write_whole(folder: Path, variable: Variable, values: np.ndarray) -> None:
     step = variable.chunks[0]
     for i in range(0, len(values), step):
-        chunk = variable.empty_chunk()
+        chunk = np.zeros(variable.chunks, variable.dtype)
         part = values[i : i + step]
         chunk[: len(part)] = part
         _files.write(folder / _key((i // step,), variable), chunk.tobytes())

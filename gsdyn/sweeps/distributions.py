@@ -8,6 +8,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from gsdyn import _checks
+
 
 @runtime_checkable
 class Distribution(Protocol):
@@ -26,6 +28,7 @@ class Uniform:
     high: float
 
     def __post_init__(self) -> None:
+        _floats(self, "low", "high")
         _check(self.low, self.high, -math.inf)
 
     def draw(self, stream: np.random.Generator, count: int) -> np.ndarray:
@@ -41,6 +44,7 @@ class LogUniform:
     high: float
 
     def __post_init__(self) -> None:
+        _floats(self, "low", "high")
         _check(self.low, self.high, 0.0)
 
     def draw(self, stream: np.random.Generator, count: int) -> np.ndarray:
@@ -57,6 +61,7 @@ class Normal:
     deviation: float = 1.0
 
     def __post_init__(self) -> None:
+        _floats(self, "mean", "deviation")
         if not (math.isfinite(self.mean) and 0 < self.deviation < math.inf):
             raise ValueError(f"Normal must have a finite mean and a deviation > 0, got {self.mean}, {self.deviation}")
 
@@ -72,11 +77,27 @@ class Integers:
     high: int
 
     def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            object.__setattr__(self, name, _checks.integer(name, getattr(self, name), -(2**62), 2**62))
         if not self.low < self.high <= self.low + 2**53:
             raise ValueError(f"Integers must have low < high <= low + 2^53, got {self.low}, {self.high}")
 
     def draw(self, stream: np.random.Generator, count: int) -> np.ndarray:
         return self.low + np.floor(stream.random(count) * (self.high - self.low)).astype(np.int64)
+
+
+def _floats(distribution: object, *names: str) -> None:
+    """The fields of these names as Python's floats."""
+    for name in names:
+        given = getattr(distribution, name)
+        try:
+            value = math.nan if isinstance(given, str | bytes) else float(given)
+        except (TypeError, ValueError):
+            value = math.nan
+        if math.isnan(value):
+            kind = type(distribution).__name__
+            raise ValueError(f"{kind} must have numbers, got {name} = {given!r}")
+        object.__setattr__(distribution, name, value)
 
 
 def _check(low: float, high: float, floor: float) -> None:

@@ -61,7 +61,11 @@ class Product:
     def dimensions(self) -> tuple[Dimension, ...]:
         if not self.axes:
             raise ValueError("grid must have at least one axis, got none")
+        _check_axes(self.axes)
         found = [_axis(name, values) for name, values in self.axes.items()]
+        dims = [dimension.name for dimension in found]
+        if len(set(dims)) < len(dims):
+            raise ValueError(f"grid must name every dimension once, got {', '.join(dims)}")
         names = [name for dimension in found for name in dimension.parameters]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
@@ -84,8 +88,8 @@ class Zipped:
     name: str = "cell"
 
     def dimensions(self) -> tuple[Dimension, ...]:
-        if not self.axes:
-            raise ValueError("axes must hold at least one parameter, got none")
+        _check_axes(self.axes)
+        _check_name(self.name)
         parameters = {name: as_values(name, values) for name, values in self.axes.items()}
         sizes = {name: len(values) for name, values in parameters.items()}
         if len(set(sizes.values())) > 1:
@@ -113,14 +117,16 @@ class Samples:
 
     def dimensions(self) -> tuple[Dimension, ...]:
         count, seed = _checks.integer("count", self.count, 1), _checks.integer("seed", self.seed, 0)
-        if not self.axes:
-            raise ValueError("axes must hold at least one parameter, got none")
+        _check_axes(self.axes)
+        _check_name(self.name)
         drawn = {}
         for name, distribution in self.axes.items():
             if not isinstance(distribution, Distribution):
                 raise ValueError(f"axes must hold distributions such as Uniform(0, 1), got {distribution!r} for {name}")
-            stream = np.random.default_rng([seed, zlib.crc32(name.encode())])
+            stream = np.random.default_rng([seed, zlib.crc32(str(name).encode())])
             drawn[name] = as_values(name, distribution.draw(stream, count))
+            if len(drawn[name]) != count:
+                raise ValueError(f"axes must hold distributions that draw {count} values, got {len(drawn[name])}")
         return (Dimension(self.name, drawn),)
 
     def seeds(self) -> tuple[int, ...]:
@@ -136,6 +142,23 @@ def as_grid(grid: Grid | Mapping[str, Any]) -> Grid:
     return grid
 
 
+def _check_axes(axes: Any) -> None:
+    if not isinstance(axes, Mapping):
+        raise ValueError(f"axes must be a dictionary from parameters to values, got {_short(axes)}")
+    if not axes:
+        raise ValueError("axes must hold at least one parameter, got none")
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ValueError(f"name must be one word, got {name!r}")
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def _axis(name: str, values: Any) -> Dimension:
     if isinstance(values, Zipped | Samples):
         return dataclasses.replace(values, name=name).dimensions()[0]
@@ -148,12 +171,13 @@ def _axis(name: str, values: Any) -> Dimension:
 
 def as_values(name: str, values: Any) -> np.ndarray:
     """The values along an axis as an array of the dtype that JAX will compute with."""
-    if not name.isidentifier():
+    if not isinstance(name, str) or not name.isidentifier():
         raise ValueError(f"a parameter must have the name of an argument, got {name!r}")
     try:
         array = np.asarray(values)
-    except ValueError:
-        raise ValueError(f"axis {name} must be an array, got rows of different shapes") from None
+    except (TypeError, ValueError):
+        given = _short(values)
+        raise ValueError(f"axis {name} must be numbers, and no rows of different shapes, got {given}") from None
     if array.dtype.kind not in "fiub" or array.ndim == 0 or array.size == 0:
         raise ValueError(
             f"axis {name} must be an array of numbers, one or more along it, "

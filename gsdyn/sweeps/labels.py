@@ -18,6 +18,15 @@ class Label:
     units: str | None = "1"
     dims: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise ValueError(f"name must be words, got {self.name!r}")
+        if not isinstance(self.units, str | None):
+            raise ValueError(f"units must be words or None, got {self.units!r}")
+        if not isinstance(self.dims, tuple | list) or not all(isinstance(dim, str) and dim for dim in self.dims):
+            raise ValueError(f"dims must be a tuple of names, got {self.dims!r}")
+        object.__setattr__(self, "dims", tuple(self.dims))
+
     def attributes(self) -> dict[str, str]:
         """As attributes of an `xarray` variable."""
         named = {"long_name": self.name} if self.name else {}

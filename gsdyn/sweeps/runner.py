@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,13 +12,14 @@ import jax
 import numpy as np
 import xarray as xr
 
-from gsdyn import _checks
-from gsdyn.experiments import Progress, provenance, silent
-from gsdyn.sweeps import _files, _layout, _local, _resume
+from gsdyn import _checks, _files
+from gsdyn._progress import Progress, silent
+from gsdyn._provenance import as_settings, provenance
+from gsdyn.sweeps import _layout, _local, _resume
 from gsdyn.sweeps._blocks import Block, blocks, cells_per_block
 from gsdyn.sweeps._plan import Plan, make_plan
 from gsdyn.sweeps._program import Device, Parameter, Program, Task
-from gsdyn.sweeps._store import COMPUTED, Store
+from gsdyn.sweeps._store import COMPUTED, Store, whole
 from gsdyn.sweeps.grids import Dimension, Grid, as_grid
 from gsdyn.sweeps.labels import Label
 
@@ -54,7 +54,8 @@ def sweep(
       or any container of arrays, whose names become the names of variables; an array alone has the function's name.
     - `grid`: a dictionary of axes (or `Product`), `Zipped` or `Samples`.
     - `out`: a Zarr store, which keeps every finished chunk at once. The same call goes on where an earlier one was
-      stopped, at whatever moment, and ends with the same bits. None keeps results in memory.
+      stopped, at whatever moment, and ends with the same bits. None keeps results in memory. A folder that holds
+      anything else is refused, and nothing is ever deleted but what a call that failed had made itself.
     - `extend`: append to the store's axes the values of `grid` that they lack, and compute only the new cells. The
       store then holds the product of the longer axes, in the order in which values came.
     - `devices`: how many local devices, or which; default all. `client`: a Dask client, whose workers compute instead.
@@ -70,16 +71,23 @@ def sweep(
 
     `fn` is traced and compiled once, for one shape of chunk, unless the first chunk tried exceeds the budget. A cell
     whose checks fail ends the sweep with a `ValueError`. Also raises `ValueError` for a store that holds another
-    function's results or another grid's.
+    function's results or another grid's. Ctrl-C raises a `KeyboardInterrupt` that says how many new cells are kept.
     """
+    for name, function in (("fn", fn), ("progress", progress)):
+        if not callable(function):
+            raise ValueError(f"{name} must be a function, got {function!r}")
+    path = None if out is None else _files.as_path("out", out)
     cells = None if chunk is None else _checks.integer("chunk", chunk, 1)
     lanes = None if lanes is None else _checks.integer("lanes", lanes, 1)
-    grid, labels, inner = as_grid(grid), labels or {}, _layout.as_coords(coords)
-    job = _Job(fn, grid, lanes, _checks.integer("budget", budget, 1), cells, labels, inner, settings or {})
+    named, inner = _layout.as_labels(labels), _layout.as_coords(coords)
+    kept = as_settings("settings", settings)
+    job = _Job(fn, as_grid(grid), lanes, _checks.integer("budget", budget, 1), cells, named, inner, kept)
     engine = _Here(_devices(devices)) if client is None else _There(client)
-    if out is None:
-        return job.in_memory(engine, progress)
-    return job.in_store(engine, Path(out), extend, progress)
+    try:
+        return job.in_memory(engine, progress) if path is None else job.in_store(engine, path, bool(extend), progress)
+    except KeyboardInterrupt as stop:
+        known = str(stop) or "interrupted, and nothing new is kept; the same call starts again"
+        raise KeyboardInterrupt(known) from None
 
 
 class _Here:
@@ -102,6 +110,8 @@ class _There:
     """The workers of a Dask cluster."""
 
     def __init__(self, client: Client) -> None:
+        if not all(hasattr(client, name) for name in ("submit", "nthreads", "cancel")):
+            raise ValueError(f"client must be a dask.distributed.Client, got a value of type {type(client).__name__}")
         from gsdyn.sweeps import _cluster
 
         self._client, self._cluster = client, _cluster
@@ -148,7 +158,7 @@ class _Job:
     def in_store(self, engine: _Here | _There, path: Path, extend: bool, progress: Progress) -> xr.Dataset:
         with _owned(path):
             _files.sweep_up(path)
-            record = _resume.read_record(path)
+            record, before = _resume.read_record(path), {entry.name for entry in path.iterdir()}
             if record is None:
                 dimensions, plan = self.dimensions, self._plan(engine, self.dimensions, None)
             else:
@@ -163,13 +173,18 @@ class _Job:
                 store.create(values, {**self.attributes, "coordinates": " ".join(values), _resume.RECORD: kept.text()})
             done = store.computed()
             if not done.all():
-                tick = _ticking(progress, int(done.size - done.sum()))
+                todo = int(done.size - done.sum())
                 try:
+                    tick = _ticking(progress, todo)
                     engine.run(self.task, plan, blocks(dimensions, plan.block, done), store, tick)
+                except KeyboardInterrupt:
+                    kept = f"{int(store.computed().sum() - done.sum()):,} of {todo:,} new cells are kept in {path}"
+                    raise KeyboardInterrupt(f"interrupted; {kept}: the same call goes on") from None
                 except ValueError:  # of a cell that is not allowed: a grid without any result is not worth keeping
                     if record is None and not store.computed().any():
-                        shutil.rmtree(path)
+                        store.remove(before)
                     raise
+            store.finish()
             _files.sweep_up(path)
         return open_store(path)
 
@@ -185,24 +200,33 @@ class _Job:
 
 
 def open_store(path: str | Path) -> xr.Dataset:
-    """The finished results in a store, read when they are used."""
-    dataset = xr.open_dataset(path, engine="zarr", chunks=None, consolidated=True, decode_times=False)
-    dataset.attrs.pop(_resume.RECORD, None)
-    return dataset.drop_vars(COMPUTED)
+    """The results in a store of a sweep, read when they are used.
+
+    While some cells are not done yet, their results are NaN, integers and booleans are floats, and a variable
+    `computed` says which cells are done. Raises `ValueError` for a path that holds no such store.
+    """
+    path = _files.as_path("path", path)
+    if not path.is_dir() or _resume.read_record(path) is None:
+        raise ValueError(f"path must be the store of a sweep, got {path}")
+    with whole(path):
+        dataset = xr.open_dataset(path, engine="zarr", chunks=None, consolidated=True, decode_times=False)
+        dataset.attrs.pop(_resume.RECORD, None)
+        return dataset.drop_vars(COMPUTED) if dataset[COMPUTED].all() else dataset
 
 
 @contextlib.contextmanager
 def _owned(path: Path) -> Iterator[None]:
-    """A folder at `path` that this process alone writes to; one that nothing was written to is taken away again."""
+    """A folder at `path` that this process alone writes to; what of it was made in vain is taken away again."""
     _resume.read_record(path)
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        made = _files.make_folder(path)
+    except OSError as error:
+        raise ValueError(f"out must be a folder to write to, got {path}: {error.strerror}") from None
     try:
         with _files.locked(path):
             yield
     finally:
-        if path.exists() and [p.name for p in path.iterdir()] == [_files.LOCK]:
-            (path / _files.LOCK).unlink()
-            path.rmdir()
+        _files.remove_empty(made)
 
 
 def _grown(path: Path, dimensions: Sequence[Dimension]) -> bool:

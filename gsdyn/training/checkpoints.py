@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gsdyn import _checks
+from gsdyn import _checks, _files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,9 +31,7 @@ class Checkpoint:
     every: int = 1000
 
     def __post_init__(self) -> None:
-        if not isinstance(self.path, (str, os.PathLike)):
-            raise ValueError(f"path must be the path of a file, got {self.path!r}")
-        object.__setattr__(self, "path", Path(self.path).expanduser())
+        object.__setattr__(self, "path", _files.as_path("path", self.path))
         _checks.integer("every", self.every, 1)
 
     def load(self, identity: str, template: Any) -> Any | None:
@@ -58,21 +55,7 @@ class Checkpoint:
     def save(self, identity: str, state: Any) -> None:
         """Replace what is stored by `state`."""
         arrays = {f"leaf{i}": _plain(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
-        write_whole(self.path, {**arrays, "identity": np.array(json.dumps(identity))})
-
-
-def write_whole(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays to one file, which appears complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
-        with beside.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+        _files.write_arrays(self.path, {**arrays, "identity": np.array(json.dumps(identity))})
 
 
 def identity(program: str, arrays: Any, words: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import jax
 
-from gsdyn.experiments._progress import Progress, silent
+from gsdyn._progress import Progress, silent
 from gsdyn.verification import (
     c18_depth,
     c18_extensions,

@@ -12,7 +12,8 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from gsdyn.experiments._results import Outputs, provenance
+from gsdyn._outputs import Outputs
+from gsdyn._provenance import provenance
 from gsdyn.verification._claims import Claim, Finding
 
 COLUMNS = ("claim", "case", "samples", "violations", "worst", "tolerance", "verdict")

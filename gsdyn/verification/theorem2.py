@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gsdyn import closed_forms
-from gsdyn.experiments._progress import Progress, silent
+from gsdyn._progress import Progress, silent
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import FixedPoint, fixed_point
 from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy, Loss

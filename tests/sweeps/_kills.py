@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import gsdyn as gs
-import gsdyn.experiments._results
+import gsdyn._provenance
 import gsdyn.sweeps
 
-gsdyn.experiments._results.git_commit = lambda: None  # which may change while this runs
+gsdyn._provenance.git_commit = lambda: None  # which may change while this runs
 LAMS, DELTAS = np.geomspace(1e-3, 10, 40), np.linspace(0.0, 0.9, 30)
 MORE_LAMS = np.append(LAMS, [20.0, 30.0, 40.0])
 

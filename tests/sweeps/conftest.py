@@ -6,5 +6,5 @@ import pytest
 @pytest.fixture(scope="module", autouse=True)
 def no_commit():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gsdyn.experiments._results.git_commit", lambda: None)
+        patch.setattr("gsdyn._provenance.git_commit", lambda: None)
         yield

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import itertools
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,8 @@ import pytest
 import xarray as xr
 
 import gsdyn as gs
-from gsdyn.sweeps import Samples, Uniform, Zipped, _files
+from gsdyn import _files
+from gsdyn.sweeps import Samples, Uniform, Zipped
 
 HERE = Path(__file__).parent
 LAM, DELTA = np.geomspace(1e-3, 10, 12), np.linspace(0.0, 0.9, 9)
@@ -72,7 +74,7 @@ def test_a_stopped_sweep_goes_on_and_ends_the_same(tmp_path, monkeypatch, whole,
         sync(descriptor)
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(type(stop), match=r"No space left on device: '.*run.zarr|^$"):
+    with pytest.raises(type(stop), match=r"No space left on device: '.*run.zarr|kept in .*run.zarr: the same call"):
         gs.sweep(cell, GRID, out, chunk=10)
     monkeypatch.undo()
     done = int(xr.open_zarr(out, chunks=None)["computed"].sum())
@@ -207,10 +209,114 @@ def test_one_writer_at_a_time(tmp_path):
     gs.sweep(cell, GRID, out)
 
 
-def test_a_sweep_that_cannot_start_leaves_nothing(tmp_path):
-    with pytest.raises(ValueError, match="at least one array"):
-        gs.sweep(lambda lam: {}, {"lam": LAM}, tmp_path / "deep" / "run.zarr")
-    assert not (tmp_path / "deep" / "run.zarr").exists()
+def unlucky(lam):
+    return {"fine": lam, "whole": lam.astype(int), "bad": gs.WeightDecay(lam).lam}
+
+
+@pytest.mark.parametrize("fn", [unlucky, lambda lam: {}])
+def test_a_sweep_that_fails_takes_away_what_it_made_and_nothing_else(tmp_path, fn):
+    def fail(out):
+        with pytest.raises(ValueError, match=r"at least one array|lam must be finite and > 0"):
+            gs.sweep(fn, {"lam": [-1.0, 1.0]}, out)
+
+    fail(tmp_path / "deep" / "run.zarr")
+    assert not (tmp_path / "deep").exists()
+    (tmp_path / "empty").mkdir()
+    fail(tmp_path / "empty")
+    assert not any((tmp_path / "empty").iterdir())
+    killed = tmp_path / "killed"  # by a kill, before there was a store
+    (killed / "fine").mkdir(parents=True)
+    for name in (_files.LOCK, ".zattrs", "fine/0"):
+        (killed / name).write_text("")
+    fail(killed)
+    assert {_files.LOCK, ".zattrs", "fine/0"} <= set(contents(killed))
+    assert ".zmetadata" not in contents(killed)
+
+
+@pytest.mark.parametrize("foreign", ["notes", "fine/notes", "other/deep/1", ".partial-mine"])
+@pytest.mark.parametrize("locked", [True, False])
+def test_a_folder_of_someone_else_stays_as_it_is(tmp_path, foreign, locked):
+    (tmp_path / foreign).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / foreign).write_text("mine")
+    if locked:
+        (tmp_path / _files.LOCK).write_text("")
+    before = contents(tmp_path)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="out must be a new path or the store of a sweep"):
+            gs.sweep(unlucky, {"lam": [-1.0, 1.0]}, tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_what_is_not_computed_reads_as_nan(tmp_path, monkeypatch):
+    def mixed(lam, delta):
+        return {"i": (lam * 1e6).astype(int), "u": jnp.uint8(0) + (lam > 1).astype(jnp.uint8), "b": lam > 1, "f": delta}
+
+    out, replace = tmp_path / "run.zarr", os.replace
+
+    def fail(source, target):
+        if Path(target).parts[-2:] == ("b", "4.0"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="No space"):
+        gs.sweep(mixed, {"lam": LAM, "delta": DELTA}, out, chunk=10)
+    monkeypatch.undo()
+    plain = xr.open_zarr(out, chunks=None)
+    ds = gs.sweeps.open_store(out)
+    done = ds["computed"].values
+    assert 0 < done.sum() < done.size
+    for name in ("i", "u", "b", "f"):
+        assert ds[name].dtype.kind == plain[name].dtype.kind == "f"
+        assert (np.isnan(ds[name].values) == ~done).all()
+        assert ds[name].identical(plain[name])
+    assert (ds["i"] == np.floor(ds["lam"] * 1e6)).values[done].all()
+    assert (ds["b"] == (ds["lam"] > 1)).values[done].all()
+    whole = gs.sweep(mixed, {"lam": LAM, "delta": DELTA}, out, chunk=10)
+    assert [whole[name].dtype.kind for name in ("i", "u", "b", "f")] == ["i", "u", "b", "f"]
+    assert "computed" not in whole
+    longer = {"lam": np.append(LAM, 20.0), "delta": DELTA}
+    assert gs.sweep(mixed, longer, out, extend=True).load().identical(gs.sweep(mixed, longer, chunk=10))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        (".zmetadata", "{"),
+        (".zmetadata", "[]"),
+        (".zmetadata", '{"metadata": 3}'),
+        (".zmetadata", '{"metadata": {".zattrs": {"sweep": "{"}}}'),
+        (".zmetadata", '{"metadata": {".zattrs": {"sweep": "{\\"format\\": 1}"}}}'),
+        ("lam/0", ""),
+        ("zarr.json", "{"),
+    ],
+)
+def test_a_broken_store_is_told_in_one_line(tmp_path, whole, broken):
+    out = tmp_path / "run.zarr"
+    shutil.copytree(whole, out)
+    name, content = broken
+    (out / name).write_text(content)
+    before = contents(out)
+    with pytest.raises(ValueError, match=r"got .*run.zarr, which is (broken: \w+|neither)") as caught:
+        gs.sweep(cell, GRID, out, chunk=10)
+    assert "\n" not in str(caught.value)
+    assert contents(out) == before
+
+
+def test_only_stores_of_sweeps_are_opened(tmp_path, whole):
+    for path in (tmp_path / "nothing", tmp_path, whole / "sum", whole / ".zattrs"):
+        with pytest.raises(ValueError, match=r"path must be the store of a sweep|neither") as caught:
+            gs.sweeps.open_store(path)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["..", ".", ".zattrs", ".zmetadata", " ", "a\nb", "zarr.json", "x" * 300])
+def test_names_that_cannot_be_folders_are_refused(tmp_path, name):
+    for out in (None, tmp_path / "run.zarr"):
+        with pytest.raises(ValueError, match="must give names that") as caught:
+            gs.sweep(lambda lam: {name: lam, "fine": lam}, {"lam": LAM}, out)
+        assert "\n" not in str(caught.value)
+    assert not any(tmp_path.iterdir())
 
 
 READER = """

@@ -1,0 +1,27 @@
+"""Datasets of experiments: every variable named, written as one store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import xarray as xr
+
+
+def save_dataset(dataset: xr.Dataset, path: Path) -> None:
+    """Write a dataset as one Zarr store. Format 2, in which text coordinates and the index of a store are standard."""
+    dataset.to_zarr(path, mode="w", zarr_format=2, consolidated=True)
+
+
+def labelled(dataset: xr.Dataset, names: Mapping[str, str]) -> xr.Dataset:
+    """The dataset with a `long_name` for every variable and coordinate; every quantity here is dimensionless.
+
+    Raises `ValueError` for a variable left without a name.
+    """
+    for name, variable in dataset.variables.items():
+        if name not in names:
+            raise ValueError(f"names must cover every variable, got none for {name!r}")
+        variable.attrs["long_name"] = names[str(name)]
+        if variable.dtype.kind in "fi":
+            variable.attrs["units"] = "1"
+    return dataset
