@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run test slow lint bench clean install
+.PHONY: run test slow lint bench figures clean install
 .DELETE_ON_ERROR:
 
 run: $(STAMP)
@@ -14,12 +14,16 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 slow: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow or hypothesis"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+# The figures that are committed, by whoever maintains them: everything else writes below results/, which git ignores.
+figures: $(STAMP)
+	$(BIN)/python scripts/figures.py
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks

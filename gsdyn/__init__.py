@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gsdyn import closed_forms as closed_forms
     from gsdyn import data as data
+    from gsdyn import experiments as experiments
     from gsdyn import kernels as kernels
     from gsdyn import modes as modes
     from gsdyn import networks as networks
+    from gsdyn import plotting as plotting
     from gsdyn import probes as probes
     from gsdyn import special as special
     from gsdyn import sweeps as sweeps
     from gsdyn import training as training
     from gsdyn._checks import PrecisionWarning as PrecisionWarning
+    from gsdyn import verification as verification
+    from gsdyn.cache import enable_cache as enable_cache
     from gsdyn.features import FeatureBasis as FeatureBasis
     from gsdyn.fixed_points import FixedPoint as FixedPoint
     from gsdyn.fixed_points import fixed_point as fixed_point
@@ -48,6 +52,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "_checks": ("PrecisionWarning",),
+    "cache": ("enable_cache",),
     "features": ("FeatureBasis",),
     "losses": ("CrossEntropy", "FirstOrderCrossEntropy", "Hinge", "Softmax", "SquaredError"),
     "penalties": ("Mixed", "SpectralDecoupling", "WeightDecay"),
@@ -60,7 +65,20 @@ _HOMES = {
     "sweeps": ("sweep",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("closed_forms", "data", "kernels", "modes", "networks", "probes", "special", "sweeps", "training")
+_MODULES = (
+    "closed_forms",
+    "data",
+    "experiments",
+    "kernels",
+    "modes",
+    "networks",
+    "plotting",
+    "probes",
+    "special",
+    "sweeps",
+    "training",
+    "verification",
+)
 
 __all__ = [*sorted(_HOME), *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -20,6 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Int
+
+from gsdyn._traced import error_if
 
 
 class PrecisionWarning(UserWarning):
@@ -70,6 +73,14 @@ def _plain(name: str, x: Any) -> Any:
     if x.dtype.char in "gG":  # long doubles
         return x.astype(np.float64 if x.dtype.char == "g" else np.complex128)
     return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
+
+
+def failed_check(error: BaseException) -> str | None:
+    """What a check inside compiled code said, in one line; None for any other error."""
+    found = re.search(r"EquinoxRuntimeError: (.+)", str(error))
+    if found:
+        return found[1]
+    return str(error).strip().splitlines()[0] if isinstance(error, eqx.EquinoxRuntimeError) else None
 
 
 def _array(x: Any) -> Array:
@@ -130,7 +141,7 @@ def require(
         return array
     # A factor of one that waits for the check: what the check itself lets through, it copies
     one = jax.lax.full_like(array, 1.0, shape=())
-    return array * eqx.error_if(one, ~jnp.asarray(ok(array)), f"{name} must be {allowed}")
+    return array * error_if(one, ~jnp.asarray(ok(array)), f"{name} must be {allowed}")
 
 
 def _float_or_error(name: str, x: ArrayLike, allowed: str) -> Float[Array, "..."]:

@@ -32,8 +32,9 @@ def as_path(name: str, value: Any) -> Path:
     text = os.fspath(value)
     if not text or "\0" in text:
         raise ValueError(f"{name} must be a path, got {text!r}")
-    if _ADDRESS.match(text):  # Path makes "s3:/bucket" of "s3://bucket"
-        raise ValueError(f"{name} must be a path on this machine, or mounted on it, got the address {text!r}")
+    if _ADDRESS.match(text):
+        told = re.sub(":/(?!/)", "://", text)  # Path makes "s3:/bucket" of "s3://bucket"
+        raise ValueError(f"{name} must be a path on this machine, or mounted on it, got the address {told!r}")
     try:
         return Path(text).expanduser()
     except RuntimeError:

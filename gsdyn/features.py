@@ -12,6 +12,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Bool, Float
 
 from gsdyn import _checks, _eigen, _krylov, _linear, _pairs, _psd
+from gsdyn._traced import error_if
 
 EXACT = 1000  # examples up to which all eigenvectors are computed
 
@@ -165,7 +166,7 @@ class FeatureBasis(eqx.Module):
             _psd.require(float(s2[-1]), float(s2[0]), 8 * rounding, accuracy, told=told)
         else:
             bad = below > max(8 * rounding, accuracy if told else 0.0) * top
-            s2 = s2 * eqx.error_if(jnp.ones_like(top), bad, "theta must be positive semi-definite")
+            s2 = s2 * error_if(jnp.ones_like(top), bad, "theta must be positive semi-definite")
         floor = jnp.maximum(max(rounding, accuracy if told else 0.0) * top, below)
         return cls._decomposition(u, jnp.where(s2 > jax.lax.stop_gradient(floor), s2, 0.0), rank)
 
@@ -237,7 +238,7 @@ def _require_orthonormal(u: Array) -> Array:
     allowed = float(jnp.finfo(u.dtype).eps) ** 0.5
     if not _checks.is_concrete(u):
         error = jnp.max(jnp.abs(_linear.adjoint(u, _linear.product(u, jnp.asarray(probe))) - probe))
-        return u * eqx.error_if(jnp.ones((), u.dtype), ~(error <= allowed), "U must have orthonormal columns")
+        return u * error_if(jnp.ones((), u.dtype), ~(error <= allowed), "U must have orthonormal columns")
     entries = np.asarray(u)
     error = float(np.max(np.abs(entries.T @ (entries @ probe) - probe)))
     if error > allowed:

@@ -17,6 +17,7 @@ from gsdyn._dirk import StageSolver
 from gsdyn._dual_stages import DualStages
 from gsdyn._primal_stages import PrimalStages
 from gsdyn._stages import Stages
+from gsdyn._traced import error_if
 from gsdyn.features import FeatureBasis
 from gsdyn.flows import DualFlow, Flow, PrimalFlow
 
@@ -303,7 +304,7 @@ def _times(ts: ArrayLike) -> Array:
     if not ts.size:
         raise ValueError("ts must hold at least one time, got none")
     if not _checks.is_concrete(ts):
-        return eqx.error_if(ts, ~(ts[1:] >= ts[:-1]).all(), "ts must increase")
+        return error_if(ts, ~(ts[1:] >= ts[:-1]).all(), "ts must increase")
     # In NumPy, because inside `jit` JAX stages even operations on concrete arrays
     values = np.asarray(ts)
     rising = values[1:] >= values[:-1]

@@ -3,8 +3,22 @@
 Warnings are errors too: see filterwarnings in pyproject.toml.
 """
 
+import os
+
+# what the command line compiles is kept for no other process, and taken from none
+os.environ.setdefault("GSDYN_CACHE", "off")
+
 import jax
+from hypothesis import settings
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+# `make test` tries the same examples every time; `make slow` new ones, and says how to repeat what fails
+settings.register_profile("same", derandomize=True, database=None, deadline=None)
+settings.register_profile("new", print_blob=True, deadline=None)
+
+
+def pytest_configure(config):
+    settings.load_profile("same" if "not slow" in config.getoption("markexpr") else "new")

@@ -12,7 +12,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import given
@@ -22,6 +25,8 @@ import gsdyn.cli
 from gsdyn.cli import main
 from gsdyn.cli._console import _Lines, _unboxed
 from gsdyn.cli._grid import parse_grid
+from gsdyn.experiments.catalogue import EXPERIMENTS, Moons, Part
+from gsdyn.experiments.catalogue.p21 import Trained
 
 ROOT = Path(__file__).parents[1]
 # the shapes of test_experiments and test_verification, so that what they compile serves here too
@@ -52,6 +57,18 @@ def test_logarithmic_ranges(first, last, count):
     step = (math.log(last) - math.log(first)) / (count - 1)
     for i, value in enumerate(values):
         assert math.log(value) == pytest.approx(math.log(first) + i * step, abs=1e-12 * 700)
+
+
+@pytest.mark.parametrize("spacing", ["lin", "log"])
+def test_very_narrow_ranges_are_in_order(spacing):
+    random = np.random.default_rng(0)
+    starts, widths = 10.0 ** random.uniform(-300, 300, 4000), random.uniform(1e-15, 2e-14, 4000)
+    for first, width in zip(starts.tolist(), widths.tolist(), strict=True):
+        last = first * (1 + width)
+        if last > first:
+            values = parse_grid(f"{first!r}:{last!r}:{random.integers(2, 60)}", spacing).values
+            assert values == tuple(sorted(values))
+            assert (values[0], values[-1]) == (first, last)
 
 
 @given(finite, finite, st.integers(2, 200))
@@ -148,7 +165,18 @@ def run(arguments):
         (["verify", "thm3"], "thm3"),
         (["verify", "P21-Thm2", "P21-Thm9"], "P21-Thm9"),
         (["verify", "--samples", "0"], "samples must be at least 1, got 0"),
-        ([], "curves"),
+        (["foo"], "Available subcommands: curves, reproduce, sweep, verify"),
+        (["sweep", "foo"], "fixed-point, starvation, trajectory, mode-time, function"),
+        (["reproduce", "foo"], "theory-in-one-figure, legendre, width"),
+        (["curves", "--results", "s3://bucket/run"], "results must be a path on this machine, or mounted on it"),
+        (["curves", "--figures", "/dev/null"], "figures must be a folder to write to, got /dev/null"),
+        (["curves", "--figures", "~nobody-at-all/x"], "figures must be below the home of a user that there is"),
+        (["reproduce", "depth", "--results", "/dev/null/x"], "results must be a folder to write to, got /dev/null/x"),
+        (["reproduce", "depth", "--figures", "gs://a/b"], "got the address 'gs://a/b'"),
+        (["verify", "--out", "/dev/null"], "out must be a folder to write to, got /dev/null"),
+        (["verify", "thm2", "--out", "/dev/null/x"], "out must be a folder to write to, got /dev/null"),
+        (["sweep", "mode-time", "--out", "s3://bucket/run.zarr"], "out must be a path on this machine"),
+        (["sweep", "mode-time", "--out", "/dev/null/run.zarr"], "out must be a folder to write to"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(arguments, said, tmp_path, monkeypatch, capsys):
@@ -161,6 +189,81 @@ def test_bad_input_is_one_line_and_leaves_nothing(arguments, said, tmp_path, mon
     assert said in errors[0]
     assert not captured.out
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", [[], ["sweep"], ["reproduce"]])
+def test_alone_a_group_of_commands_shows_its_help(words, capsys):
+    assert run(words) == 0
+    captured = capsys.readouterr()
+    assert f"usage: {' '.join(['gsdyn', *words])} [-h]" in captured.out
+    assert not captured.err
+
+
+def test_version(capsys):
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"gsdyn {gsdyn.__version__}\n"
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    command = [sys.executable, "-m", "gsdyn", "verify", "--list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.close()
+        assert not child.stderr.read()
+
+
+def test_a_check_in_compiled_code_is_one_line(monkeypatch, capsys):
+    def checked(self):
+        jax.jit(lambda lam: gsdyn.WeightDecay(lam).lam)(-1.0)
+
+    def filtered(self):
+        eqx.filter_jit(lambda lam: gsdyn.WeightDecay(lam).lam)(-1.0)
+
+    for command in (checked, filtered):
+        monkeypatch.setattr(gsdyn.cli.Curves, "run", command)
+        assert main(["curves"]) == 2
+        assert capsys.readouterr().err.splitlines() == ["gsdyn: error: lam must be finite and > 0"]
+
+
+def test_what_is_kept_is_told_when_interrupted(tmp_path, monkeypatch, capsys):
+    def stopped(*, runs, **options):
+        (runs / "stopped").mkdir(parents=True)
+        for i in range(12):
+            (runs / "stopped" / f"{i}.npz").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    for words, folder in (([], "results/runs"), (["--quick"], "results/quick/runs_quick")):
+        monkeypatch.setattr(Moons, "parts", lambda self: (Part(stopped, None, *self.training()),))
+        assert main(["reproduce", "moons", *words]) == 130
+        told = f"interrupted; 12 files of networks are kept in {folder}/stopped: the same command goes on there"
+        assert capsys.readouterr().err.splitlines() == [f"gsdyn: error: {told}"]
+
+
+def test_home_is_expanded(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert main(["reproduce", "legendre", "--figures", "~/drawn", "--results", "~/data"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"drawn", "data"}
+    assert (tmp_path / "drawn" / "legendre.svg").exists()
+    assert str(tmp_path / "data" / "legendre.zarr") in capsys.readouterr().out
+
+
+def test_nothing_is_written_outside_results_by_default():
+    """Which git ignores: a fresh clone stays clean, whatever command is tried."""
+    assert "results/" in (ROOT / ".gitignore").read_text().splitlines()
+    places = [gsdyn.cli.Curves().figures, gsdyn.cli.Curves().results]
+    for kind in EXPERIMENTS:
+        for quick in ({}, {"quick": True}):
+            if not quick or issubclass(kind, Trained):
+                places += kind(**quick).folders()
+    for kind in (gsdyn.cli.Verify, gsdyn.cli.Theorem2):
+        assert kind().out is None
+    assert {place.parts[0] for place in places} == {"results"}
+    full, quick = Moons().folders(), Moons(quick=True).folders()
+    assert not set(full) & set(quick)
+    assert "figures/" not in (ROOT / "Makefile").read_text().split("figures:")[0]
 
 
 def test_long_errors_stay_on_one_line():

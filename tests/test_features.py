@@ -33,7 +33,7 @@ def test_rotation_is_eq_15(delta):
     assert (basis.examples, basis.features) == (2, 2)
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50, deadline=None)
 @given(st.floats(0, 1, exclude_max=True), st.floats(0, 1e6), st.floats(0, 1e6))
 def test_rotation_has_orthonormal_columns_and_any_strengths(delta, s1, s2):
     basis = gs.FeatureBasis.rotation(s1, s2, delta)

@@ -88,5 +88,7 @@ def test_files_named_in_the_readme_exist():
 
 @pytest.mark.slow
 def test_make_run():
+    before = _run(["git", "status", "--porcelain"], ROOT)
     out = _run(["make", "run"], ROOT)
     assert "figures" in out
+    assert _run(["git", "status", "--porcelain"], ROOT) == before

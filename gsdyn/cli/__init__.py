@@ -5,17 +5,20 @@ A new command is a frozen dataclass with its options as fields and a method `run
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tyro
 from tyro.extras import SubcommandApp
 
-from gsdyn.cli._console import execute
+from gsdyn import __version__
+from gsdyn.cli._console import Command, execute
 from gsdyn.cli.curves import Curves
-from gsdyn.cli.reproduce import reproduce
+from gsdyn.cli.reproduce import Reproduce, reproduce
 from gsdyn.cli.sweep import sweep
 from gsdyn.cli.verify import Theorem2, Verify
+from gsdyn.experiments.catalogue import Experiment
 
 __all__ = ["Curves", "Theorem2", "Verify", "main", "run_script"]
 
@@ -25,21 +28,41 @@ app.command(reproduce, name="reproduce", help="Experiments of the papers, with t
 app.command(sweep, name="sweep", help="One quantity over a grid of any size, in a store that loses nothing.")
 app.command(name="verify")(Verify)
 
-DESCRIPTION = "Gradient starvation: which features of your data starve which, and what a regulariser changes."
+DESCRIPTION = (
+    "Gradient starvation: which features of your data starve which, and what a regulariser changes. "
+    f"This is version {__version__} (--version)."
+)
+GROUPS = ((), ("reproduce",), ("sweep",))
+"""What has commands of its own, and alone means a question for help."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `gsdyn`; returns the exit code."""
-    return execute(_parse, arguments)
+    words = tuple(sys.argv[1:] if arguments is None else arguments)
+    if words == ("--version",):
+        print(f"gsdyn {__version__}")
+        return 0
+    return execute(_parse, words, whole=arguments is None)
 
 
-def _parse(words: Sequence[str]) -> Any:
+def _parse(words: Sequence[str]) -> Command:
     # the one claim with a command of its own, beside `verify` with the IDs of any claims
-    if list(words[:2]) == ["verify", "thm2"]:
+    if tuple(words[:2]) == ("verify", "thm2"):
         return tyro.cli(Theorem2, prog="gsdyn verify thm2", args=words[2:])
-    return app.cli(prog="gsdyn", description=DESCRIPTION, args=words)
+    asked = [*words, "--help"] if tuple(words) in GROUPS else words
+    return _runnable(app.cli(prog="gsdyn", description=DESCRIPTION, args=asked))
 
 
-def run_script(command: Any, prog: str, arguments: Sequence[str] | None = None) -> int:
-    """Run one command as a script of its own; returns the exit code."""
-    return execute(lambda words: tyro.cli(command, prog=prog, args=words), arguments)
+def _runnable(command: Any) -> Command:
+    return Reproduce(command) if isinstance(command, Experiment) else command
+
+
+def run_script(command: Callable[..., Any] | SubcommandApp, prog: str, arguments: Sequence[str] | None = None) -> int:
+    """Run one command, or a group of them, as a script of its own; returns the exit code."""
+
+    def parse(words: Sequence[str]) -> Command:
+        if isinstance(command, SubcommandApp):
+            return _runnable(command.cli(prog=prog, args=words or ["--help"]))
+        return _runnable(tyro.cli(command, prog=prog, args=words))
+
+    return execute(parse, sys.argv[1:] if arguments is None else arguments, whole=arguments is None)

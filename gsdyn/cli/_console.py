@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import signal
 import sys
@@ -25,33 +26,59 @@ class Command(Protocol):
         ...
 
 
-def execute(parse: Callable[[Sequence[str]], Command], arguments: Sequence[str] | None) -> int:
+def execute(parse: Callable[[Sequence[str]], Command], words: Sequence[str], whole: bool = False) -> int:
     """Parse a command, run it, and return its exit code: 2 with one line on stderr for bad input.
 
-    A `ValueError` counts as bad input where gsdyn itself raised it; any other is a fault and keeps its traceback.
+    A `ValueError` counts as bad input where gsdyn itself raised it, and so does a check that failed inside compiled
+    code; anything else is a fault and keeps its traceback. `whole` says that the process does nothing else.
     """
     try:
-        command = _parsed(parse, sys.argv[1:] if arguments is None else arguments)
+        command = _parsed(parse, words)
         with _stoppable():
-            return command.run()
-    except ValueError as error:
-        if not _raised_here(error.__traceback__):
-            raise
-        return _complain(error, BAD_INPUT)
+            code = command.run()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except OSError as error:
         return _complain(error, FAILED)
     except KeyboardInterrupt as stop:
         code = _complain(str(stop) or "interrupted, nothing was written", INTERRUPTED)
-        if arguments is None:
+        if whole:
             os._exit(code)  # an orderly exit may crash in what is left of an interrupted compilation
         return code
+    except Exception as error:
+        told = _told(error)
+        if told is None:
+            raise
+        return _complain(told, BAD_INPUT)
 
 
-def use_float64() -> None:
-    """Switch JAX to 64 bits. The library never does; whoever starts it decides."""
+def start_jax() -> None:
+    """JAX as every command wants it: 64 bits, compiled programs kept for the next time, failed checks in one line.
+
+    The library never decides on these; whoever starts it does.
+    """
     import jax
 
+    from gsdyn.cache import enable_cache
+
     jax.config.update("jax_enable_x64", True)
+    logging.getLogger("jax._src.callback").setLevel(logging.CRITICAL)
+    with contextlib.suppress(ValueError):  # a home that cannot be written to costs time and nothing else
+        enable_cache()
+
+
+def _told(error: Exception) -> str | None:
+    """What bad input is told in; None for a fault."""
+    if isinstance(error, ValueError) and _raised_here(error.__traceback__):
+        return str(error)
+    if "jax" not in sys.modules:
+        return None
+    from gsdyn._checks import failed_check
+
+    return failed_check(error)
 
 
 @contextlib.contextmanager
@@ -134,7 +161,10 @@ def _unboxed(text: str) -> str:
     lines = [line.strip("│╭╮╰╯ ") for line in text.splitlines()]
     body = [line for line in lines[1:] if line]
     rule = next((i for i, line in enumerate(body) if set(line) == {"─"}), len(body))
-    return " ".join(body[:rule]) or text.strip()
+    told = " ".join(body[:rule]) or text.strip()
+    rest = " ".join("\n" if set(line) == {"─"} else line for line in body[rule:])
+    commands = next((part.strip() for part in rest.split("\n") if "Available subcommands: " in part), "")
+    return f"{told}. {commands}" if commands else told
 
 
 def _complain(message: object, code: int) -> int:

@@ -71,4 +71,5 @@ def _between(first: float, last: float, count: int, spacing: Spacing) -> tuple[f
     low, high = (math.log(first), math.log(last)) if spacing == "log" else (first, last)
     inner = (low * (1 - i / (count - 1)) + high * (i / (count - 1)) for i in range(1, count - 1))
     middle = (math.exp(value) if spacing == "log" else value for value in inner)
-    return first, *(min(max(value, first), last) for value in middle), last
+    # in a range of a few units of rounding the steps are smaller than the errors
+    return first, *sorted(min(max(value, first), last) for value in middle), last

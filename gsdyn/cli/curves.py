@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from gsdyn.cli._console import progress, use_float64
+from gsdyn.cli._console import progress, start_jax
 from gsdyn.cli._grid import Grid, grid, parse_grid
+from gsdyn.experiments.catalogue import FIGURES, FORMATS, RESULTS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from gsdyn.experiments import Outputs, Progress
 
-FORMATS = (".png", ".svg")
 LAM, DELTA = parse_grid("1e-4:10:200", "log"), parse_grid("0:0.99:100", "lin")
 DIGITS_LAM = parse_grid("1e-3:10:13", "log")
 
@@ -60,16 +60,18 @@ class Curves:
     """How many of the strongest features to follow."""
     digits_images: int = 1797
     """How many of the images to use."""
-    figures: Path = Path("figures")
+    figures: Path = FIGURES
     """Folder for the figures."""
-    results: Path = Path("results")
+    results: Path = RESULTS
     """Folder for the data, one Zarr store per experiment."""
 
     def run(self) -> int:
-        use_float64()
+        start_jax()
         from gsdyn import experiments, plotting
 
         with experiments.Outputs() as outputs, progress() as report:
+            for name in ("figures", "results"):
+                outputs.folder(name, getattr(self, name))
             model = self._two_features(report)
             self._store(outputs, model, "starvation_curves")
             if max(model.sizes["lam"], model.sizes["delta"]) > 1:

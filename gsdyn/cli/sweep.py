@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import functools
 import importlib
-import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -17,8 +16,9 @@ import tyro
 from tyro.extras import SubcommandApp
 
 from gsdyn.cli._axes import SIZE, Axis, axis, named_axis, parse_axis
-from gsdyn.cli._console import progress, use_float64
+from gsdyn.cli._console import progress, start_jax
 from gsdyn.cli._grid import Grid, grid, parse_grid
+from gsdyn.experiments.catalogue import RESULTS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -73,13 +73,12 @@ class Sweep:
 
     def run(self) -> int:
         cells = self._grid()
-        use_float64()
+        start_jax()
         _use_cores(self.devices)
-        logging.getLogger("jax._src.callback").setLevel(logging.CRITICAL)  # failed checks are told in one line
         from gsdyn.sweeps import sweep
 
         quantity, kept = self.quantity(), 0
-        out = Path("results", f"sweep_{self.name.replace('-', '_')}.zarr") if self.out is None else self.out
+        out = RESULTS / f"sweep_{self.name.replace('-', '_')}.zarr" if self.out is None else self.out
         options = {
             **{name: getattr(self, name) for name in ("extend", "budget", "chunk", "lanes")},
             "devices": None if self.scheduler else self.devices,
@@ -97,8 +96,8 @@ class Sweep:
                     quantity.fn, cells(), out, client=client, labels=quantity.labels, coords=quantity.coords,
                     progress=tick, **options,
                 )  # fmt: skip
-            except KeyboardInterrupt:
-                raise KeyboardInterrupt(f"interrupted; {kept:,} new cells are kept, the same command goes on") from None
+            except KeyboardInterrupt as stop:
+                raise KeyboardInterrupt(str(stop).replace("the same call", "the same command")) from None
         self._tell(ds, kept, out)
         return 0
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from gsdyn.cli._console import FAILED, progress, use_float64
+from gsdyn.cli._console import FAILED, progress, start_jax
 
 if TYPE_CHECKING:
     from gsdyn.verification import Report
@@ -34,16 +36,17 @@ class Verify:
     """Print every ID and claim, and check nothing."""
 
     def run(self) -> int:
-        use_float64()
+        start_jax()
         from gsdyn.verification import checks, verify_claims
 
         if self.list:
             for check in checks().values():
                 print(f"{check.claim.id}: {check.claim.statement}")
             return 0
-        with progress() as report:
-            done = verify_claims(self.claims, self.seed, samples=self.samples, progress=report)
-        return _tell(done, None if self.out is None else self.out / "claims")
+        with _writable(self.out) as out:
+            with progress() as report:
+                done = verify_claims(self.claims, self.seed, samples=self.samples, progress=report)
+            return _tell(done, None if out is None else out / "claims")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,19 +61,29 @@ class Theorem2:
     """Also write the report to OUT.json and OUT.md."""
 
     def run(self) -> int:
-        use_float64()
+        start_jax()
         from gsdyn.verification import Report, check_theorem2, small_overlap_limits
 
-        with progress() as report:
-            findings = check_theorem2(self.cells, self.seed, progress=report)
-            limits = small_overlap_limits(seed=self.seed)
-        done = Report(
-            "Theorem 2: which feature starves",
-            findings,
-            {"delta at which the small-delta formula loses 1%": limits},
-            {"cells": self.cells, "seed": self.seed},
-        )
-        return _tell(done, self.out)
+        with _writable(None if self.out is None else self.out.parent) as folder:
+            with progress() as report:
+                findings = check_theorem2(self.cells, self.seed, progress=report)
+                limits = small_overlap_limits(seed=self.seed)
+            done = Report(
+                "Theorem 2: which feature starves",
+                findings,
+                {"delta at which the small-delta formula loses 1%": limits},
+                {"cells": self.cells, "seed": self.seed},
+            )
+            return _tell(done, folder / self.out.name if folder and self.out else None)
+
+
+@contextlib.contextmanager
+def _writable(folder: Path | None) -> Iterator[Path | None]:
+    """The folder of a report, which can be written to: that shows before the work, not after it."""
+    from gsdyn._outputs import Outputs
+
+    with Outputs() as outputs:
+        yield None if folder is None else outputs.folder("out", folder)
 
 
 def _tell(done: Report, stem: Path | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +13,22 @@ import numpy as np
 import optax
 from jaxtyping import Array, ArrayLike
 
+from gsdyn._traced import checked_beforehand
 from gsdyn.training import Run, train
 
 
+def _beforehand(compiled: Callable[..., Run]) -> Callable[..., Run]:
+    """`compiled`, whose callers have made rates and steps that need no check, so that it can be kept between runs."""
+
+    @functools.wraps(compiled)
+    def call(*arguments: Any) -> Run:
+        with checked_beforehand():
+            return compiled(*arguments)
+
+    return call
+
+
+@_beforehand
 @eqx.filter_jit
 def descend(
     weights: Any, objective: Callable[..., Array], data: tuple[Array, ...], rate: Array, steps: Array, observe: Callable
@@ -23,6 +37,7 @@ def descend(
     return train(weights, objective, data, optax.sgd(rate), steps, observe=observe)
 
 
+@_beforehand
 @eqx.filter_jit
 def descend_each(
     weights: Any, objective: Callable[..., Array], data: tuple[Array, ...], rate: Array, steps: Array, observe: Callable

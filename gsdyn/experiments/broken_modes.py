@@ -23,6 +23,7 @@ from gsdyn._progress import Progress, silent
 from gsdyn.experiments import _relu_net as net
 from gsdyn.experiments._datasets import labelled
 from gsdyn.experiments._training_runs import check_steps, record_steps
+from gsdyn.experiments.catalogue import IndependentModes
 from gsdyn.modes import Competition, Mode, TwoClasses
 from gsdyn.training import BinaryObjective, Watch, train
 
@@ -60,7 +61,7 @@ class Sweep(NamedTuple):
 
 def broken_modes(
     *,
-    rate: float = 0.0025,
+    rate: float = IndependentModes.broken_rate,
     horizon: float = 24.0,
     start: float = 0.4,
     cosines: tuple[float, ...] = (-0.4, 0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8),

@@ -18,6 +18,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 
 from gsdyn import _checks, closed_forms
 from gsdyn._progress import Progress, silent
+from gsdyn._traced import checked_beforehand
 from gsdyn.experiments._datasets import labelled
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import fixed_point
@@ -107,7 +108,8 @@ def starvation_curves(
     optima: dict[str, Optimum] = {}
     for done, (method, run) in enumerate(solve.items()):
         progress("two features", done, total)
-        optima[method] = jax.block_until_ready(run())
+        with checked_beforehand():
+            optima[method] = jax.block_until_ready(run())
     dataset = _dataset(optima, lam, delta)
     if decay:
         small = closed_forms.small_overlap_starvation(*strengths, delta[None, :], lam[:, None])
@@ -116,7 +118,9 @@ def starvation_curves(
     if integrated > 0 and loss.smooth:
         progress("two features", len(solve), total)
         places = _thinned(lam, integrated, cuts[0]), _thinned(delta, integrated, cuts[1])
-        dataset = _with_end_points(dataset, *places, *_end_points(loss, penalty, *strengths, *places))
+        with checked_beforehand():
+            ends = _end_points(loss, penalty, *strengths, *places)
+        dataset = _with_end_points(dataset, *places, *ends)
     progress("two features", total, total)
     dataset.attrs = {
         "title": "Starvation curves of the two-feature model",

@@ -17,6 +17,7 @@ from gsdyn._progress import Progress, silent
 from gsdyn.experiments import _relu_net as net
 from gsdyn.experiments._datasets import labelled
 from gsdyn.experiments._training_runs import check_steps, descend, fitted_order, record_steps
+from gsdyn.experiments.catalogue import Depth
 from gsdyn.modes import Mode
 from gsdyn.training import BinaryObjective
 
@@ -45,10 +46,10 @@ NAMES = {
 
 def depth(
     *,
-    u0: float = 0.2,
-    horizon: float = 10.0,
-    rate: float = 0.05,
-    halvings: int = 5,
+    u0: float = Depth.u0,
+    horizon: float = Depth.horizon,
+    rate: float = Depth.rate,
+    halvings: int = Depth.halvings,
     cases: tuple[tuple[int, float], ...] = CASES,
     progress: Progress = silent,
 ) -> xr.Dataset:

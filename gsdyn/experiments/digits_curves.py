@@ -18,6 +18,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from gsdyn import _checks
 from gsdyn._progress import Progress, silent
+from gsdyn._traced import checked_beforehand
 from gsdyn.data import digits
 from gsdyn.experiments._datasets import labelled
 from gsdyn.features import FeatureBasis
@@ -100,10 +101,12 @@ def digits_curves(
         raise ValueError(f"features must be in 1..{basis.features}, got {features}")
     optima: list[list[Optimum]] = []
     for penalty in penalties.values():
+        penalty(lam[0])  # a bad parameter of it shows here: the compiled code checks nothing
         optima.append([])
         for strength in lam:
             progress("digits", 1 + sum(map(len, optima)), total)
-            optimum = _optimum(loss, penalty, basis, strength, features)
+            with checked_beforehand():
+                optimum = _optimum(loss, penalty, basis, strength, features)
             optima[-1].append(jax.block_until_ready(optimum))
     progress("digits", total, total)
     dataset = _dataset(optima, list(penalties), np.asarray(lam), basis, features)

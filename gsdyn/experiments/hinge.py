@@ -12,6 +12,7 @@ from gsdyn._progress import Progress, silent
 from gsdyn.experiments import _relu_net as net
 from gsdyn.experiments._datasets import labelled
 from gsdyn.experiments._training_runs import check_steps, descend, descend_each, fitted_order, record_steps
+from gsdyn.experiments.catalogue import HingeLoss
 from gsdyn.losses import CrossEntropy, Hinge, Loss
 from gsdyn.modes import HingePoints, Mode, TwoClasses
 from gsdyn.training import BinaryObjective
@@ -57,12 +58,12 @@ NAMES = {
 
 def hinge(
     *,
-    z0: float = 0.1,
-    u0: float = 0.1,
-    share: float = 0.8,
+    z0: float = HingeLoss.z0,
+    u0: float = HingeLoss.u0,
+    share: float = HingeLoss.share,
     horizon: float = 6.0,
-    rate: float = 0.025,
-    halvings: int = 5,
+    rate: float = HingeLoss.rate,
+    halvings: int = HingeLoss.halvings,
     progress: Progress = silent,
 ) -> xr.Dataset:
     """Learning under hinge beside cross-entropy (C18-Thm4.1, Eq5, Eq25, C.2, Figs 4 and 6).

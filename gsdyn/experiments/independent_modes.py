@@ -22,6 +22,7 @@ from gsdyn.experiments import _relu_net as net
 from gsdyn.experiments._datasets import labelled
 from gsdyn.experiments._separable import Case, cases
 from gsdyn.experiments._training_runs import fitted_order
+from gsdyn.experiments.catalogue import IndependentModes
 from gsdyn.training import Batches, Drawn, FullBatch, Shuffled, Watch, train
 
 BATCHES: Mapping[str, Batches] = {
@@ -55,10 +56,10 @@ NAMES = {
 
 def independent_modes(
     *,
-    rate: float = 0.1,
-    halvings: int = 7,
-    horizon: float = 16.0,
-    seeds: int = 3,
+    rate: float = IndependentModes.rate,
+    halvings: int = IndependentModes.halvings,
+    horizon: float = IndependentModes.horizon,
+    seeds: int = IndependentModes.seeds,
     norms: tuple[float, float] = (1.0, 1.2),
     fraction: float = 0.7,
     only: Sequence[str] | None = None,

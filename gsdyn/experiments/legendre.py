@@ -9,6 +9,7 @@ import xarray as xr
 
 from gsdyn._progress import Progress, silent
 from gsdyn.experiments._datasets import labelled
+from gsdyn.experiments.catalogue import Legendre
 from gsdyn.losses import CrossEntropy, Hinge, Loss, SquaredError
 
 LOSSES: dict[str, Loss] = {"cross-entropy": CrossEntropy(), "hinge": Hinge(), "squared error": SquaredError()}
@@ -30,7 +31,7 @@ NAMES = {
 }
 
 
-def legendre(*, lines: int = 6, points: int = 401, progress: Progress = silent) -> xr.Dataset:
+def legendre(*, lines: int = Legendre.lines, points: int = 401, progress: Progress = silent) -> xr.Dataset:
     """Cross-entropy, hinge loss and squared error of the margin, their tangent lines and their conjugates.
 
         l(f) = max_alpha h(alpha) - alpha f      (P21-Eq6 and Table 4)

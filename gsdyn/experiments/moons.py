@@ -15,6 +15,7 @@ from gsdyn._progress import Progress, silent
 from gsdyn.experiments._datasets import labelled
 from gsdyn.experiments._kept import folder_of
 from gsdyn.experiments._moon_runs import GRID, RATE, Judged, Variant, check, each_run, judged, trained
+from gsdyn.experiments.catalogue import Moons
 
 DECOUPLING = 0.003
 VARIANTS = tuple(
@@ -45,7 +46,7 @@ NAMES = {
 
 
 def moons(
-    *, seeds: int = 10, steps: int = 10_000, runs: str | Path | None = None, progress: Progress = silent
+    *, seeds: int = Moons.seeds, steps: int = Moons.steps, runs: str | Path | None = None, progress: Progress = silent
 ) -> xr.Dataset:
     """Decision boundaries on the two moons, separable by one coordinate (margin +0.1) or just not (-0.1).
 

@@ -14,6 +14,7 @@ from gsdyn import _checks
 from gsdyn._progress import Progress, silent
 from gsdyn.experiments._kept import folder_of
 from gsdyn.experiments._moon_runs import Judged, Variant, adam, check, each_run, judged, trained
+from gsdyn.experiments.catalogue import MoonsRegularisers
 from gsdyn.experiments.moons import boundaries
 
 VARIANTS = (
@@ -32,9 +33,9 @@ VARIANTS = (
 
 def moons_regularisers(
     *,
-    seeds: int = 10,
-    costly_seeds: int | None = None,
-    steps: int = 10_000,
+    seeds: int = MoonsRegularisers.seeds,
+    costly_seeds: int | None = MoonsRegularisers.costly_seeds,
+    steps: int = MoonsRegularisers.steps,
     runs: str | Path | None = None,
     progress: Progress = silent,
 ) -> xr.Dataset:

@@ -18,6 +18,7 @@ from gsdyn.experiments import _moon_nets as nets
 from gsdyn.experiments._datasets import labelled
 from gsdyn.experiments._kept import folder_of
 from gsdyn.experiments._moon_runs import PLAIN, Variant, check, each_run, trained
+from gsdyn.experiments.catalogue import MoonsResponses
 from gsdyn.features import FeatureBasis
 from gsdyn.training import Responses
 
@@ -42,7 +43,11 @@ NAMES = {
 
 
 def moons_responses(
-    *, seeds: int = 10, steps: int = 10_000, runs: str | Path | None = None, progress: Progress = silent
+    *,
+    seeds: int = MoonsResponses.seeds,
+    steps: int = MoonsResponses.steps,
+    runs: str | Path | None = None,
+    progress: Progress = silent,
 ) -> xr.Dataset:
     """Responses of the ten strongest features of the NTK at the start (P21-Eq2, Def1, Eq4) along training.
 

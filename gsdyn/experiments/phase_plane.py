@@ -12,6 +12,7 @@ from gsdyn._progress import Progress, silent
 from gsdyn.experiments import _relu_net as net
 from gsdyn.experiments._datasets import labelled
 from gsdyn.experiments._training_runs import check_steps, descend_each, record_steps
+from gsdyn.experiments.catalogue import PhasePlane
 from gsdyn.modes import Mode, Outcome, classify
 from gsdyn.training import BinaryObjective
 
@@ -50,11 +51,11 @@ NAMES = {
 
 def phase_plane(
     *,
-    norm: float = 0.7,
+    norm: float = PhasePlane.norm,
     z0: float = 0.1,
-    rate: float = 0.005,
-    horizon: float = 18.0,
-    grid: int = 31,
+    rate: float = PhasePlane.rate,
+    horizon: float = PhasePlane.horizon,
+    grid: int = PhasePlane.grid,
     progress: Progress = silent,
 ) -> xr.Dataset:
     """The phase plane (z, y) of one mode, and curves in time (C18-Eq1, Eq19, §3.3, A.7, Fig 2).

@@ -10,6 +10,7 @@ from jaxtyping import Array
 from gsdyn import _checks
 from gsdyn._progress import Progress, silent
 from gsdyn.experiments import _relu_net as net
+from gsdyn.experiments import catalogue
 from gsdyn.experiments._datasets import labelled
 from gsdyn.experiments._training_runs import descend_each
 from gsdyn.modes import RareFeature, rare_feature_bound
@@ -46,10 +47,10 @@ NAMES = {
 
 def rare_feature(
     *,
-    a0: float = 0.1,
-    z0: float = 0.1,
+    a0: float = catalogue.RareFeature.a0,
+    z0: float = catalogue.RareFeature.z0,
     fractions: tuple[float, ...] = FRACTIONS,
-    rate: float = 0.1,
+    rate: float = catalogue.RareFeature.rate,
     smallest: float = 1e-4,
     progress: Progress = silent,
 ) -> xr.Dataset:

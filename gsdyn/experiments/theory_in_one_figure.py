@@ -11,6 +11,7 @@ from gsdyn import _checks
 from gsdyn._progress import Progress, silent
 from gsdyn.experiments._datasets import labelled
 from gsdyn.experiments._training_runs import descend
+from gsdyn.experiments.catalogue import TheoryInOneFigure
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import fixed_point
 from gsdyn.flows import DualFlow, PrimalFlow
@@ -43,9 +44,9 @@ NAMES = {
 
 def theory_in_one_figure(
     *,
-    lam: float = 0.01,
-    decoupling: float = 0.002,
-    delta: float = 0.5,
+    lam: float = TheoryInOneFigure.lam,
+    decoupling: float = TheoryInOneFigure.decoupling,
+    delta: float = TheoryInOneFigure.delta,
     strengths: tuple[float, ...] = STRENGTHS,
     progress: Progress = silent,
 ) -> xr.Dataset:

@@ -23,6 +23,7 @@ from gsdyn.experiments import _width_runs as runs_of
 from gsdyn.experiments._datasets import labelled
 from gsdyn.experiments._kept import folder_of, kept
 from gsdyn.experiments._width_runs import LOSS, Problem
+from gsdyn.experiments.catalogue import Width
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import fixed_point
 from gsdyn.starvation import starvation_matrix
@@ -68,11 +69,11 @@ NAMES = {
 
 def width(
     *,
-    seeds: int = 3,
+    seeds: int = Width.seeds,
     widths: tuple[int, ...] = WIDTHS,
     problems: tuple[str, ...] = PROBLEMS,
-    digits_widest: int = WIDTHS[-1],
-    lam: float = 1.0,
+    digits_widest: int = Width.digits_widest,
+    lam: float = Width.lam,
     runs: str | Path | None = None,
     progress: Progress = silent,
 ) -> xr.Dataset:

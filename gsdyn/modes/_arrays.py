@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike
 
 from gsdyn import _checks
+from gsdyn._traced import error_if
 
 
 def elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -48,7 +48,7 @@ def at_most(name: str, x: Array, high: Array, what: str) -> Array:
 def _refuse(name: str, x: Array, limit: Array, ok: Array, allowed: str) -> Array:
     """`limit`, after an error where `x` is not `ok`."""
     if not _checks.is_concrete(ok):
-        return eqx.error_if(limit, ~ok, f"{name} must be {allowed}")
+        return error_if(limit, ~ok, f"{name} must be {allowed}")
     bad = ~np.asarray(ok)
     if bad.any():
         given, bound = np.asarray(x)[bad][0], np.asarray(limit)[bad][0]
@@ -75,7 +75,7 @@ def check_times(name: str, ts: ArrayLike) -> Array:
 def demand(x: Array, ok: Array, message: str) -> Array:
     """`x`, after an error with `message` unless all of `ok` holds."""
     if not _checks.is_concrete(ok):
-        return eqx.error_if(x, ~ok, message)
+        return error_if(x, ~ok, message)
     if not np.asarray(ok).all():
         raise ValueError(message)
     return x

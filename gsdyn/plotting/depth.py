@@ -30,7 +30,8 @@ def draw_depth(dataset: xr.Dataset) -> Figure:
             confidence.plot(part["time"], part["confidence"], **looks)
             confidence.plot(part["time"], _sigma(margin), style.MARKERS[i], **marks)
             order = f"order {float(part['order']):.3f}"
-            error.plot(dataset["learning_rate"], part["error"], marker=style.MARKERS[i], label=order, **looks)
+            shown = style.above_rounding(part["error"])
+            error.plot(dataset["learning_rate"], shown, marker=style.MARKERS[i], label=order, **looks)
         _labels(dataset, logit, confidence, error)
     return figure
 

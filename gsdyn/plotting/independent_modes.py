@@ -55,7 +55,7 @@ def _errors(axes: Axes, dataset: xr.Dataset) -> None:
     for i, (batches, values, order, text) in enumerate(lines):
         part = dataset.sel(batches=batches)
         looks = {"color": style.COLOURS[i], "linestyle": style.DASHES[i], "marker": style.MARKERS[i]}
-        axes.plot(rates, part[values], label=f"{text}: {float(part[order]):.2f}", **looks)
+        axes.plot(rates, style.above_rounding(part[values]), label=f"{text}: {float(part[order]):.2f}", **looks)
         axes.annotate(f"{float(part[order]):.2f}", (rates[-1], float(part[values][-1])), xytext=(-4, 2 if i else -1),
                       textcoords="offset points", ha="right", va="bottom" if i else "top", fontsize=6.5,
                       color=style.COLOURS[i])  # fmt: skip

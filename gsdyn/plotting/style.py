@@ -57,6 +57,11 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(path, metadata=UNDATED.get(path.suffix))
 
 
+def above_rounding(values: xr.DataArray) -> xr.DataArray:
+    """Errors for a logarithmic axis: what is rounding, which is another on every machine, is drawn at its limit."""
+    return values.clip(min=ROUNDING)
+
+
 def label(variable: xr.DataArray, symbol: str = "") -> str:
     """An axis label from a variable's `long_name` and `units`; `symbol` in place of the name."""
     units = variable.attrs["units"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from typing import Protocol
 import jax
 import numpy as np
 
+from gsdyn import _checks
 from gsdyn.sweeps._blocks import Block
 from gsdyn.sweeps._program import HELD, Program
 
@@ -72,9 +72,9 @@ class explained:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, jax.errors.JaxRuntimeError):
-            found = re.search(r"_EquinoxRuntimeError: (.+)", str(error))
-            if found:
-                raise ValueError(f"{found[1]}, in a cell with {_ranges(self._blocks)}") from None
+            told = _checks.failed_check(error)
+            if told:
+                raise ValueError(f"{told}, in a cell with {_ranges(self._blocks)}") from None
 
 
 def _forget_failure(program: Program) -> None:

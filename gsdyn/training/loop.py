@@ -13,6 +13,7 @@ import optax
 from jaxtyping import Array, ArrayLike, Int, PRNGKeyArray
 
 from gsdyn import _checks
+from gsdyn._traced import error_if
 from gsdyn.training._params import split
 from gsdyn.training._trainer import Params, Trainer, Watch, each
 from gsdyn.training.batches import Batches, Data, FullBatch
@@ -200,7 +201,7 @@ def _check_steps(steps: ArrayLike) -> Int[Array, " T"]:
     if not _checks.is_concrete(steps):
         array = jnp.asarray(steps)
         _check_form(array)
-        return eqx.error_if(array, (jnp.diff(array, prepend=0) < 0).any(), "steps must be >= 0 and ascending")
+        return error_if(array, (jnp.diff(array, prepend=0) < 0).any(), "steps must be >= 0 and ascending")
     try:
         values = np.asarray(steps)
     except (TypeError, ValueError):

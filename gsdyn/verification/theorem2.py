@@ -24,6 +24,7 @@ from jaxtyping import Array, Float
 
 from gsdyn import closed_forms
 from gsdyn._progress import Progress, silent
+from gsdyn._traced import checked_beforehand
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import FixedPoint, fixed_point
 from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy, Loss
@@ -128,8 +129,8 @@ def judge(loss: Loss, cells: Cells, told: Callable[[int, int], None] = lambda do
     for done, start in enumerate(starts):
         told(done, len(starts))
         block = Cells(*(jnp.asarray(values[start : start + BLOCK]) for values in padded))
-        parts.append(_judge(loss, block))
-        jax.block_until_ready(parts[-1])
+        with checked_beforehand():  # the cells were drawn where they are allowed
+            parts.append(jax.block_until_ready(_judge(loss, block)))
     told(len(starts), len(starts))
     return Judged(*(np.concatenate(field)[:count] for field in zip(*parts, strict=True)))
 

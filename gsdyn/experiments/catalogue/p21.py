@@ -1,11 +1,12 @@
-"""The experiments of P21 as commands: two moons, the theory in one figure, losses, networks of finite width."""
+"""The experiments of P21: two moons, the theory in one figure, losses, networks of finite width."""
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gsdyn.cli._reproduction import Reproduction
+from gsdyn.experiments.catalogue._experiment import FIGURES, RESULTS, Experiment, Part
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -16,10 +17,27 @@ def _spread(values: xr.DataArray) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class Moons(Reproduction):
+class Trained(Experiment):
+    """An experiment that trains for long: it keeps finished networks, and a quick look of it overwrites no full run."""
+
+    quick: bool = False
+    """A first look."""
+
+    def folders(self) -> tuple[Path, Path]:
+        quick = RESULTS / "quick" if self.quick else RESULTS
+        figures = quick / FIGURES.name if self.figures == FIGURES else self.figures
+        return figures, quick if self.results == RESULTS else self.results
+
+    def kept(self) -> dict[str, Any]:
+        """Where finished networks are kept; those of a quick look have a folder that a full run does not meet."""
+        return {"runs": self.folders()[1] / ("runs_quick" if self.quick else "runs")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Moons(Trained):
     """Decision boundaries on two moons, cross-entropy and spectral decoupling, with margins (P21 Fig 1)."""
 
-    experiments: ClassVar[tuple[str, ...]] = ("moons",)
+    command: ClassVar[str] = "moons"
 
     seeds: int = 10
     """How many seeds, each with its data and start."""
@@ -28,17 +46,21 @@ class Moons(Reproduction):
     quick: bool = False
     """A first look: three seeds and a tenth of the steps, whatever is asked for."""
 
-    def settings(self, name: str) -> dict[str, Any]:
+    def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments.moons import moons
+        from gsdyn.plotting.moons import draw_moons
+
+        return (Part(moons, draw_moons, *self.training()),)
+
+    def training(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Settings, and where finished runs are kept."""
+        settings = {name: value for name, value in self.options().items() if name != "quick"}
         if self.quick:
-            return {"seeds": min(self.seeds, 3), "steps": max(1, self.steps // 10)}
-        return {"seeds": self.seeds, "steps": self.steps}
+            settings |= {"seeds": min(self.seeds, 3), "steps": max(1, self.steps // 10)}
+        return settings, self.kept()
 
-    def places(self, name: str) -> dict[str, Any]:
-        # a quick look has runs of its own, which a full one must not meet
-        return {"runs": self.results / ("runs_quick" if self.quick else "runs")}
-
-    def tell(self, datasets: dict[str, xr.Dataset]) -> list[str]:
-        (ds,) = datasets.values()
+    def tell(self, *datasets: xr.Dataset) -> list[str]:
+        (ds,) = datasets
         return [
             f"{variant}, {int(step) * self.longer(variant)} steps: margin in input space, mean "
             f"{_spread(part['mean_margin'])}, least {_spread(part['least_margin'])}, accuracy "
@@ -57,23 +79,32 @@ class Moons(Reproduction):
 class MoonsRegularisers(Moons):
     """Ten ways to train on two moons: decision boundaries and margins in input space (P21 Fig 7)."""
 
-    experiments: ClassVar[tuple[str, ...]] = ("moons_regularisers",)
+    command: ClassVar[str] = "moons-regularisers"
 
     costly_seeds: int | None = None
     """As many seeds for the longer variant and the deeper one, which take most of the time; None for all."""
 
-    def settings(self, name: str) -> dict[str, Any]:
-        return {**super().settings(name), "costly_seeds": self.costly_seeds}
+    def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments.moons_regularisers import moons_regularisers
+        from gsdyn.plotting.moons_regularisers import draw_moons_regularisers
+
+        return (Part(moons_regularisers, draw_moons_regularisers, *self.training()),)
 
 
 @dataclasses.dataclass(frozen=True)
 class MoonsResponses(Moons):
     """Responses of the features along training on two moons, with and without spectral decoupling (P21 Fig 2)."""
 
-    experiments: ClassVar[tuple[str, ...]] = ("moons_responses",)
+    command: ClassVar[str] = "moons-responses"
 
-    def tell(self, datasets: dict[str, xr.Dataset]) -> list[str]:
-        ds = datasets["moons_responses"]
+    def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments.moons_responses import moons_responses
+        from gsdyn.plotting.moons_responses import draw_moons_responses
+
+        return (Part(moons_responses, draw_moons_responses, *self.training()),)
+
+    def tell(self, *datasets: xr.Dataset) -> list[str]:
+        (ds,) = datasets
         end = abs(ds["response"].isel(step=-1))
         return [
             f"{variant}, |z| at the end: "
@@ -83,10 +114,10 @@ class MoonsResponses(Moons):
 
 
 @dataclasses.dataclass(frozen=True)
-class TheoryInOneFigure(Reproduction):
+class TheoryInOneFigure(Experiment):
     """Primal, dual and decoupled trajectories of two responses, and their ends (P21 Fig 6)."""
 
-    experiments: ClassVar[tuple[str, ...]] = ("theory_in_one_figure",)
+    command: ClassVar[str] = "theory-in-one-figure"
 
     lam: float = 0.01
     """Weight decay."""
@@ -95,8 +126,14 @@ class TheoryInOneFigure(Reproduction):
     delta: float = 0.5
     """Overlap of the features."""
 
-    def tell(self, datasets: dict[str, xr.Dataset]) -> list[str]:
-        ds = datasets["theory_in_one_figure"]
+    def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments.theory_in_one_figure import theory_in_one_figure
+        from gsdyn.plotting.theory_in_one_figure import draw_theory_in_one_figure
+
+        return (Part(theory_in_one_figure, draw_theory_in_one_figure, self.options()),)
+
+    def tell(self, *datasets: xr.Dataset) -> list[str]:
+        (ds,) = datasets
         ends = "; ".join(
             f"s1 = {float(s1):g}: ({', '.join(f'{float(z):.4f}' for z in ds['end'].isel(method=0).sel(s1=s1))})"
             for s1 in ds["s1"]
@@ -109,16 +146,22 @@ class TheoryInOneFigure(Reproduction):
 
 
 @dataclasses.dataclass(frozen=True)
-class Legendre(Reproduction):
+class Legendre(Experiment):
     """Losses as maxima of their tangent lines, and their conjugates (P21 Fig 8, Table 4)."""
 
-    experiments: ClassVar[tuple[str, ...]] = ("legendre",)
+    command: ClassVar[str] = "legendre"
 
     lines: int = 6
     """How many tangent lines to show."""
 
-    def tell(self, datasets: dict[str, xr.Dataset]) -> list[str]:
-        ds = datasets["legendre"]
+    def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments.legendre import legendre
+        from gsdyn.plotting.legendre import draw_legendre
+
+        return (Part(legendre, draw_legendre, self.options()),)
+
+    def tell(self, *datasets: xr.Dataset) -> list[str]:
+        (ds,) = datasets
         return [
             f"{loss}: every line lies below the loss to {float((ds['bound'] - ds['value']).sel(loss=loss).max()):.1e}, "
             f"its own touches it to {float(abs(ds['gap']).sel(loss=loss).max()):.1e}"
@@ -127,10 +170,10 @@ class Legendre(Reproduction):
 
 
 @dataclasses.dataclass(frozen=True)
-class Width(Reproduction):
+class Width(Trained):
     """Theory against training: networks of width 64 to 8,192 beside the predicted responses (P21 section 3)."""
 
-    experiments: ClassVar[tuple[str, ...]] = ("width",)
+    command: ClassVar[str] = "width"
 
     seeds: int = 3
     """How many networks of every width."""
@@ -141,16 +184,20 @@ class Width(Reproduction):
     quick: bool = False
     """A first look: two seeds, moons alone, widths up to 1,024."""
 
-    def settings(self, name: str) -> dict[str, Any]:
+    def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments.width import width
+        from gsdyn.plotting.width import draw_width
+
+        return (Part(width, draw_width, self.settings(), self.kept()),)
+
+    def settings(self) -> dict[str, Any]:
+        """The arguments of the experiment."""
         if self.quick:
             return {"seeds": 2, "lam": self.lam, "problems": ("moons",), "widths": (64, 128, 256, 512, 1024)}
         return {"seeds": self.seeds, "lam": self.lam, "digits_widest": self.digits_widest}
 
-    def places(self, name: str) -> dict[str, Any]:
-        return {"runs": self.results / "runs"}
-
-    def tell(self, datasets: dict[str, xr.Dataset]) -> list[str]:
-        ds = datasets["width"]
+    def tell(self, *datasets: xr.Dataset) -> list[str]:
+        (ds,) = datasets
         lines = []
         for problem in ds["problem"].values:
             for prediction in ds["prediction"].values:

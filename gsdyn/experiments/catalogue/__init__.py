@@ -1,0 +1,50 @@
+"""Every experiment, declared once: its options and defaults, what computes, what draws, what the numbers say.
+
+The functions of `gsdyn.experiments` take their defaults from here; the command line and the scripts loop over
+`EXPERIMENTS`. Importing this loads nothing heavy.
+"""
+
+from gsdyn.experiments.catalogue._experiment import FIGURES, FORMATS, RESULTS, Experiment, Part
+from gsdyn.experiments.catalogue.c18 import Depth, HingeLoss, IndependentModes, PhasePlane, RareFeature
+from gsdyn.experiments.catalogue.p21 import (
+    Legendre,
+    Moons,
+    MoonsRegularisers,
+    MoonsResponses,
+    TheoryInOneFigure,
+    Width,
+)
+
+EXPERIMENTS: tuple[type[Experiment], ...] = (
+    PhasePlane,
+    Depth,
+    HingeLoss,
+    IndependentModes,
+    RareFeature,
+    Moons,
+    MoonsResponses,
+    MoonsRegularisers,
+    TheoryInOneFigure,
+    Legendre,
+    Width,
+)
+
+__all__ = [
+    "EXPERIMENTS",
+    "FIGURES",
+    "FORMATS",
+    "RESULTS",
+    "Depth",
+    "Experiment",
+    "HingeLoss",
+    "IndependentModes",
+    "Legendre",
+    "Moons",
+    "MoonsRegularisers",
+    "MoonsResponses",
+    "Part",
+    "PhasePlane",
+    "RareFeature",
+    "TheoryInOneFigure",
+    "Width",
+]

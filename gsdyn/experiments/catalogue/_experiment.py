@@ -1,0 +1,96 @@
+"""What every experiment of the catalogue shares: it computes a dataset or two, draws each, and says what they show."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from gsdyn._progress import Progress, silent
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+FORMATS = (".png", ".svg")
+RESULTS = Path("results")
+FIGURES = RESULTS / "figures"
+
+
+class Part(NamedTuple):
+    """A dataset of an experiment, and its figure.
+
+    - `compute`: its name is also that of the files. `draw`: of the dataset.
+    - `settings`: its arguments. `places`: those that change nothing in the result, where to keep finished parts of it.
+    """
+
+    compute: Callable[..., xr.Dataset]
+    draw: Callable[[xr.Dataset], Figure]
+    settings: dict[str, Any]
+    places: dict[str, Any] = {}  # noqa: RUF012 - a NamedTuple's default, which nobody changes
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """An experiment: a subclass has its options as fields, each with its default, and a line on what it shows."""
+
+    command: ClassVar[str]
+    """What the command line calls it."""
+
+    figures: Path = FIGURES
+    """Folder for the figures."""
+    results: Path = RESULTS
+    """Folder for the data, one Zarr store per experiment."""
+
+    def parts(self) -> tuple[Part, ...]:
+        """What is computed and drawn, in order. Nothing heavy is imported before this is called."""
+        raise NotImplementedError
+
+    def tell(self, *datasets: xr.Dataset) -> list[str]:
+        """What the numbers say, in a few lines."""
+        raise NotImplementedError
+
+    def options(self) -> dict[str, Any]:
+        """Its own fields, without those of every experiment."""
+        shared = {field.name for field in dataclasses.fields(Experiment)}
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in shared}
+
+    def folders(self) -> tuple[Path, Path]:
+        """Where figures and data go."""
+        return self.figures, self.results
+
+    def perform(self, progress: Progress = silent) -> list[str]:
+        """Compute, draw and write everything; returns what the numbers say, and the paths of what was written."""
+        from gsdyn._files import as_path
+        from gsdyn._outputs import Outputs
+        from gsdyn._provenance import provenance
+        from gsdyn.experiments._datasets import save_dataset
+        from gsdyn.plotting import save
+
+        datasets = []
+        parts = self.parts()
+        try:
+            with Outputs() as outputs:
+                places = zip(("figures", "results"), self.folders(), strict=True)
+                figures, results = (outputs.folder(name, place) for name, place in places)
+                for part in parts:
+                    dataset = part.compute(**part.settings, **part.places, progress=progress)
+                    dataset.attrs.update(provenance(part.settings))
+                    name = part.compute.__name__
+                    save_dataset(dataset, outputs.path(results / f"{name}.zarr"))
+                    figure = part.draw(dataset)
+                    for suffix in FORMATS:
+                        save(figure, outputs.path(figures / f"{name}{suffix}"))
+                    datasets.append(dataset)
+        except KeyboardInterrupt:
+            kept = [as_path("runs", p.places["runs"]) / p.compute.__name__ for p in parts if "runs" in p.places]
+            raise KeyboardInterrupt(_interrupted(kept)) from None
+        return [*self.tell(*datasets), *map(str, outputs.targets)]
+
+
+def _interrupted(kept: list[Path]) -> str:
+    count = sum(1 for folder in kept for file in folder.glob("*.npz"))
+    if not count:
+        return "interrupted, nothing was written"
+    return f"interrupted; {count} files of networks are kept in {kept[0]}: the same command goes on there"
