@@ -75,7 +75,7 @@ def _plain(name: str, x: Any) -> Any:
     return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 
-def failed_check(error: BaseException) -> str | None:
+def failed_check(error: object) -> str | None:
     """What a check inside compiled code said, in one line; None for any other error."""
     found = re.search(r"EquinoxRuntimeError: (.+)", str(error))
     if found:

@@ -83,7 +83,7 @@ def _bars(axes: Axes, dataset: xr.Dataset, name: str) -> None:
     axes.set_ylabel(style.label(dataset[name], "distance"))
 
 
-def draw_regularisers(dataset: xr.Dataset) -> Figure:
+def draw_moons_regularisers(dataset: xr.Dataset) -> Figure:
     """The dataset of `experiments.moons_regularisers`: mean logits of every variant, and margins in input space."""
     variants = [str(name) for name in dataset["variant"].values]
     part = dataset.isel(step=-1)

@@ -86,7 +86,7 @@ class MoonsRegularisers(Moons):
 
     def parts(self) -> tuple[Part, ...]:
         from gsdyn.experiments.moons_regularisers import moons_regularisers
-        from gsdyn.plotting.moons_regularisers import draw_moons_regularisers
+        from gsdyn.plotting.moons import draw_moons_regularisers
 
         return (Part(moons_regularisers, draw_moons_regularisers, *self.training()),)
 
