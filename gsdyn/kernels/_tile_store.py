@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import math
 import re
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -14,6 +14,8 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import ArrayLike
+
+from gsdyn import _files
 
 # Keys of what made a store that must agree before its tiles are taken for one's own.
 _BINDING = ("kind", "network", "inputs", "probe", "shape", "dtype", "tile")
@@ -32,13 +34,17 @@ class TileStore:
     def __init__(
         self, path: str | Path, made: Mapping[str, Any], shape: tuple[int, ...], chunk: tuple[int, ...], symmetric: bool
     ) -> None:
-        self._array = Path(path) / "theta"
+        path = _files.as_path("out", path)
+        self._array = path / "theta"
         self._shape, self._chunk, self._symmetric = shape, chunk, symmetric
         made = {**made, "shape": list(shape), "tile": list(chunk[:2]), "symmetric": symmetric}
         self._dtype = np.dtype(made["dtype"])
-        if Path(path).exists():
-            _require_same(Path(path), made)
-        self._array.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            _require_same(path, made)
+        try:
+            _files.make_folder(self._array)
+        except OSError as error:
+            raise ValueError(f"out must be a folder to write to, got {path}: {error.strerror}") from None
         dimensions = ["example", "other_example", "output", "other_output"][: len(shape)]
         header = {
             "zarr_format": 2,
@@ -50,15 +56,15 @@ class TileStore:
             "order": "C",
             "filters": None,
         }
-        _write(self._array / ".zarray", json.dumps(header).encode())
-        _write(self._array / ".zattrs", json.dumps({"_ARRAY_DIMENSIONS": dimensions}).encode())
-        _write(Path(path) / ".zgroup", json.dumps({"zarr_format": 2}).encode())
-        _write(Path(path) / ".zattrs", json.dumps(made, indent=1).encode())
+        _files.write(self._array / ".zarray", json.dumps(header).encode())
+        _files.write(self._array / ".zattrs", json.dumps({"_ARRAY_DIMENSIONS": dimensions}).encode())
+        _files.write(path / ".zgroup", json.dumps({"zarr_format": 2}).encode())
+        _files.write(path / ".zattrs", json.dumps(made, indent=1).encode())
 
     def read(self, i: int, j: int) -> np.ndarray | None:
         """The tile that starts at (i, j), or None if it is not finished."""
         path = self._file(i, j)
-        if not path.exists():
+        if not path.exists() or path.stat().st_size != math.prod(self._chunk) * self._dtype.itemsize:
             return None
         return np.frombuffer(path.read_bytes(), self._dtype).reshape(self._chunk)
 
@@ -66,8 +72,11 @@ class TileStore:
         """Keep a finished tile for good."""
         if self._symmetric and i != j:
             swapped = np.swapaxes(tile, 0, 1)
-            _write(self._file(j, i), np.ascontiguousarray(swapped if tile.ndim == 2 else np.swapaxes(swapped, 2, 3)))
-        _write(self._file(i, j), np.ascontiguousarray(tile))
+            self._keep(j, i, swapped if tile.ndim == 2 else np.swapaxes(swapped, 2, 3))
+        self._keep(i, j, tile)
+
+    def _keep(self, i: int, j: int, tile: jax.Array | np.ndarray) -> None:
+        _files.write(self._file(i, j), np.ascontiguousarray(tile).reshape(-1).view(np.uint8).data)
 
     def _file(self, i: int, j: int) -> Path:
         name = (i // self._chunk[0], j // self._chunk[1], *(0,) * (len(self._shape) - 2))
@@ -110,8 +119,8 @@ def versions() -> dict[str, str]:
 
 def _require_same(path: Path, made: Mapping[str, Any]) -> None:
     try:
-        before = json.loads((path / ".zattrs").read_text())
-    except (OSError, ValueError):
+        before = dict(json.loads((path / ".zattrs").read_text()))
+    except (OSError, ValueError, TypeError):
         raise ValueError(f"out must be a new store or one that this call began, got {str(path)!r}") from None
     for key in _BINDING:
         if before.get(key) != made.get(key):
@@ -124,13 +133,3 @@ def _require_same(path: Path, made: Mapping[str, Any]) -> None:
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _write(path: Path, data: Any) -> None:
-    """Write a file whole: under another name, to disk, and only then under its own."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with open(beside, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)

@@ -14,7 +14,7 @@ import numpy as np
 import zarr
 from jaxtyping import Array, ArrayLike
 
-from gsdyn import _checks
+from gsdyn import _checks, _files
 from gsdyn.features import FeatureBasis
 from gsdyn.kernels import _memory, _tile_store
 
@@ -34,7 +34,7 @@ def save(path: str | Path, value: ArrayLike | FeatureBasis, made: Mapping[str, A
 
     Raises `ValueError` for values that are not finite, `FileExistsError` for a path that is taken.
     """
-    path, versions = Path(path), _tile_store.versions()
+    path, versions = _files.as_path("path", path), _tile_store.versions()
     if isinstance(value, FeatureBasis):
         arrays = {"U": (value.U, ("example", "feature")), "s": (value.s, ("feature",))}
     else:
@@ -64,31 +64,35 @@ def load(path: str | Path) -> Saved:
     Returns a `Saved` with `value` and `made`. Raises `ValueError` for a path that holds no such store, and for a kernel
     with tiles missing; a kernel of float64 needs 64 bits switched on.
     """
-    path = Path(path)
+    path = _files.as_path("path", path)
     try:
-        group = zarr.open_group(path, mode="r")
-    except (OSError, ValueError):
-        raise ValueError(f"path must be a store of a kernel or features, got {str(path)!r}") from None
-    names = set(group.array_keys())
-    if not names & {"theta", "U"}:
-        raise ValueError(f"path must be a store of a kernel or features, got {str(path)!r} with {sorted(names)}")
-    if "tile" in group.attrs:
-        missing, total = _tile_store.unfinished(path)
-        if missing:
-            raise ValueError(
-                f"path must be a finished kernel, got {str(path)!r} with {missing} of {total} tiles missing"
-            )
-    made = dict(group.attrs)
-    if "U" in names:
-        return Saved(FeatureBasis(_read(group, "U"), _read(group, "s")), made)
-    return Saved(_read(group, "theta"), made)
+        found, made, missing = _read(path)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
+        told = f"{str(path)!r}: {type(error).__name__}: {error}".splitlines()[0]
+        raise ValueError(f"path must be a store of a kernel or features, got {told}") from None
+    if missing:
+        raise ValueError(f"path must be a finished kernel, got {str(path)!r} with {missing} tiles missing")
+    arrays = {name: _loaded(name, array) for name, array in found.items()}
+    return Saved(FeatureBasis(arrays["U"], arrays["s"]) if "U" in arrays else arrays["theta"], made)
 
 
-def _read(group: zarr.Group, name: str) -> Array:
-    array = group[name]
-    assert isinstance(array, zarr.Array)
+def _read(path: Path) -> tuple[dict[str, zarr.Array], dict[str, Any], str]:
+    """The arrays of a store, what made them, and how many tiles are missing, in words."""
+    group = zarr.open_group(path, mode="r", zarr_format=2, use_consolidated=False)
+    if not (path / "theta").is_dir() and not (path / "U").is_dir():
+        raise ValueError("it holds neither theta nor U")
+    missing, total = _tile_store.unfinished(path) if "tile" in group.attrs else (0, 0)
+    found = {name: group[name] for name in (("U", "s") if (path / "U").is_dir() else ("theta",))}
+    arrays = {name: array for name, array in found.items() if isinstance(array, zarr.Array)}
+    return arrays, dict(group.attrs), f"{missing} of {total}" if missing else ""
+
+
+def _loaded(name: str, array: zarr.Array) -> Array:
     _memory.require(2 * array.nbytes, f"reading {name} of shape {array.shape}")
-    values = np.asarray(array[...])
+    try:
+        values = np.asarray(array[...])
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"path must be a store of a kernel or features, got a broken {name}: {error}") from None
     if jnp.asarray(values[:0]).dtype != values.dtype:
         raise ValueError(f"path must be read with 64 bits on, got {name} of {values.dtype}: jax_enable_x64")
     return jnp.asarray(values)
