@@ -219,3 +219,18 @@ def test_plotting_loads_no_solver():
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     )
     assert not loaded & {"jax", "diffrax", "gsdyn.fixed_points", "gsdyn.integration", "gsdyn.experiments"}
+
+
+def test_rounding_is_not_drawn_in_panels_of_errors():
+    values = xr.DataArray([0.0, 1e-17, 3e-13, 1e-9, 0.123456, 40.0])
+    noise = 1 + 1e-9 * np.random.default_rng(0).normal(size=values.shape)
+    shown = style.above_rounding(values)
+    np.testing.assert_array_equal(shown, style.above_rounding(values * noise))
+    np.testing.assert_allclose(shown, np.maximum(values, 1e-12), rtol=1.2e-3)
+
+
+def test_curves_draw_the_floor_where_methods_agree():
+    dataset = two_features(ode=False)
+    dataset["z"] = dataset["z"].copy(data=np.broadcast_to(dataset["z"].values[:1], dataset["z"].shape))
+    for line in draw_curves(dataset).axes[6].get_lines():
+        np.testing.assert_array_equal(line.get_ydata()[np.isfinite(line.get_ydata())], 1e-12)

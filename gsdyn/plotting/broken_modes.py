@@ -64,7 +64,8 @@ def _errors(axes: Axes, dataset: xr.Dataset, rival: xr.DataArray | None) -> None
     if rival is not None:
         lines.append((rival, "theory of A.6, whole curve"))
     for i, (values, text) in enumerate(lines):
-        axes.plot(dataset["amount"], np.maximum(values, FLOOR), color=style.COLOURS[i], marker=style.MARKERS[i],
+        shown = style.above_rounding(values.clip(min=FLOOR))
+        axes.plot(dataset["amount"], shown, color=style.COLOURS[i], marker=style.MARKERS[i],
                   linestyle=style.DASHES[i], label=text)  # fmt: skip
     axes.set_yscale("log")
     axes.set_ylim(FLOOR, 2e3)

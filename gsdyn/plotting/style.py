@@ -58,8 +58,11 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def above_rounding(values: xr.DataArray) -> xr.DataArray:
-    """Errors for a logarithmic axis: what is rounding, which is another on every machine, is drawn at its limit."""
-    return values.clip(min=ROUNDING)
+    """Errors for a logarithmic axis, without what is rounding in them, which is another on every machine.
+
+    They are drawn at 1e-12 at least, and to a thousandth of a decade: so the same results make the same figure.
+    """
+    return 10 ** np.log10(values.clip(min=ROUNDING)).round(3)
 
 
 def label(variable: xr.DataArray, symbol: str = "") -> str:
