@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def folder_of(path: str | os.PathLike[str] | None) -> tuple[str, Path]:
 
 def _sweep_up(folder: Path) -> None:
     """Remove what a killed process left half written, about which JAX would complain for ever."""
-    with FileLock(folder / LOCK, timeout=PATIENCE):
+    with contextlib.suppress(TimeoutError), FileLock(folder / LOCK, timeout=PATIENCE):
         complete = {entry.name.removesuffix(COMPLETE) for entry in folder.glob(f"*{COMPLETE}")}
         for entry in folder.glob(f"*{ENTRY}"):
             if complete and entry.name.removesuffix(ENTRY) not in complete:

@@ -241,6 +241,12 @@ def test_what_is_kept_is_told_when_interrupted(tmp_path, monkeypatch, capsys):
         assert capsys.readouterr().err.splitlines() == [f"gsdyn: error: {told}"]
 
 
+def test_a_cache_that_was_asked_for_and_cannot_be_is_told(monkeypatch, capsys):
+    monkeypatch.setenv("GSDYN_CACHE", "s3://bucket")
+    assert main(["verify", "--list"]) == 2
+    assert "GSDYN_CACHE must be a path on this machine" in capsys.readouterr().err
+
+
 def test_home_is_expanded(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)

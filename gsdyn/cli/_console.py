@@ -62,12 +62,15 @@ def start_jax() -> None:
     """
     import jax
 
-    from gsdyn.cache import enable_cache
+    from gsdyn.cache import VARIABLE, enable_cache
 
     jax.config.update("jax_enable_x64", True)
     logging.getLogger("jax._src.callback").setLevel(logging.CRITICAL)
-    with contextlib.suppress(ValueError):  # a home that cannot be written to costs time and nothing else
+    try:
         enable_cache()
+    except ValueError:
+        if os.environ.get(VARIABLE):
+            raise  # a home that cannot be written to costs time and nothing else, but this was asked for
 
 
 def _told(error: Exception) -> str | None:
