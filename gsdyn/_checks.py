@@ -219,7 +219,7 @@ def classes(name: str, y: ArrayLike, count: int | None = None) -> Int[Array, " n
     if count is not None:
         high = min(high, count - 1)
     if not is_concrete(array):
-        return eqx.error_if(array, ((array < low) | (array > high)).any(), f"{name} must be {allowed}")
+        return error_if(array, ((array < low) | (array > high)).any(), f"{name} must be {allowed}")
     values = np.asarray(array)
     bad = values[(values < low) | (values > high)]
     if bad.size:
