@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from gsdyn import special as special
     from gsdyn import sweeps as sweeps
     from gsdyn import training as training
-    from gsdyn._checks import PrecisionWarning as PrecisionWarning
     from gsdyn import verification as verification
+    from gsdyn._checks import PrecisionWarning as PrecisionWarning
     from gsdyn.cache import enable_cache as enable_cache
     from gsdyn.features import FeatureBasis as FeatureBasis
     from gsdyn.fixed_points import FixedPoint as FixedPoint

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gsdyn._progress import silent as silent
     from gsdyn._provenance import git_commit as git_commit
     from gsdyn._provenance import provenance as provenance
+    from gsdyn.experiments import catalogue as catalogue
     from gsdyn.experiments._datasets import labelled as labelled
     from gsdyn.experiments._datasets import save_dataset as save_dataset
 
