@@ -7,13 +7,13 @@ import weakref
 from collections.abc import Callable
 from typing import TypeVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float
 
 from gsdyn import _checks
+from gsdyn._traced import error_if
 
 EXACT = 2000  # examples up to which the least eigenvalue is checked by a factorisation
 STEPS = 32  # of Lanczos's method beyond
@@ -61,7 +61,7 @@ def symmetric(theta: Float[Array, "n n"]) -> Float[Array, "n n"]:
     """`theta`, which must equal its transpose but for rounding."""
     if not _checks.is_concrete(theta):
         one = jnp.ones((), theta.dtype)
-        return theta * eqx.error_if(one, ~is_symmetric(theta), "theta must be symmetric")
+        return theta * error_if(one, ~is_symmetric(theta), "theta must be symmetric")
     # in NumPy, because inside `jit` JAX stages even operations on concrete arrays
     entries = np.asarray(theta)
     worst = float(np.max(np.abs(entries - entries.T)))

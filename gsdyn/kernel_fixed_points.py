@@ -12,7 +12,6 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from gsdyn import _batching, _checks, _psd
 from gsdyn._kernel_newton import Kernel, minimise, objective
-from gsdyn._traced import error_if
 from gsdyn.losses import Hinge, Loss, Softmax
 from gsdyn.penalties import Penalty, WeightDecay
 
