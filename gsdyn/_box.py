@@ -1,7 +1,10 @@
-"""The hinge loss's dual, a box QP (P21 Table 4): `max r^T a - a^T Q a / 2` over `0 <= a <= 1`.
+"""The hinge loss's optimum (P21 Table 4): a primal-dual interior point method that tells which examples are support.
 
-A primal-dual interior point method with Mehrotra's correction finds which examples lie inside the box; on those
-the optimum solves `Q_II a_I = r_I - Q_IB a_B`, which gives the last digits and the derivatives.
+With `z = sqrt(c) y`, `B = U sqrt(c)` and the slacks `p - q = B y - 1` of every margin, the optimum has
+`y = B^T (a - T f + pull)`, `a p = 0`, `(1 - a) q = 0`, `0 <= a <= 1`, `p, q >= 0`. A Newton step for all of these is the
+library's one system, `(I + B^T (T + W) B) dy`, with `1/W = p/a + q/(1-a)`. Responses are unknowns of their own: from
+the pulls they would come out of cancellation as soon as `c` is large. What the method finds is the side of every
+example; `_active_set` gives the digits.
 """
 
 from __future__ import annotations
@@ -10,109 +13,81 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
-from gsdyn import _dense
+from gsdyn import _active_set, _linear
+from gsdyn._active_set import ABOVE, BELOW, INSIDE, Support
 from gsdyn.penalties import Tilt
 
 LIMIT = 200
+BACK = 0.995  # how much of the longest step is taken
 
 
-class BoxSolution(NamedTuple):
-    """Dual variables and responses, interior point steps, whether they sufficed, and `Q`'s smallest eigenvalue."""
+class State(NamedTuple):
+    """Responses, dual variables, slacks above and below the hinge, steps, and whether the gap is closed."""
 
-    alpha: Float[Array, " n"]
-    z: Float[Array, " k"]
-    iterations: Int[Array, ""]
-    converged: Bool[Array, ""]
-    floor: Float[Array, ""]
+    y: Float[Array, " k"]
+    a: Float[Array, " n"]
+    p: Float[Array, " n"]
+    q: Float[Array, " n"]
+    i: Int[Array, ""]
+    done: Array
 
 
-def solve(U: Float[Array, "n k"], c: Float[Array, " k"], tilt: Tilt | None, limit: int) -> BoxSolution:
+def solve(U: Float[Array, "n k"], c: Float[Array, " k"], tilt: Tilt | None, limit: int) -> Support:
     """The optimum of the hinge loss under a spectral filter `c`, differentiable in `U`, `c` and the tilt."""
-    n, k = U.shape
-    respond = _responses(U, c, tilt)
-    pull = jnp.zeros(n, U.dtype) if tilt is None else tilt.pull
-    Q = U @ respond(U.T)
-    Q = (Q + Q.T) / 2
-    r = 1 - Q @ pull
-    stopped, target = jax.lax.stop_gradient((Q, r))
-    alpha, inside, iterations, converged = _interior_point(stopped, target, limit)
-    alpha = _polish(Q, r, alpha, inside)
-    heaviest = 0.0 if tilt is None else jnp.max(tilt.curvature)
-    least = jnp.min(c) if k == n else jnp.zeros((), U.dtype)
-    floor = least / (1 + least * heaviest)
-    return BoxSolution(alpha, respond((U.T @ (alpha + pull))[:, None])[:, 0], iterations, converged, floor)
+    stopped = jax.lax.stop_gradient((U, c, tilt))
+    end = _interior_point(stopped[0] * jnp.sqrt(stopped[1])[None, :], stopped[2], limit)
+    largest = jnp.max(end.a)
+    side = jnp.where(end.q > 1 - end.a, ABOVE, INSIDE)
+    side = jnp.where((end.p * largest > end.a) & (end.p > end.q), BELOW, side)
+    return _active_set.solve(U, c, tilt, side, end.a, end.i, limit)
 
 
-def _responses(U: Array, c: Array, tilt: Tilt | None):
-    """The map `p -> (1/c + U^T T U)^-1 p` from pulls to responses."""
-    if tilt is None:
-        return lambda p: c[:, None] * p
-    rc = jnp.where(c > 0, jnp.sqrt(jnp.where(c > 0, c, 1.0)), 0.0)
-    B = U * rc[None, :]
-    system = jnp.eye(len(c), dtype=U.dtype) + B.T @ (tilt.curvature[:, None] * B)
-    solve = _dense.spd_solver(system)
-    return lambda p: rc[:, None] * solve(rc[:, None] * p)
+def _start(B: Float[Array, "n k"], tilt: Tilt | None) -> State:
+    a = 0.5 / (1 + jnp.sum(B * B, axis=1))  # near the optimum of every example alone
+    y = _linear.adjoint(B, a)
+    if tilt is not None:
+        y = _linear.dense_response_solver(jnp.sqrt(tilt.curvature), B)(_linear.adjoint(B, a + tilt.pull))
+    p = jnp.maximum(B @ y - 1, 0.0) + 1
+    return State(y, a, p, a * p / (1 - a), jnp.zeros((), jnp.int32), jnp.zeros((), bool))
 
 
-def _interior_point(Q: Float[Array, "n n"], r: Float[Array, " n"], limit: int) -> tuple[Array, Array, Array, Array]:
-    """`(alpha, inside, steps, converged)`, in coordinates scaled so that the diagonal of `Q` is at most one."""
-    eps = jnp.finfo(Q.dtype).eps
-    scale = 1 / jnp.sqrt(jnp.maximum(jnp.diagonal(Q), 1.0))
-    Q, r, top = scale[:, None] * Q * scale[None, :], scale * r, 1 / scale
-    size = jnp.max(jnp.abs(r)) + 1
+def _interior_point(B: Float[Array, "n k"], tilt: Tilt | None, limit: int) -> State:
+    n = B.shape[0]
+    eps = float(jnp.finfo(B.dtype).eps)
+    T, pull = (jnp.zeros(n, B.dtype),) * 2 if tilt is None else tilt
 
-    def go(state: tuple[Array, ...]) -> Array:
-        _, _, _, i, done = state
-        return ~done & (i < limit)
+    def step(s: State) -> State:
+        y, a, p, q = s[:4]
+        f, b = B @ y, 1 - a
+        short = y - _linear.adjoint(B, a - T * f + pull)
+        apart = f - 1 - p + q
+        gap = jnp.sum(a * p) + jnp.sum(b * q)
+        w = 1 / (p / a + q / b)
+        solve = _linear.dense_response_solver(jnp.sqrt(w + T), B)
 
-    def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
-        b, x, y, i, _ = state
-        slack = top - b
-        dual = Q @ b - r - x + y
-        mu = (jnp.sum(x * b) + jnp.sum(y * slack)) / (2 * b.size)
-        solve = _dense.spd_solver(Q + jnp.diag(x / b + y / slack))
+        def direction(low: Array, high: Array) -> tuple[Array, ...]:
+            """The step towards `a p = low`, `(1 - a) q = high`, with what is left of these."""
+            h = w * (low / a - high / b - apart)
+            dy = solve(_linear.adjoint(B, h) - short)
+            da = h - w * (B @ dy)
+            return dy, da, (low - p * da) / a, (high + q * da) / b
 
-        def direction(low: Array, high: Array) -> tuple[Array, Array, Array]:
-            db = solve(-dual + low / b - high / slack)
-            return db, (low - x * db) / b, (high + y * db) / slack
+        def longest(da: Array, dp: Array, dq: Array) -> Array:
+            return 1 / jnp.maximum(jnp.max(jnp.concatenate([-da / a, da / b, -dp / p, -dq / q])), 1.0)
 
-        def longest(db: Array, dx: Array, dy: Array) -> Array:
-            ratio = jnp.concatenate([-db / b, db / slack, -dx / x, -dy / y])
-            return 1 / jnp.maximum(jnp.max(ratio), 1.0)
+        _, da, dp, dq = direction(-a * p, -b * q)
+        t = longest(da, dp, dq)
+        after = jnp.sum((a + t * da) * (p + t * dp)) + jnp.sum((b - t * da) * (q + t * dq))
+        aim = (after / gap) ** 3 * (gap / (2 * n))
+        dy, da, dp, dq = direction(aim - a * p - da * dp, aim - b * q + da * dq)
+        t = BACK * longest(da, dp, dq)
+        new = State(y + t * dy, a + t * da, p + t * dp, q + t * dq, s.i + 1, s.done)
+        level = jnp.sum(jax.nn.relu(1 - f)) + jnp.sum(y * y) / 2 + jnp.abs(jnp.sum(T * f * f / 2 - pull * f))
+        # what is left of the two linear equations shrinks together
+        closed = (gap <= 16 * eps**0.75 * level) & (jnp.max(jnp.abs(apart) / (1 + jnp.abs(f))) <= eps**0.5)
+        fine = jnp.isfinite(sum(jnp.sum(x) for x in new[:4])) & (jnp.min(jnp.concatenate(new[1:4])) > 0)
+        return jax.tree.map(lambda x, o: jnp.where(fine & ~closed, x, o), new, s)._replace(done=closed | ~fine)
 
-        db, dx, dy = direction(-x * b, -y * slack)
-        t = longest(db, dx, dy)
-        after = jnp.sum((x + t * dx) * (b + t * db)) + jnp.sum((y + t * dy) * (slack - t * db))
-        aim = (after / (2 * b.size * mu)) ** 3 * mu
-        db, dx, dy = direction(aim - x * b - dx * db, aim - y * slack + dy * db)
-        t = 0.995 * longest(db, dx, dy)
-        new = b + t * db, x + t * dx, y + t * dy
-        residual = jnp.max(jnp.abs(dual))
-        fine = jnp.all(jnp.isfinite(new[0] + new[1] + new[2]))
-        done = ((mu < eps * size) & (residual < jnp.sqrt(eps) * size)) | ~fine
-        keep = lambda old, new: jnp.where(fine, new, old)  # noqa: E731
-        return keep(b, new[0]), keep(x, new[1]), keep(y, new[2]), i + 1, done
-
-    one = jnp.ones_like(r)
-    state = (top / 2, one, one, jnp.zeros((), jnp.int32), jnp.zeros((), bool))
-    b, x, y, iterations, done = jax.lax.while_loop(go, step, state)
-    inside = (b > x) & (top - b > y)
-    return b * scale, inside, iterations, done
-
-
-def _polish(Q: Array, r: Array, alpha: Array, inside: Array) -> Array:
-    """The optimum on the given active set: its last digits, and its derivatives."""
-    alpha = jnp.where(inside, 0.0, jnp.round(alpha))
-    scale = 1 / jnp.sqrt(jnp.where(jnp.diagonal(Q) > 0, jnp.diagonal(Q), 1.0))
-    mask = jnp.where(inside, scale, 0.0)
-    ridge = jnp.where(inside, 4 * jnp.finfo(Q.dtype).eps, 1.0)
-    matrix = mask[:, None] * Q * mask[None, :] + jnp.diag(ridge)
-    solve = _dense.spd_solver(matrix)
-
-    def correct(free: Array) -> Array:
-        short = r - Q @ (alpha + free)
-        return free + mask * solve(mask * short)
-
-    return jnp.clip(alpha + correct(correct(jnp.zeros_like(alpha))), 0.0, 1.0)
+    return jax.lax.while_loop(lambda s: ~s.done & (s.i < limit), step, _start(B, tilt))

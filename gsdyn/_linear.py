@@ -65,7 +65,7 @@ def dense_solver(root: Array, B: Float[Array, "n k"]) -> Callable[[Array], Array
     g = weighted(root, B)
     unknowns = g.shape[1]
     if g.shape == (2, 2):
-        return _cramer(g)
+        return _two_by_two(g)
     if unknowns <= QR_LIMIT:
         return _dense.shifted_gram_solver(g)
     return _dense.spd_solver(jnp.eye(unknowns, dtype=g.dtype) + gram(g.T))
@@ -89,13 +89,24 @@ def solver(root: Array, B: Float[Array, "n k"], rtol: Float[Array, ""] | float =
     return dense_response_solver(root, B)
 
 
-def _cramer(g: Float[Array, "2 2"]) -> Callable[[Array], Array]:
-    # det(I + G^T G) = 1 + |G|^2 + det(G)^2: a sum of positive terms
-    s11 = 1 + g[0, 0] ** 2 + g[1, 0] ** 2
-    s22 = 1 + g[0, 1] ** 2 + g[1, 1] ** 2
-    s12 = g[0, 0] * g[0, 1] + g[1, 0] * g[1, 1]
-    det = s11 + (s22 - 1) + (g[0, 0] * g[1, 1] - g[0, 1] * g[1, 0]) ** 2
-    return lambda b: jnp.stack([(s22 / det) * b[0] - (s12 / det) * b[1], (s11 / det) * b[1] - (s12 / det) * b[0]])
+def _two_by_two(g: Float[Array, "2 2"]) -> Callable[[Array], Array]:
+    """`(I + G^T G)^-1` by elimination along the longer row, so that the other keeps its digits however short it is."""
+    size = g[:, 0] ** 2 + g[:, 1] ** 2
+    long, short = jnp.where(size[1] > size[0], g[1], g[0]), jnp.where(size[1] > size[0], g[0], g[1])
+    most = jnp.max(size)
+    length = jnp.sqrt(jnp.where(most > 0, most, 1.0))
+    e = jnp.where(most > 0, long / length, jnp.asarray([1.0, 0.0], g.dtype))
+    along, across = e[0] * short[0] + e[1] * short[1], e[0] * short[1] - e[1] * short[0]
+    first = 1 + most + along * along
+    second = 1 + across * across * ((1 + most) / first)
+
+    def solve(b: Array) -> Array:
+        b1, b2 = e[0] * b[0] + e[1] * b[1], e[0] * b[1] - e[1] * b[0]
+        x2 = (b2 - (along / first) * across * b1) / second
+        x1 = (b1 - along * across * x2) / first
+        return jnp.stack([e[0] * x1 - e[1] * x2, e[1] * x1 + e[0] * x2])
+
+    return solve
 
 
 def curvature_product(root: Array, v: Array) -> Array:

@@ -47,22 +47,23 @@ def minimise(
     eps = jnp.finfo(B.dtype).eps
     large = jnp.abs(B)
 
-    def residual(y: Array) -> tuple[Array, Array, Array]:
+    def residual(y: Array) -> tuple[Array, Array, Array, Array]:
         f = B @ y
         a = pull(loss, tilt, f)
-        return f, a, y - _linear.adjoint(B, a)
+        size = jnp.abs(y) + _linear.adjoint(large, jnp.abs(a))
+        return f, a, loss.balanced(y - _linear.adjoint(B, a), size), size
 
     def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
         y, i, _, last = state
-        f, a, g = residual(y)
+        f, _, g, size = residual(y)
         rtol = jnp.minimum(0.1, last)
         d = -_linear.solver(root_curvature(loss, tilt, f), B, rtol)(g)
+        d = loss.centred(d)
         df = B @ d
         m = loss.spread(df)
         t = step_length(m, lambda t: jnp.sum((y + t * d) * d) - _slope(f + t * df, df))
-        floor = 4 * eps * _norm(jnp.abs(y) + _linear.adjoint(large, jnp.abs(a)))
-        done = (m * (m + last * _inexact(B)) <= eps / 4) | (_norm(g) <= floor) | ~(m < jnp.inf)
-        return jnp.where(m < jnp.inf, y + t * d, y), i + 1, done, m
+        done = (m * (m + last * _inexact(B)) <= eps / 4) | jnp.all(jnp.abs(g) <= 4 * eps * size) | ~(m < jnp.inf)
+        return jnp.where(m < jnp.inf, loss.centred(y + t * d), y), i + 1, done, m
 
     def _slope(f: Array, df: Array) -> Array:
         return jnp.sum(pull(loss, tilt, f) * df)

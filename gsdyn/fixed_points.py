@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from gsdyn import _box, _checks, _implicit, _newton
+from gsdyn import _active_set, _box, _checks, _implicit, _newton
 from gsdyn._linear import adjoint, product
 from gsdyn._problem import aligned, problem
 from gsdyn.features import FeatureBasis
@@ -66,7 +66,7 @@ def _fixed_point(basis: FeatureBasis, loss: Loss, penalty: Penalty, max_iteratio
     basis = aligned(basis, penalty)
     if isinstance(loss, Hinge):
         solution = _box.solve(basis.U, c, tilt, max_iterations)
-        return _certify_box(basis, loss, penalty, c, tilt, solution)
+        return _certify_support(basis, loss, penalty, c, tilt, solution)
     solution = _implicit.solve(basis.U, c, loss, tilt, max_iterations)
     return _certify(basis, loss, penalty, c, tilt, solution)
 
@@ -98,19 +98,13 @@ def _certify(
     )
 
 
-def _certify_box(
-    basis: FeatureBasis, loss: Loss, penalty: Penalty, c: Array, tilt: Tilt | None, solution: _box.BoxSolution
+def _certify_support(
+    basis: FeatureBasis, loss: Loss, penalty: Penalty, c: Array, tilt: Tilt | None, solution: _active_set.Support
 ) -> FixedPoint:
-    alpha, z = solution.alpha, solution.z
-    f = basis.U @ z
+    alpha, z, f = solution.alpha, solution.z, solution.margins
     p = adjoint(basis.U, alpha if tilt is None else alpha - tilt.curvature * f + tilt.pull)
     objective = _objective(loss, tilt, f, z, p)
-    U, f0, z0, a0 = jax.lax.stop_gradient((basis.U, f, z, alpha))
-    unit = (sum(U.shape) + 16) * jnp.finfo(U.dtype).eps
-    df = unit * (jnp.abs(U) @ (jnp.abs(z0) + c * adjoint(jnp.abs(U), jnp.abs(a0))))
-    gap = jnp.sum(jax.nn.relu(1 - f0) - a0 * (1 - f0) + 2 * df)
-    curved = jnp.sqrt(2 * gap / jnp.where(solution.floor > 0, solution.floor, 1.0))
-    bound = loss.dual_error(a0, gap)
-    bound = jnp.where(solution.floor > 0, jnp.minimum(bound, curved), bound)
-    gap, bound = jax.lax.stop_gradient((gap, bound))
-    return FixedPoint(alpha, z, f, gap, bound, objective, solution.iterations, solution.converged, loss, penalty)
+    gap, bound = _active_set.bounds(*jax.lax.stop_gradient((basis.U, c, tilt, solution)))
+    near = gap <= sum(basis.U.shape) * jnp.finfo(gap.dtype).eps ** 0.75 * jnp.abs(objective)
+    converged = solution.consistent & ((bound <= 1) | near)
+    return FixedPoint(alpha, z, f, gap, bound, objective, solution.iterations, converged, loss, penalty)

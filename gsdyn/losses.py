@@ -68,6 +68,16 @@ class Loss(eqx.Module):
         """Margins to start Newton from, given the diagonal of `U c U^T`."""
         return jnp.log1p(diagonal)
 
+    def balanced(self, pulled: Array, size: Array) -> Array:
+        """The sum of pulls `pulled`, shaped like a response, without what rounding put where the loss never pulls;
+        `size` is that of the terms of every entry."""
+        del size
+        return pulled
+
+    def centred(self, z: Array) -> Array:
+        """Responses `z` without their part that the loss does not see."""
+        return z
+
     def spread(self, step: Array) -> Float[Array, ""]:
         """The largest change `m` that a step makes, in the measure for which `|l'''| <= m l''`."""
         return jnp.max(jnp.abs(step), initial=0.0)
@@ -110,15 +120,15 @@ class CrossEntropy(Loss):
         return jnp.minimum(root / 2, _hellinger(edge, root))
 
     def curvature_spread(self, f: Array) -> tuple[Array, Array]:
-        # sech^2 differences: w_i - w_0 = (tanh^2(f_0/2) - tanh^2(f_i/2)) / 4
-        f = jnp.clip(jnp.abs(f), 0.0, 700.0)
+        # sech^2 differences: w_i - w_0 = (tanh^2(f_0/2) - tanh^2(f_i/2)) / 4, with 1/cosh(f/2) = 2 sqrt(w)
+        f = jnp.abs(f)
         f0 = jnp.mean(f)
-        w, w0 = self.root_curvature(f) ** 2, self.root_curvature(f0) ** 2
+        root, root0 = self.root_curvature(f), self.root_curvature(f0)
         apart = f - f0
         near = jnp.abs(apart) < 1
-        shift = jnp.sinh(jnp.where(near, apart, 0.0) / 2) / (jnp.cosh(f / 2) * jnp.cosh(f0 / 2))
+        shift = 4 * jnp.sinh(jnp.where(near, apart, 0.0) / 2) * root * root0
         sums = jnp.tanh(f / 2) + jnp.tanh(f0 / 2)
-        return w0, jnp.where(near, -shift * sums / 4, w - w0)
+        return root0**2, jnp.where(near, -shift * sums / 4, root**2 - root0**2)
 
     def derivatives(self, f: Array) -> tuple[Array, Array, Array]:
         """`(a, w, w'/w)` at margins `f`, from one exponential."""
@@ -146,8 +156,9 @@ class FirstOrderCrossEntropy(Loss):
         return special.wright_omega(-f)
 
     def root_curvature(self, f: Array) -> Array:
+        # sqrt(a) by its logarithm -f - a, smooth where a itself is too small to be told from zero
         a = self.weight(f)
-        return jnp.sqrt(a / (1 + a))
+        return jnp.exp(-(f + a) / 2) / jnp.sqrt(1 + a)
 
     def conjugate(self, alpha: Array) -> Float[Array, ""]:
         return jnp.sum(alpha + jax.scipy.special.entr(alpha) - alpha * alpha / 2)
@@ -323,6 +334,15 @@ class Softmax(Loss):
 
     def spread(self, step: Array) -> Float[Array, ""]:
         return jnp.max(jnp.max(step, axis=1) - jnp.min(step, axis=1), initial=0.0)
+
+    def balanced(self, pulled: Array, size: Array) -> Array:
+        # classes sum to zero: the entry with the largest error is minus the sum of the others
+        worst = jax.nn.one_hot(jnp.argmax(size, axis=1), self.classes, dtype=pulled.dtype)
+        others = (1 - worst) * pulled
+        return others - worst * jnp.sum(others, axis=1, keepdims=True)
+
+    def centred(self, z: Array) -> Array:
+        return z - jnp.mean(z, axis=1, keepdims=True)
 
     def check_dual(self, name: str, alpha: Array) -> Array:
         alpha = _checks.require(name, alpha, "inside (0, 1)", lambda v: (v > 0) & (v < 1))

@@ -147,7 +147,7 @@ class Mixed(Penalty):
 @jax.custom_jvp
 def _saturating(s2: Array, lam1: Array, lam2: Array) -> Array:
     """`s^2/(lam_1 + lam_2 s^2)`; the quotient rule would cancel its derivative where it saturates."""
-    return s2 / _total(s2, lam1, lam2)
+    return s2 * _inverse_total(s2, lam1, lam2)
 
 
 @_saturating.defjvp
@@ -155,14 +155,17 @@ def _saturating_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     s2, lam1, lam2 = primals
     ds2, dlam1, dlam2 = tangents
     c = _saturating(s2, lam1, lam2)
-    return c, _saturating_slope(s2, lam1, lam2) * ds2 - c / _total(s2, lam1, lam2) * dlam1 - c * c * dlam2
+    by_lam1 = c * _inverse_total(s2, lam1, lam2)
+    return c, _saturating_slope(s2, lam1, lam2) * ds2 - by_lam1 * dlam1 - c * c * dlam2
 
 
 def _saturating_slope(s2: Array, lam1: Array, lam2: Array) -> Array:
-    return lam1 / _total(s2, lam1, lam2) ** 2
+    inverse = _inverse_total(s2, lam1, lam2)
+    return lam1 * inverse * inverse
 
 
-def _total(s2: Array, lam1: Array, lam2: Array) -> Array:
-    # lam1 = 0 leaves nothing where s2 = 0: filter and slope are zero there
+def _inverse_total(s2: Array, lam1: Array, lam2: Array) -> Array:
+    # lam1 = 0 leaves nothing where s2 = 0: filter and slope are zero there. To be multiplied with: XLA turns two
+    # divisions into one by a square that float32 does not hold.
     total = lam1 + lam2 * s2
-    return jnp.where(total > 0, total, 1.0)
+    return 1 / jnp.where(total > 0, total, 1.0)
