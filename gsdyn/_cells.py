@@ -48,12 +48,12 @@ def solver(loss: CellLoss, limit: int) -> Callable[[Cells], Fields]:
 
     A cell is the rows of `U` and the filter `c`; the answer is `(z, gap, error_bound, iterations, converged)`.
     """
-    many = functools.partial(_all, loss, limit)
 
     def alone(cell: Cells) -> Fields:
-        return jax.tree.map(lambda x: x[0], many(jax.tree.map(lambda x: x[None], cell)))
+        u, c = cell
+        return _certificate.minimum(jnp.stack(u).reshape(2, 2), jnp.stack(c), loss, None, limit)
 
-    return batched(alone, many)
+    return batched(alone, functools.partial(_all, loss, limit))
 
 
 def _all(loss: CellLoss, limit: int, cells: Cells) -> Fields:
@@ -65,7 +65,7 @@ def _all(loss: CellLoss, limit: int, cells: Cells) -> Fields:
     out = in_chunks(functools.partial(_quick, loss), cells, empty, chunk)
     for method in functools.partial(_longer, loss), functools.partial(_thorough, loss, limit):
         out = finish(method, cells, out, ~out[-1], REST)
-    return out
+    return *out[:-1], out[-1] & (out[2] <= _certificate.EMPTY)
 
 
 def _quick(loss: CellLoss, cells: Cells) -> Fields:
@@ -162,7 +162,8 @@ def _bounds(loss: CellLoss, b: Quad, y: Pair, first: Rates, second: Rates, h: Pa
     g = [jnp.abs(y[i] - pulled[i]) + unit * size[i] + slack[i] for i in range(2)]
     root = jnp.sqrt(g[0] * g[0] + g[1] * g[1])
     error = loss.largest_error(jnp.maximum(loss.edge(a[0]), loss.edge(a[1])), root)
-    return root * root / 2, error + stored[0] + stored[1]
+    apart = [_certificate.unpaired(stored[i], w[i]) for i in range(2)]
+    return root * root / 2 + (apart[0] + apart[1]), error + stored[0] + stored[1]
 
 
 def _moved(rates: Rates, h: Array) -> Array:

@@ -15,15 +15,19 @@ from gsdyn._newton import minimise, pull
 from gsdyn.losses import Loss
 from gsdyn.penalties import Tilt
 
+EMPTY = 1.0  # a bound of the error of dual variables beyond which it says nothing
+
 
 def minimum(
     U: Array, c: Array, loss: Loss, tilt: Tilt | None, limit: int
 ) -> tuple[Array, Float[Array, ""], Float[Array, ""], Int[Array, ""], Bool[Array, ""]]:
-    """The optimal responses `z` by Newton's method, their `bounds`, its steps, and whether the last was rounding."""
+    """The optimal responses `z` by Newton's method, their `bounds`, its steps, and whether the last was rounding and
+    the bounds say anything."""
     rc = jnp.sqrt(c)
     y, iterations, converged = minimise(loss, tilt, U * rc[None, :], limit)
     z = rc.reshape((-1,) + (1,) * (y.ndim - 1)) * y
-    return z, *bounds(U, c, loss, tilt, z), iterations, converged
+    gap, error = bounds(U, c, loss, tilt, z)
+    return z, gap, error, iterations, converged & (error <= EMPTY)
 
 
 def bounds(U: Array, c: Array, loss: Loss, tilt: Tilt | None, z: Array) -> tuple[Array, Array]:
@@ -42,7 +46,16 @@ def bounds(U: Array, c: Array, loss: Loss, tilt: Tilt | None, z: Array) -> tuple
     da = stored + 8 * eps * jnp.abs(a)
     if tilt is not None:
         da = da + tilt.curvature * df + 8 * eps * (jnp.abs(tilt.curvature * f) + jnp.abs(tilt.pull))
-    g = jnp.abs(y - rc * adjoint(U, a)) + unit * jnp.abs(y)
+    size = jnp.abs(y) + rc * adjoint(jnp.abs(U), jnp.abs(a))
+    g = jnp.abs(loss.balanced(y - rc * adjoint(U, a), size)) + unit * jnp.abs(y)
     g = g + rc * adjoint(jnp.abs(U), unit * jnp.abs(a) + da)
     gap = jnp.sum(g * g) / 2
-    return gap, loss.dual_error(alpha, gap) + jnp.sqrt(jnp.sum(stored * stored))
+    error = loss.dual_error(alpha, gap) + jnp.sqrt(jnp.sum(stored * stored))
+    curvature = loss.root_curvature(f) ** 2 if f.ndim == 1 else alpha
+    return gap + jnp.sum(unpaired(stored, curvature)), error
+
+
+def unpaired(stored: Array, w: Array) -> Array:
+    """How much `l(f) + alpha f` can exceed `h(alpha)` where `alpha` is off `a(f)` by `stored`: of second order, as it is
+    zero where they belong together and `|h''| = 1/w`; beside an end of the domain as `x log(1/x)`."""
+    return jnp.minimum(3 * stored * stored / jnp.maximum(w, float(jnp.finfo(w.dtype).tiny)), 50 * stored)

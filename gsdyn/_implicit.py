@@ -32,7 +32,16 @@ def solve(U: Float[Array, "n k"], c: Float[Array, " k"], loss: Loss, tilt: Tilt 
     """The fixed point `z = c U^T a(U z)`, with implicit derivatives of every order."""
     if U.shape == (2, 2) and tilt is None and isinstance(loss, _cells.SUPPORTED) and limit >= _cells.LEAST:
         return Solution(*_cells.solver(loss, limit)((_pairs.entries(U), (c[0], c[1]))))
-    return Solution(*_certificate.minimum(U, c, loss, tilt, limit))
+    if tilt is None or U.shape[0] != U.shape[1]:
+        return Solution(*_certificate.minimum(U, c, loss, tilt, limit))
+    # A quadratic for each example and none for the features: every example is a problem of its own, in which strengths
+    # of any size may stand side by side
+    alone, n = jnp.all(c > 0) & jnp.all(c == c[0]), U.shape[0]
+    curvature = jnp.where(alone, 0.0, tilt.curvature)
+    own = jnp.where(alone, 1 / (tilt.curvature + 1 / jnp.where(alone, c, 1.0)), c)
+    basis = jnp.where(alone, jnp.eye(n, dtype=U.dtype), U)
+    solution = Solution(*_certificate.minimum(basis, own, loss, Tilt(curvature, tilt.pull), limit))
+    return solution._replace(z=jnp.where(alone, _linear.adjoint(U, solution.z), solution.z))
 
 
 @solve.def_jvp
@@ -61,13 +70,18 @@ def respond(U: Array, c: Array, root: Array, source: Array, *, dense: bool = Fal
     Solved in normalised responses where `c > 0`, in which nothing cancels; where `c = 0`, `dz = source`. `dense`
     factors the system however large it is, for many sources by vmap.
     """
+    common = jnp.mean(source, axis=1, keepdims=True) if source.ndim == 2 else jnp.zeros((), source.dtype)
+    source = source - common  # what all classes share meets no curvature
     live = columns(c > 0, source)
     safe = jnp.where(live, columns(c, source), 1.0)
     rc = jnp.where(live, jnp.sqrt(safe), 0.0)
     dead = jnp.where(live, 0.0, source)
     g = source / safe - _linear.adjoint(U, _linear.curvature_product(root, U @ dead))
     solve = (_linear.dense_response_solver if dense else _linear.solver)(root, U * rc.reshape(len(c), -1)[None, :, 0])
-    return dead + rc * solve(rc * jnp.where(live, g, 0.0))
+    answer = dead + rc * solve(rc * jnp.where(live, g, 0.0))
+    if source.ndim == 2:
+        answer = answer - jnp.mean(answer, axis=1, keepdims=True)
+    return answer + common
 
 
 def columns(c: Array, like: Array) -> Array:

@@ -24,6 +24,7 @@ class Loss(eqx.Module):
     """A convex loss in the margins, shape (n,), or in the logits, shape (n, C)."""
 
     smooth: ClassVar[bool] = True
+    dual_is_weight: ClassVar[bool] = True  # not where the dual variable is a probability
 
     @abc.abstractmethod
     def value(self, f: Array) -> Float[Array, ""]:
@@ -272,6 +273,8 @@ class Softmax(Loss):
 
     The pull is `E - alpha` with `E` the one-hot labels and `alpha = softmax(F)`; the kernel is unsigned.
     """
+
+    dual_is_weight: ClassVar[bool] = False
 
     labels: Int[Array, " n"]
     classes: int = eqx.field(static=True)

@@ -7,43 +7,108 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from gsdyn import _box, _checks, _dense, _implicit, _linear, _newton
+from gsdyn import _active_set, _checks, _dense, _implicit, _linear, _newton
 from gsdyn._problem import problem
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import FixedPoint
-from gsdyn.losses import Hinge
 from gsdyn.penalties import Tilt
 
 DECOUPLED = 0.25  # the strength of an interaction below which one correction leaves a relative error of its square
 
 
-@eqx.filter_jit
 def starvation_matrix(basis: FeatureBasis, fp: FixedPoint) -> Float[Array, "k *C k"]:
     """How every response at the optimum answers to every strength, `G[j, i] = d z_j* / d(s_i^2)`.
 
         G = M (M + c)^-1 diag(c' U^T alpha),    M = U^T D U,   D = -h''(alpha)       (P21-Def2, beyond)
 
     computed as the equal `(I + c U^T W U)^-1 diag(c' U^T alpha)` with `W = 1/D`, which stays finite for saturated
-    examples. Feature i starves feature j where `G[j, i] < 0`, `i != j`. For `Softmax` the answer of class a's
-    response is `G[j, a, i]`, with `W_n = diag(p_n) - p_n p_n^T` and `E - alpha` in place of `alpha`. For
-    `Hinge` it is the derivative on the active set, one-sided where an example is about to change sides.
+    examples. Feature i starves feature j where `G[j, i] < 0`, `i != j`, by more than `starvation_error`. For `Softmax`
+    the answer of class a's response is `G[j, a, i]`, with `W_n = diag(p_n) - p_n p_n^T` and `E - alpha` in place of
+    `alpha`. For `Hinge` it is the derivative on the active set, one-sided where an example is about to change sides.
 
-    - `basis`, `fp`: a problem and its `fixed_point`. Raises `ValueError` where they do not fit.
+    - `basis`, `fp`: a problem and its `fixed_point`.
+
+    Raises `ValueError` where they do not belong together; inside `jit`, `vmap` or `grad` the answer is NaN there.
     """
+    return _matrix(*_fitting(basis, fp))
+
+
+def starvation_error(basis: FeatureBasis, fp: FixedPoint) -> Float[Array, "k *C k"]:
+    """How far every entry of `starvation_matrix` can be off, to first order, by rounding of all that it is made of.
+
+        |dG| <= |A^-1| (|dA| |G| + |diag(d(c' U^T alpha))|),    A = I + c U^T W U
+
+    The rounding of `U`, `s` and `c` to their dtype, of the optimum and of the linear algebra is included: an entry
+    within its error has no sign that the data decide.
+
+    - `basis`, `fp`: as for `starvation_matrix`, whose shape the errors have.
+    """
+    return _errors(*_fitting(basis, fp))
+
+
+def elasticity(basis: FeatureBasis, fp: FixedPoint) -> Float[Array, "k *C k"]:
+    """The starvation matrix without units, `E[j, i] = (s_i^2 / z_j) d z_j*/d(s_i^2)` (*beyond*).
+
+    The percent that response j gains for one percent more of `s_i^2`; the arbitrary sign of a column of `U` cancels. It
+    means nothing where `z_j` is zero to its error, and is infinite where it is zero.
+
+    - `basis`, `fp`: as for `starvation_matrix`.
+    """
+    basis, fp, same = _fitting(basis, fp)
+    part = _matrix(basis, fp, same) * (basis.s * basis.s).astype(fp.z.dtype)
+    return jnp.where(part == 0, 0.0, part / jnp.where(part == 0, 1.0, fp.z[..., None]))
+
+
+def _fitting(basis: FeatureBasis, fp: FixedPoint) -> tuple[FeatureBasis, FixedPoint, Array]:
+    """`basis` and `fp`, and whether they belong together: `f = U z` and `z = c U^T a`, up to rounding and the gap."""
+    _checks.instance("basis", basis, FeatureBasis)
     _checks.instance("fp", fp, FixedPoint)
-    c, tilt = problem(basis, fp.loss, fp.penalty)
     if (fp.margins.shape[0], fp.z.shape[0]) != basis.U.shape:
         raise ValueError(f"fp must belong to basis, got z of shape {fp.z.shape} for U of {basis.U.shape}")
-    s2 = basis.s * basis.s
-    slope = fp.penalty.filter_slope(s2).astype(c.dtype)
-    if isinstance(fp.loss, Hinge):
-        jacobian = jax.jacfwd(lambda c: _box.solve(basis.U, c, tilt, _box.LIMIT).z)(c)
-        return jacobian * slope[None, :]
-    root = _newton.root_curvature(fp.loss, tilt, fp.margins)
+    same = _belong(basis, fp)
+    if _checks.is_concrete(same) and not same:
+        raise ValueError("fp must belong to basis, got the fixed point of another basis")
+    return basis, fp, same
+
+
+@eqx.filter_jit
+def _belong(basis: FeatureBasis, fp: FixedPoint) -> Bool[Array, ""]:
+    U, z, f, alpha, gap = jax.lax.stop_gradient((basis.U, fp.z, fp.margins, fp.alpha, fp.gap))
+    c, tilt = jax.lax.stop_gradient(problem(basis, fp.loss, fp.penalty))
+    slack = 64 * sum(U.shape) * float(jnp.finfo(U.dtype).eps)
+    p = alpha if fp.loss.dual_is_weight else fp.loss.weight(f)
+    if tilt is not None:
+        p = p - tilt.curvature * f + tilt.pull
+    rounding = jnp.abs(p) if tilt is None else jnp.abs(p) + tilt.curvature * jnp.abs(f) + jnp.abs(tilt.pull)
+    c = _implicit.columns(c, z)
+    apart = jnp.abs(z - c * _linear.adjoint(U, p))
+    size = jnp.abs(z) + c * _linear.adjoint(jnp.abs(U), rounding)
+    # margins are known to rounding, and pulls answer to them
+    size = size + c * _linear.adjoint(jnp.abs(U), jnp.broadcast_to(jnp.max(jnp.abs(f)), f.shape))
+    off = jnp.abs(f - _linear.product(U, z)) > slack * (1 + _linear.product(jnp.abs(U), jnp.abs(z)))
+    unfinished = jnp.sqrt(2 * jnp.where(gap >= 0, gap, jnp.inf) * c)
+    return ~(jnp.any(apart > slack * size + 2 * unfinished) | jnp.any(off))
+
+
+def _source(basis: FeatureBasis, fp: FixedPoint) -> tuple[Array, Tilt | None, Array]:
+    """The filter, the tilt and the source `c' U^T alpha` of every response."""
+    c, tilt = problem(basis, fp.loss, fp.penalty)
+    slope = fp.penalty.filter_slope(basis.s * basis.s).astype(c.dtype)
     live = _implicit.columns(c > 0, fp.z)
     safe = jnp.where(live, _implicit.columns(c, fp.z), 1.0)
-    pull = _linear.adjoint(basis.U, _newton.pull(fp.loss, tilt, fp.margins))
-    source = _implicit.columns(slope, fp.z) * jnp.where(live, fp.z / safe, pull)
+    pull = fp.alpha if fp.loss.dual_is_weight else fp.loss.weight(fp.margins)
+    if tilt is not None:
+        pull = pull - tilt.curvature * fp.margins + tilt.pull
+    return c, tilt, _implicit.columns(slope, fp.z) * jnp.where(live, fp.z / safe, _linear.adjoint(basis.U, pull))
+
+
+@eqx.filter_jit
+def _matrix(basis: FeatureBasis, fp: FixedPoint, same: Array) -> Array:
+    c, tilt, source = _source(basis, fp)
+    source = source * jnp.where(same, 1.0, jnp.nan).astype(source.dtype)
+    if not fp.loss.smooth:
+        return _active_set.answer(basis.U, c, tilt, fp.alpha)[0] * source[None, :]
+    root = _newton.root_curvature(fp.loss, tilt, fp.margins)
 
     def column(unit: Array) -> Array:
         return _implicit.respond(basis.U, c, root, _implicit.columns(unit, fp.z) * source, dense=True)
