@@ -37,12 +37,16 @@ if TYPE_CHECKING:
     from gsdyn.losses import CrossEntropy as CrossEntropy
     from gsdyn.losses import FirstOrderCrossEntropy as FirstOrderCrossEntropy
     from gsdyn.losses import Hinge as Hinge
+    from gsdyn.losses import Loss as Loss
     from gsdyn.losses import Softmax as Softmax
     from gsdyn.losses import SquaredError as SquaredError
     from gsdyn.penalties import Mixed as Mixed
+    from gsdyn.penalties import Penalty as Penalty
     from gsdyn.penalties import SpectralDecoupling as SpectralDecoupling
     from gsdyn.penalties import WeightDecay as WeightDecay
+    from gsdyn.starvation import elasticity as elasticity
     from gsdyn.starvation import sign_law as sign_law
+    from gsdyn.starvation import starvation_error as starvation_error
     from gsdyn.starvation import starvation_matrix as starvation_matrix
     from gsdyn.starvation import starves as starves
     from gsdyn.sweeps import sweep as sweep
@@ -54,13 +58,13 @@ _HOMES = {
     "_checks": ("PrecisionWarning",),
     "cache": ("enable_cache",),
     "features": ("FeatureBasis",),
-    "losses": ("CrossEntropy", "FirstOrderCrossEntropy", "Hinge", "Softmax", "SquaredError"),
-    "penalties": ("Mixed", "SpectralDecoupling", "WeightDecay"),
+    "losses": ("CrossEntropy", "FirstOrderCrossEntropy", "Hinge", "Loss", "Softmax", "SquaredError"),
+    "penalties": ("Mixed", "Penalty", "SpectralDecoupling", "WeightDecay"),
     "flows": ("DualFlow", "PrimalFlow"),
     "integration": ("Trajectory", "integrate", "steady_state"),
     "fixed_points": ("FixedPoint", "fixed_point"),
     "kernel_fixed_points": ("KernelFixedPoint", "kernel_fixed_point", "kernel_path"),
-    "starvation": ("sign_law", "starvation_matrix", "starves"),
+    "starvation": ("elasticity", "sign_law", "starvation_error", "starvation_matrix", "starves"),
     "truncation": ("truncation_bound",),
     "sweeps": ("sweep",),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -158,11 +160,104 @@ def _decoupled(
     return (jnp.diag(source) - c[:, None] * (off @ matrix)) / own[:, None]
 
 
-def starves(matrix: Float[Array, "k k"]) -> Bool[Array, "k k"]:
-    """Where feature i starves feature j: `matrix[j, i] < 0` off the diagonal (P21-Def2)."""
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+@eqx.filter_jit
+def _errors(basis: FeatureBasis, fp: FixedPoint, same: Array) -> Array:
+    basis, fp = jax.lax.stop_gradient((basis, fp))
+    c, tilt, source = _source(basis, fp)
+    U, z = basis.U, fp.z
+    k, unit = len(c), _unit(U)
+    matrix = _matrix(basis, fp, same)
+    if not fp.loss.smooth:
+        wrong = _active_set.answer(U, c, tilt, fp.alpha)[1]
+        return wrong * jnp.abs(source)[None, :] + unit * jnp.abs(matrix)
+    root = _newton.root_curvature(fp.loss, tilt, fp.margins)
+    V = jnp.abs(_linear.weighted(root, U))  # one row for each example (and class), one column for each response
+    q = V.shape[1]
+    cs, flat = jnp.repeat(c, q // k), jnp.abs(matrix).reshape(q, k)
+    answer = jnp.abs(_inverse(U, c, root, z.shape)).reshape(q, q)
+    dz, bent = _moved(basis, fp, c, tilt, root, answer)
+    size = jnp.sqrt(cs * (1 + cs * jnp.sum(V * V, axis=0)))
+    other = jnp.where(cs > 0, size / jnp.where(cs > 0, cs, 1.0), 0.0)
+    rounding = unit * (size[:, None] * other[None, :] + jnp.eye(q, dtype=c.dtype))
+    system = cs[:, None] * (V.T @ (bent.reshape(-1, 1) * V)) + rounding
+    slope = jnp.where(c > 0, fp.penalty.filter_slope(basis.s * basis.s).astype(c.dtype), 0.0)
+    change = _implicit.columns(slope / jnp.where(c > 0, c, 1.0), z) * dz + unit * jnp.abs(source)
+    spread = jnp.zeros((k, q // k, k), c.dtype).at[jnp.arange(k), :, jnp.arange(k)].set(change.reshape(k, -1))
+    error = answer @ (system @ flat + spread.reshape(q, k)) + unit * flat
+    if z.ndim == 1:
+        few = _strength(_linear.gram((root[:, None] * U).T), c) < DECOUPLED
+        better = _decoupled_error(U, fp, c, root, tilt, flat, (error, bent, change))
+        error = jnp.where(few, jnp.minimum(error, better), error)
+    return error.reshape(matrix.shape)
+
+
+def _moved(
+    basis: FeatureBasis, fp: FixedPoint, c: Array, tilt: Tilt | None, root: Array, answer: Array
+) -> tuple[Array, Array]:
+    """How far rounding can have moved the optimal responses, and by what part the curvature at its margins.
+
+    `|l'''| <= m l''` along a change of the margins by `m`. `answer` is `|(I + c U^T W U)^-1|`.
+    """
+    U, z, unit = jnp.abs(basis.U), fp.z, _unit(basis.U)
+    f = U @ jnp.abs(z)
+    w = root * root if z.ndim == 1 else fp.alpha
+    pulled = jnp.abs(_newton.pull(fp.loss, tilt, fp.margins)) + w * f
+    if tilt is not None:
+        pulled = pulled + tilt.curvature * jnp.abs(fp.margins) + jnp.abs(tilt.pull)
+    left = unit * (jnp.abs(z) + _implicit.columns(c, z) * (U.T @ pulled))
+    dz = (answer @ left.reshape(-1)).reshape(z.shape)
+    df = U @ dz + unit * f
+    m = df if z.ndim == 1 else 2 * jnp.max(df, axis=1, keepdims=True) + jnp.zeros_like(df)
+    return dz, jnp.expm1(jnp.minimum(m, 40.0))
+
+
+def _unit(U: Array) -> float:
+    """The rounding of a sum: over examples, whose errors are independent, it grows like their root."""
+    n, k = U.shape
+    return (n**0.5 + k + 16) * float(jnp.finfo(U.dtype).eps)
+
+
+def _inverse(U: Array, c: Array, root: Array, shape: tuple[int, ...]) -> Array:
+    """`(I + c U^T W U)^-1` for responses of a shape, (k,) or (k, C)."""
+
+    def column(unit: Array) -> Array:
+        return _implicit.respond(U, c, root, unit.reshape(shape), dense=True)
+
+    return jax.vmap(column, out_axes=-1)(jnp.eye(math.prod(shape), dtype=c.dtype))
+
+
+def _decoupled_error(
+    U: Array, fp: FixedPoint, c: Array, root: Array, tilt: Tilt | None, flat: Array, errors: tuple[Array, Array, Array]
+) -> Array:
+    """The errors of `_decoupled`: those of the differences of curvature it is made of."""
+    error, bent, change = errors
+    unit = _unit(U)
+    w0, spread = fp.loss.curvature_spread(fp.margins)
+    if tilt is not None:
+        spread = spread + (tilt.curvature - jnp.min(tilt.curvature))
+    w = root * root
+    apart = 1 - jnp.eye(len(c), dtype=c.dtype)
+    off = jnp.abs(U.T @ (spread[:, None] * U)) * apart
+    loose = unit * jnp.abs(spread) + bent * w + jnp.mean(bent) * w0
+    doff = jnp.abs(U).T @ (loose[:, None] * jnp.abs(U)) * apart
+    own = 1 + c * jnp.sum(w[:, None] * U * U, axis=0)
+    turned = (jnp.sum((bent * w)[:, None] * U * U, axis=0) * c / own)[:, None] * flat
+    return (jnp.diag(change) + c[:, None] * (doff @ flat + off @ error)) / own[:, None] + turned + unit * flat
+
+
+def starves(matrix: Float[Array, "k k"], error: Float[Array, "k k"] | None = None) -> Bool[Array, "k k"]:
+    """Where feature i starves feature j: `matrix[j, i] < 0` off the diagonal (P21-Def2), by more than its error.
+
+    - `matrix`: from `starvation_matrix`. `error`: from `starvation_error`, the same shape; None takes every sign as
+      known.
+    """
+    matrix = _checks.numbers("matrix", matrix, ndim=2)
+    if matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"matrix must have shape (k, k), got {matrix.shape}")
-    return (matrix < 0) & ~jnp.eye(matrix.shape[0], dtype=bool)
+    bar = jnp.zeros_like(matrix) if error is None else _checks.numbers("error", error).astype(matrix.dtype)
+    if bar.shape != matrix.shape:
+        raise ValueError(f"error must have the shape of matrix {matrix.shape}, got {bar.shape}")
+    return (matrix < -jnp.abs(bar)) & ~jnp.eye(matrix.shape[0], dtype=bool)
 
 
 def sign_law(s1: ArrayLike, s2: ArrayLike, delta: ArrayLike) -> Array:
