@@ -144,7 +144,7 @@ def solve(
 ) -> Support:
     """The optimum, from a guess of every example's side.
 
-    `typical`: the size of every dual variable, from which comes a compliance that rounding hides. `steps`: taken so far.
+    `typical`: the size of every dual variable, from which comes a compliance that rounding hides. `steps`: so far.
     """
     n = U.shape[0]
     T, pull = (jnp.zeros(n, U.dtype),) * 2 if tilt is None else tilt
@@ -161,16 +161,13 @@ def solve(
 
     empty = jnp.zeros((sum(U.shape),) * 2, U.dtype)
     start = _Round(side - 3, empty, side, jnp.zeros((), jnp.int32))
-    end = jax.lax.while_loop(
-        lambda s: jnp.any(s.move != s.side) & (s.i <= min(limit, ROUNDS)), again, start
-    )
+    end = jax.lax.while_loop(lambda s: jnp.any(s.move != s.side) & (s.i <= min(limit, ROUNDS)), again, start)
     found, move = _on(System(U, c, T, end.side == INSIDE, compliance), pull, end.side, end.X)
     return found._replace(iterations=steps + end.i - 1, consistent=found.consistent & jnp.all(move == end.side))
 
 
 def _on(system: System, pull: Array, side: Array, X: Array) -> tuple[Support, Array]:
     """The optimum on one support, and the side that every example has there."""
-    n = len(side)
     inside, bound = side == INSIDE, (side == ABOVE).astype(pull.dtype)
     b = jnp.where(inside, 1.0, bound + pull), jnp.zeros_like(system.c)
     x = p, z = refined(system, X, b)

@@ -1,9 +1,9 @@
 """The hinge loss's optimum (P21 Table 4): a primal-dual interior point method that tells which examples are support.
 
 With `z = sqrt(c) y`, `B = U sqrt(c)` and the slacks `p - q = B y - 1` of every margin, the optimum has
-`y = B^T (a - T f + pull)`, `a p = 0`, `(1 - a) q = 0`, `0 <= a <= 1`, `p, q >= 0`. A Newton step for all of these is the
-library's one system, `(I + B^T (T + W) B) dy`, with `1/W = p/a + q/(1-a)`. Responses are unknowns of their own: from
-the pulls they would come out of cancellation as soon as `c` is large. What the method finds is the side of every
+`y = B^T (a - T f + pull)`, `a p = 0`, `(1 - a) q = 0`, `0 <= a <= 1`, `p, q >= 0`. A Newton step for all of these is
+the library's one system, `(I + B^T (T + W) B) dy`, with `1/W = p/a + q/(1-a)`. Responses are unknowns of their own:
+from the pulls they would come out of cancellation as soon as `c` is large. What the method finds is the side of every
 example; `_active_set` gives the digits.
 """
 

@@ -56,6 +56,8 @@ def bounds(U: Array, c: Array, loss: Loss, tilt: Tilt | None, z: Array) -> tuple
 
 
 def unpaired(stored: Array, w: Array) -> Array:
-    """How much `l(f) + alpha f` can exceed `h(alpha)` where `alpha` is off `a(f)` by `stored`: of second order, as it is
-    zero where they belong together and `|h''| = 1/w`; beside an end of the domain as `x log(1/x)`."""
+    """How much `l(f) + alpha f` can exceed `h(alpha)` where `alpha` is off `a(f)` by `stored`.
+
+    Of second order, as it is zero where they belong together and `|h''| = 1/w`; at an end of the domain `x log(1/x)`.
+    """
     return jnp.minimum(3 * stored * stored / jnp.maximum(w, float(jnp.finfo(w.dtype).tiny)), 50 * stored)

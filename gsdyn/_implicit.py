@@ -6,6 +6,7 @@ iteration is ever unrolled.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -13,8 +14,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from gsdyn import _cells, _certificate, _linear, _newton, _pairs
-from gsdyn.losses import Loss
+from gsdyn.losses import Loss, sum_to_zero
 from gsdyn.penalties import Tilt
+
+REFINEMENTS = 3  # of a response in several classes, which share all but a little of their curvature
 
 
 class Solution(NamedTuple):
@@ -27,21 +30,29 @@ class Solution(NamedTuple):
     converged: Bool[Array, ""]
 
 
+def separated(U: Array, c: Array, tilt: Tilt | None) -> tuple[Array, Array, Tilt | None, Callable[[Array], Array]]:
+    """Basis, filter and tilt of an equal problem, and the map from its responses to those of the given one.
+
+    Where a quadratic of each example meets features of one filter, as many as there are examples, every example is a
+    problem of its own: in these quadratics of any size may stand side by side.
+    """
+    if tilt is None or U.shape[0] != U.shape[1]:
+        return U, c, tilt, lambda z: z
+    alone = jnp.all(c > 0) & jnp.all(c == c[0])
+    own = jnp.where(alone, 1 / (tilt.curvature + 1 / jnp.where(alone, c, 1.0)), c)
+    basis = jnp.where(alone, jnp.eye(len(c), dtype=U.dtype), U)
+    rest = Tilt(jnp.where(alone, 0.0, tilt.curvature), tilt.pull)
+    return basis, own, rest, lambda z: jnp.where(alone, _linear.adjoint(U, z), z)
+
+
 @eqx.filter_custom_jvp
 def solve(U: Float[Array, "n k"], c: Float[Array, " k"], loss: Loss, tilt: Tilt | None, limit: int) -> Solution:
     """The fixed point `z = c U^T a(U z)`, with implicit derivatives of every order."""
     if U.shape == (2, 2) and tilt is None and isinstance(loss, _cells.SUPPORTED) and limit >= _cells.LEAST:
         return Solution(*_cells.solver(loss, limit)((_pairs.entries(U), (c[0], c[1]))))
-    if tilt is None or U.shape[0] != U.shape[1]:
-        return Solution(*_certificate.minimum(U, c, loss, tilt, limit))
-    # A quadratic for each example and none for the features: every example is a problem of its own, in which strengths
-    # of any size may stand side by side
-    alone, n = jnp.all(c > 0) & jnp.all(c == c[0]), U.shape[0]
-    curvature = jnp.where(alone, 0.0, tilt.curvature)
-    own = jnp.where(alone, 1 / (tilt.curvature + 1 / jnp.where(alone, c, 1.0)), c)
-    basis = jnp.where(alone, jnp.eye(n, dtype=U.dtype), U)
-    solution = Solution(*_certificate.minimum(basis, own, loss, Tilt(curvature, tilt.pull), limit))
-    return solution._replace(z=jnp.where(alone, _linear.adjoint(U, solution.z), solution.z))
+    basis, own, rest, back = separated(U, c, tilt)
+    solution = Solution(*_certificate.minimum(basis, own, loss, rest, limit))
+    return solution._replace(z=back(solution.z))
 
 
 @solve.def_jvp
@@ -80,6 +91,12 @@ def respond(U: Array, c: Array, root: Array, source: Array, *, dense: bool = Fal
     solve = (_linear.dense_response_solver if dense else _linear.solver)(root, U * rc.reshape(len(c), -1)[None, :, 0])
     answer = dead + rc * solve(rc * jnp.where(live, g, 0.0))
     if source.ndim == 2:
+        for _ in range(REFINEMENTS):
+            answer = answer - jnp.mean(answer, axis=1, keepdims=True)
+            bent = _linear.curvature_product(root, U @ answer)
+            pulled = sum_to_zero(_linear.adjoint(U, bent), _linear.adjoint(jnp.abs(U), jnp.abs(bent)))
+            left = jnp.where(live, (source - answer) / safe - pulled, 0.0)
+            answer = answer + rc * solve(rc * left)
         answer = answer - jnp.mean(answer, axis=1, keepdims=True)
     return answer + common
 

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 from gsdyn import _checks, _eigen
 from gsdyn.features import FeatureBasis
-from gsdyn.losses import Loss, Softmax
+from gsdyn.losses import Loss
 from gsdyn.penalties import Penalty, Tilt, WeightDecay
 
 
@@ -15,12 +15,9 @@ def problem(basis: FeatureBasis, loss: Loss, penalty: Penalty) -> tuple[Float[Ar
     _checks.instance("basis", basis, FeatureBasis, "FeatureBasis.from_kernel(theta, y) makes one of a kernel")
     _checks.instance("loss", loss, Loss)
     _checks.instance("penalty", penalty, Penalty)
-    if isinstance(loss, Softmax) and loss.labels.shape[0] != basis.examples:
-        raise ValueError(f"labels must have one entry per example ({basis.examples}), got {loss.labels.shape[0]}")
     tilt = penalty.tilt(basis.examples)
+    loss.check(basis.examples, tilt is not None)
     if tilt is not None:
-        if isinstance(loss, Softmax):
-            raise ValueError("penalty must be the same for all examples under Softmax, got a tilt")
         tilt = Tilt(tilt.curvature.astype(basis.U.dtype), tilt.pull.astype(basis.U.dtype))
     return penalty.filter(basis.s * basis.s).astype(basis.U.dtype), tilt
 

@@ -11,7 +11,7 @@ from gsdyn import _active_set, _box, _checks, _implicit, _newton
 from gsdyn._linear import adjoint, product
 from gsdyn._problem import aligned, problem
 from gsdyn.features import FeatureBasis
-from gsdyn.losses import Hinge, Loss
+from gsdyn.losses import Loss
 from gsdyn.penalties import Penalty, Tilt
 
 MAX_ITERATIONS = 200
@@ -64,9 +64,8 @@ def fixed_point(
 def _fixed_point(basis: FeatureBasis, loss: Loss, penalty: Penalty, max_iterations: int) -> FixedPoint:
     c, tilt = problem(basis, loss, penalty)
     basis = aligned(basis, penalty)
-    if isinstance(loss, Hinge):
-        solution = _box.solve(basis.U, c, tilt, max_iterations)
-        return _certify_support(basis, loss, penalty, c, tilt, solution)
+    if not loss.smooth:
+        return _certify_support(basis, loss, penalty, tilt, _implicit.separated(basis.U, c, tilt), max_iterations)
     solution = _implicit.solve(basis.U, c, loss, tilt, max_iterations)
     return _certify(basis, loss, penalty, c, tilt, solution)
 
@@ -99,12 +98,14 @@ def _certify(
 
 
 def _certify_support(
-    basis: FeatureBasis, loss: Loss, penalty: Penalty, c: Array, tilt: Tilt | None, solution: _active_set.Support
+    basis: FeatureBasis, loss: Loss, penalty: Penalty, tilt: Tilt | None, equal: tuple, max_iterations: int
 ) -> FixedPoint:
-    alpha, z, f = solution.alpha, solution.z, solution.margins
+    U, c, rest, back = equal
+    found = _box.solve(U, c, rest, max_iterations)
+    alpha, z, f = found.alpha, back(found.z), found.margins
     p = adjoint(basis.U, alpha if tilt is None else alpha - tilt.curvature * f + tilt.pull)
     objective = _objective(loss, tilt, f, z, p)
-    gap, bound = _active_set.bounds(*jax.lax.stop_gradient((basis.U, c, tilt, solution)))
-    near = gap <= sum(basis.U.shape) * jnp.finfo(gap.dtype).eps ** 0.75 * jnp.abs(objective)
-    converged = solution.consistent & ((bound <= 1) | near)
-    return FixedPoint(alpha, z, f, gap, bound, objective, solution.iterations, converged, loss, penalty)
+    gap, bound = _active_set.bounds(*jax.lax.stop_gradient((U, c, rest, found)))
+    near = gap <= sum(U.shape) * jnp.finfo(gap.dtype).eps ** 0.75 * jnp.abs(objective)
+    converged = found.consistent & ((bound <= 1) | near)
+    return FixedPoint(alpha, z, f, gap, bound, objective, found.iterations, converged, loss, penalty)

@@ -24,7 +24,6 @@ class Loss(eqx.Module):
     """A convex loss in the margins, shape (n,), or in the logits, shape (n, C)."""
 
     smooth: ClassVar[bool] = True
-    dual_is_weight: ClassVar[bool] = True  # not where the dual variable is a probability
 
     @abc.abstractmethod
     def value(self, f: Array) -> Float[Array, ""]:
@@ -53,6 +52,25 @@ class Loss(eqx.Module):
     def dual(self, f: Array) -> Array:
         """The paper's dual variable at margins `f`: the weight, or the softmax of logits."""
         return self.weight(f)
+
+    def dual_to_pull(self, alpha: Array, f: Array) -> Array:
+        """The weight at margins `f` whose dual variable is `alpha`."""
+        del f
+        return alpha
+
+    def into_domain(self, alpha: Array) -> Array:
+        """`alpha` inside the open domain of the dual, where rounding or interpolation put it on the edge or past it:
+        (0, 1) by default."""
+        info = jnp.finfo(alpha.dtype)
+        return jnp.clip(alpha, info.tiny, 1 - info.epsneg)
+
+    def shape(self, examples: int) -> tuple[int, ...]:
+        """The shape of margins and dual variables of so many examples."""
+        return (examples,)
+
+    def check(self, examples: int, tilted: bool) -> None:
+        """Raises `ValueError` where the loss does not fit so many examples, or a penalty that differs between them."""
+        del examples, tilted
 
     def check_dual(self, name: str, alpha: Array) -> Array:
         """`alpha`, after checking that it lies inside the domain of the dual: (0, 1) by default."""
@@ -157,9 +175,10 @@ class FirstOrderCrossEntropy(Loss):
         return special.wright_omega(-f)
 
     def root_curvature(self, f: Array) -> Array:
-        # sqrt(a) by its logarithm -f - a, smooth where a itself is too small to be told from zero
-        a = self.weight(f)
-        return jnp.exp(-(f + a) / 2) / jnp.sqrt(1 + a)
+        # far out sqrt(a) by its logarithm -f - a: it has derivatives where a itself cannot be told from zero
+        a, far = self.weight(f), f > 8
+        root = jnp.where(far, jnp.exp(-jnp.where(far, f + a, 0.0) / 2), jnp.sqrt(jnp.where(far, 1.0, a)))
+        return root / jnp.sqrt(1 + a)
 
     def conjugate(self, alpha: Array) -> Float[Array, ""]:
         return jnp.sum(alpha + jax.scipy.special.entr(alpha) - alpha * alpha / 2)
@@ -180,6 +199,9 @@ class FirstOrderCrossEntropy(Loss):
 
     def check_dual(self, name: str, alpha: Array) -> Array:
         return _checks.positive(name, alpha)
+
+    def into_domain(self, alpha: Array) -> Array:
+        return jnp.maximum(alpha, jnp.finfo(alpha.dtype).tiny)
 
     def curvature_spread(self, f: Array) -> tuple[Array, Array]:
         # a_i = a_0 e^x with x + a_0 (e^x - 1) = f_0 - f_i
@@ -235,6 +257,9 @@ class SquaredError(Loss):
     def check_dual(self, name: str, alpha: Array) -> Array:
         return _checks.finite(name, alpha)
 
+    def into_domain(self, alpha: Array) -> Array:
+        return alpha
+
 
 class Hinge(Loss):
     """Hinge loss `l(f) = max(0, 1 - f)` (P21 Table 4), `h(a) = a` on [0, 1]: the dual is a box QP.
@@ -274,23 +299,26 @@ class Softmax(Loss):
     The pull is `E - alpha` with `E` the one-hot labels and `alpha = softmax(F)`; the kernel is unsigned.
     """
 
-    dual_is_weight: ClassVar[bool] = False
-
     labels: Int[Array, " n"]
     classes: int = eqx.field(static=True)
 
     def __init__(self, labels: ArrayLike, classes: int):
-        self.labels = jnp.asarray(labels)
         self.classes = _checks.integer("classes", classes, 2)
-        if self.labels.ndim != 1 or not jnp.issubdtype(self.labels.dtype, jnp.integer):
-            raise ValueError(
-                f"labels must be a vector of integers, got shape {self.labels.shape} and dtype {self.labels.dtype}"
-            )
-        if _checks.is_concrete(self.labels) and self.labels.size:
-            values = np.asarray(self.labels)  # inside `jit` JAX stages even operations on concrete arrays
+        try:
+            given = jnp.asarray(labels)
+        except (TypeError, ValueError):
+            raise ValueError(f"labels must be a vector of integers, got {labels!r}") from None
+        if given.ndim != 1 or not jnp.issubdtype(given.dtype, jnp.integer):
+            raise ValueError(f"labels must be a vector of integers, got shape {given.shape} and dtype {given.dtype}")
+        if not _checks.is_concrete(given):
+            allowed = f"labels must be in 0..{self.classes - 1}"
+            given = eqx.error_if(given, jnp.any((given < 0) | (given >= self.classes)), allowed)
+        elif given.size:
+            values = np.asarray(given)  # inside `jit` JAX stages even operations on concrete arrays
             low, high = int(values.min()), int(values.max())
             if low < 0 or high >= self.classes:
-                raise ValueError(f"labels must be in 0..{classes - 1}, got {low}..{high}")
+                raise ValueError(f"labels must be in 0..{self.classes - 1}, got {low}..{high}")
+        self.labels = given
 
     def one_hot(self, dtype: jnp.dtype) -> Float[Array, "n C"]:
         """The one-hot labels `E`."""
@@ -331,6 +359,24 @@ class Softmax(Loss):
     def dual(self, f: Array) -> Array:
         return jax.nn.softmax(f, axis=1)
 
+    def dual_to_pull(self, alpha: Array, f: Array) -> Array:
+        # from the margins: E - alpha cancels where an example is learnt
+        return self.weight(f)
+
+    def into_domain(self, alpha: Array) -> Array:
+        info = jnp.finfo(alpha.dtype)
+        alpha = jnp.maximum(alpha, info.tiny)
+        return jnp.minimum(alpha / jnp.sum(alpha, axis=1, keepdims=True), 1 - info.epsneg)
+
+    def shape(self, examples: int) -> tuple[int, ...]:
+        return (examples, self.classes)
+
+    def check(self, examples: int, tilted: bool) -> None:
+        if self.labels.shape[0] != examples:
+            raise ValueError(f"labels must have one entry per example ({examples}), got {self.labels.shape[0]}")
+        if tilted:
+            raise ValueError("penalty must be the same for all examples under Softmax, got a tilt")
+
     def start(self, diagonal: Float[Array, " n"]) -> Array:
         centred = self.one_hot(diagonal.dtype) - 1 / self.classes
         return jnp.log1p(diagonal)[:, None] * centred
@@ -339,10 +385,7 @@ class Softmax(Loss):
         return jnp.max(jnp.max(step, axis=1) - jnp.min(step, axis=1), initial=0.0)
 
     def balanced(self, pulled: Array, size: Array) -> Array:
-        # classes sum to zero: the entry with the largest error is minus the sum of the others
-        worst = jax.nn.one_hot(jnp.argmax(size, axis=1), self.classes, dtype=pulled.dtype)
-        others = (1 - worst) * pulled
-        return others - worst * jnp.sum(others, axis=1, keepdims=True)
+        return sum_to_zero(pulled, size)
 
     def centred(self, z: Array) -> Array:
         return z - jnp.mean(z, axis=1, keepdims=True)
@@ -351,6 +394,13 @@ class Softmax(Loss):
         alpha = _checks.require(name, alpha, "inside (0, 1)", lambda v: (v > 0) & (v < 1))
         near = 64 * float(jnp.finfo(alpha.dtype).eps)
         return _checks.require(name, alpha, "of rows that sum to 1", lambda v: abs(v.sum(axis=1) - 1) < near)
+
+
+def sum_to_zero(pulled: Array, size: Array) -> Array:
+    """Pulls of classes that sum to zero: the entry of the largest terms, and error, is minus the sum of the others."""
+    worst = jax.nn.one_hot(jnp.argmax(size, axis=1), size.shape[1], dtype=pulled.dtype)
+    others = (1 - worst) * pulled
+    return others - worst * jnp.sum(others, axis=1, keepdims=True)
 
 
 def _hellinger(edge: Array, root: Array) -> Array:

@@ -78,7 +78,7 @@ def _belong(basis: FeatureBasis, fp: FixedPoint) -> Bool[Array, ""]:
     U, z, f, alpha, gap = jax.lax.stop_gradient((basis.U, fp.z, fp.margins, fp.alpha, fp.gap))
     c, tilt = jax.lax.stop_gradient(problem(basis, fp.loss, fp.penalty))
     slack = 64 * sum(U.shape) * float(jnp.finfo(U.dtype).eps)
-    p = alpha if fp.loss.dual_is_weight else fp.loss.weight(f)
+    p = fp.loss.dual_to_pull(alpha, f)
     if tilt is not None:
         p = p - tilt.curvature * f + tilt.pull
     rounding = jnp.abs(p) if tilt is None else jnp.abs(p) + tilt.curvature * jnp.abs(f) + jnp.abs(tilt.pull)
@@ -98,7 +98,7 @@ def _source(basis: FeatureBasis, fp: FixedPoint) -> tuple[Array, Tilt | None, Ar
     slope = fp.penalty.filter_slope(basis.s * basis.s).astype(c.dtype)
     live = _implicit.columns(c > 0, fp.z)
     safe = jnp.where(live, _implicit.columns(c, fp.z), 1.0)
-    pull = fp.alpha if fp.loss.dual_is_weight else fp.loss.weight(fp.margins)
+    pull = fp.loss.dual_to_pull(fp.alpha, fp.margins)
     if tilt is not None:
         pull = pull - tilt.curvature * fp.margins + tilt.pull
     return c, tilt, _implicit.columns(slope, fp.z) * jnp.where(live, fp.z / safe, _linear.adjoint(basis.U, pull))
@@ -245,19 +245,19 @@ def _decoupled_error(
     return (jnp.diag(change) + c[:, None] * (doff @ flat + off @ error)) / own[:, None] + turned + unit * flat
 
 
-def starves(matrix: Float[Array, "k k"], error: Float[Array, "k k"] | None = None) -> Bool[Array, "k k"]:
-    """Where feature i starves feature j: `matrix[j, i] < 0` off the diagonal (P21-Def2), by more than its error.
+def starves(matrix: Float[Array, "... k k"], error: ArrayLike = 0.0) -> Bool[Array, "... k k"]:
+    """Where feature i is known to starve feature j: `matrix[j, i] < -error[j, i]` off the diagonal (P21-Def2).
 
-    - `matrix`: from `starvation_matrix`. `error`: from `starvation_error`, the same shape; None takes every sign as
-      known.
+    - `matrix`: from `starvation_matrix`, or one for each time.
+    - `error`: how far its entries can be off, such as `starvation_error`; broadcasts. NaN claims nothing.
     """
-    matrix = _checks.numbers("matrix", matrix, ndim=2)
-    if matrix.shape[0] != matrix.shape[1]:
+    matrix = _checks.numbers("matrix", matrix)
+    if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2]:
         raise ValueError(f"matrix must have shape (k, k), got {matrix.shape}")
-    bar = jnp.zeros_like(matrix) if error is None else _checks.numbers("error", error).astype(matrix.dtype)
-    if bar.shape != matrix.shape:
-        raise ValueError(f"error must have the shape of matrix {matrix.shape}, got {bar.shape}")
-    return (matrix < -jnp.abs(bar)) & ~jnp.eye(matrix.shape[0], dtype=bool)
+    bar = _checks.require("error", error, ">= 0", lambda v: ~(v < 0)).astype(matrix.dtype)
+    _checks.broadcastable(matrix=matrix, error=bar)
+    other = jnp.broadcast_to(~jnp.eye(matrix.shape[-1], dtype=bool), matrix.shape)
+    return (matrix < -jnp.broadcast_to(bar, matrix.shape)) & other
 
 
 def sign_law(s1: ArrayLike, s2: ArrayLike, delta: ArrayLike) -> Array:

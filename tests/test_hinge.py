@@ -128,16 +128,21 @@ def test_one_example():
 
 
 def test_too_few_steps_show_and_the_gap_still_holds():
-    U, s = problems(1, seed=6)
-    basis, best = gs.FeatureBasis(U[0], s[0]), box_qp(U[0], s[0] ** 2 / 1e-3)
-    rough = gs.fixed_point(basis, HINGE, gs.WeightDecay(1e-3), max_iterations=2)
-    assert not rough.converged
-    assert rough.iterations == 2
-    value = np.sum(best) - best @ (U[0] @ np.diag(s[0] ** 2 / 1e-3) @ U[0].T) @ best / 2
-    a = np.asarray(rough.alpha)
-    short = value - (np.sum(a) - a @ (U[0] @ np.diag(s[0] ** 2 / 1e-3) @ U[0].T) @ a / 2)
-    assert short <= rough.gap
-    assert np.linalg.norm(a - best) <= rough.error_bound
+    U, s = problems(4, seed=6)
+    lam = 1e-3
+
+    def hurried(U, s):
+        fp = gs.fixed_point(gs.FeatureBasis(U, s), HINGE, gs.WeightDecay(lam), max_iterations=1)
+        return fp.alpha, fp.gap, fp.error_bound, fp.converged
+
+    alpha, gap, bound, converged = jax.jit(jax.vmap(hurried))(U, 30.0 * s)
+    assert not np.all(converged)
+    for i in range(4):
+        Q = U[i] @ np.diag((30 * s[i]) ** 2 / lam) @ U[i].T
+        a, best = np.asarray(alpha[i]), box_qp(U[i], (30 * s[i]) ** 2 / lam)
+        short = np.sum(best) - best @ Q @ best / 2 - (np.sum(a) - a @ Q @ a / 2)
+        assert short <= gap[i]
+        assert np.linalg.norm(a - best) <= bound[i] + 1e-12
 
 
 def test_more_examples_than_features():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from _problems import EXAMPLES, LABELS, LOSSES, PAIRS, PENALTIES, QUICK, central_difference, orthogonal, solve
 from _tolerances import assert_close
+from sklearn.datasets import load_breast_cancer
 
 import gsdyn as gs
 
@@ -114,6 +115,69 @@ def test_starves_names_negative_entries_off_the_diagonal():
     matrix = jnp.array([[-1.0, -2.0, 0.0], [3.0, 4.0, -1e-300], [-1.0, 1.0, -2.0]])
     np.testing.assert_array_equal(gs.starves(matrix), [[0, 1, 0], [0, 0, 1], [1, 0, 0]])
     assert not np.any(gs.starves(jnp.full((2, 2), jnp.nan)))
+
+
+def test_error_decides_which_signs_are_claimed():
+    """Tabular data in single and double precision: half of all pairs starve, and no sign that is claimed differs."""
+    x, labels = load_breast_cancer(return_X_y=True)
+    x, y = (x - x.mean(0)) / x.std(0), np.where(labels > 0, 1.0, -1.0)
+    basis = gs.FeatureBasis.from_ntrf(x, y)
+    known = {}
+    for kind in (np.float64, np.float32):
+        rounded = gs.FeatureBasis(basis.U.astype(kind), basis.s.astype(kind))
+        fp = gs.fixed_point(rounded, gs.CrossEntropy(), gs.WeightDecay(kind(1e-3)))
+        known[kind] = gs.starvation_matrix(rounded, fp), gs.starvation_error(rounded, fp)
+    (G, error), (rough, loose) = ([np.float64(x) for x in pair] for pair in known.values())
+    assert np.all(np.abs(G - rough) <= error + loose)
+    off = ~np.eye(len(G), dtype=bool)
+    claimed = (np.abs(rough) > loose) & off
+    np.testing.assert_array_equal(np.sign(G)[claimed], np.sign(rough)[claimed])
+    assert np.mean((np.abs(G) > error)[off]) > 0.9
+    np.testing.assert_array_equal(gs.starves(G, error), (-error > G) & off)
+
+
+def test_small_entries_next_to_large_ones_keep_their_sign():
+    """`U` a permutation but for rounding: the entries that rounding alone makes are right, and their error says so."""
+    U = np.array([[1.0, 1e-17], [-1e-17, 1.0]])
+
+    def solve(s, lam):
+        basis = gs.FeatureBasis(U, s)
+        fp = gs.fixed_point(basis, gs.CrossEntropy(), gs.WeightDecay(lam))
+        return gs.starvation_matrix(basis, fp), gs.starvation_error(basis, fp), fp.margins
+
+    s, lam = np.array([[3.0, 1.0], [0.4, 2.0]]), np.array([5e-10, 1.0])
+    G, error, f = jax.jit(jax.vmap(solve))(s, lam)
+    w, a = np.exp(-f) / (1 + np.exp(-f)) ** 2, 1 / (1 + np.exp(f))
+    c = s**2 / lam[:, None]
+    # first order in what is off the diagonal of U
+    off = -1e-17 * (w[:, 0] - w[:, 1]) * -1
+    expected = -c[:, 1] * off * a[:, 0] / lam / ((1 + c[:, 1] * w[:, 1]) * (1 + c[:, 0] * w[:, 0]))
+    np.testing.assert_allclose(np.abs(G[:, 1, 0]), np.abs(expected), rtol=1e-9)
+    assert np.all(np.abs(G) > error)
+
+
+def test_elasticity_is_the_matrix_without_units():
+    U, s = jnp.asarray(orthogonal(np.random.default_rng(9), 1, 3)[0]), jnp.asarray([2.0, 0.5, 0.0])
+    basis = gs.FeatureBasis(U, s)
+    fp = gs.fixed_point(basis, gs.CrossEntropy(), gs.WeightDecay(0.1))
+    part = np.asarray(gs.elasticity(basis, fp))
+    expected = np.asarray(gs.starvation_matrix(basis, fp))[:2, :2] * np.asarray(s**2)[:2] / np.asarray(fp.z)[:2, None]
+    assert_close(part[:2, :2], expected, 4)
+    np.testing.assert_array_equal(part[2, :2], 0)
+    # the other sign of a column is the same feature
+    other = gs.FeatureBasis(U * jnp.array([1.0, -1.0, 1.0])[None, :], s)
+    flipped = gs.elasticity(other, gs.fixed_point(other, gs.CrossEntropy(), gs.WeightDecay(0.1)))
+    assert_close(np.asarray(flipped)[:2, :2], part[:2, :2], 100)
+
+
+def test_a_fixed_point_belongs_to_its_basis():
+    U = orthogonal(np.random.default_rng(10), 2, 3)
+    basis = gs.FeatureBasis(U[0], np.array([3.0, 2.0, 1.0]))
+    fp = gs.fixed_point(basis, gs.CrossEntropy(), gs.WeightDecay(0.1))
+    for other in (gs.FeatureBasis(U[1], basis.s), gs.FeatureBasis(U[0], 1.01 * basis.s)):
+        with pytest.raises(ValueError, match="fp must belong to basis"):
+            gs.starvation_matrix(other, fp)
+        assert np.all(np.isnan(jax.jit(gs.starvation_matrix)(other, fp)))
 
 
 def test_sign_law_formula():
