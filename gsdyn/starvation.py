@@ -57,7 +57,8 @@ def elasticity(basis: FeatureBasis, fp: FixedPoint) -> Float[Array, "k *C k"]:
     - `basis`, `fp`: as for `starvation_matrix`.
     """
     basis, fp, same = _fitting(basis, fp)
-    part = _matrix(basis, fp, same) * (basis.s * basis.s).astype(fp.z.dtype)
+    matrix = _matrix(basis, fp, same)
+    part = matrix * jnp.broadcast_to((basis.s * basis.s).astype(matrix.dtype), matrix.shape)
     return jnp.where(part == 0, 0.0, part / jnp.where(part == 0, 1.0, fp.z[..., None]))
 
 
