@@ -307,7 +307,7 @@ class Softmax(Loss):
         try:
             given = jnp.asarray(labels)
         except (TypeError, ValueError):
-            raise ValueError(f"labels must be a vector of integers, got {labels!r}") from None
+            raise ValueError(f"labels must be a vector of integers, got {_checks.in_short(labels)}") from None
         if given.ndim != 1 or not jnp.issubdtype(given.dtype, jnp.integer):
             raise ValueError(f"labels must be a vector of integers, got shape {given.shape} and dtype {given.dtype}")
         if not _checks.is_concrete(given):
