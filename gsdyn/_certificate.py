@@ -46,8 +46,8 @@ def bounds(U: Array, c: Array, loss: Loss, tilt: Tilt | None, z: Array) -> tuple
     da = stored + 8 * eps * jnp.abs(a)
     if tilt is not None:
         da = da + tilt.curvature * df + 8 * eps * (jnp.abs(tilt.curvature * f) + jnp.abs(tilt.pull))
-    size = jnp.abs(y) + rc * adjoint(jnp.abs(U), jnp.abs(a))
-    g = jnp.abs(loss.balanced(y - rc * adjoint(U, a), size)) + unit * jnp.abs(y)
+    pulled = loss.balanced(rc * adjoint(U, a), rc * adjoint(jnp.abs(U), jnp.abs(a)))
+    g = jnp.abs(y - pulled) + unit * jnp.abs(y)
     g = g + rc * adjoint(jnp.abs(U), unit * jnp.abs(a) + da)
     gap = jnp.sum(g * g) / 2
     error = loss.dual_error(alpha, gap) + jnp.sqrt(jnp.sum(stored * stored))

@@ -71,7 +71,7 @@ def minimise(
     if start is None:
         start = _working_response(loss, tilt, B)
     one = jnp.ones((), B.dtype)
-    state = (start, jnp.zeros((), jnp.int32), jnp.zeros((), bool), one)
+    state = (loss.centred(start), jnp.zeros((), jnp.int32), jnp.zeros((), bool), one)
     y, i, done, m = jax.lax.while_loop(lambda s: ~s[2] & (s[1] < limit), step, state)
     return y, i, done & (m < jnp.inf)
 
@@ -95,10 +95,6 @@ def step_length(m: Array, slope: Callable[[Array], Array]) -> Array:
 
 def _inexact(B: Array) -> float:
     return 1.0 if B.shape[1] > _linear.DENSE_LIMIT else 0.0
-
-
-def _norm(x: Array) -> Array:
-    return jnp.sqrt(jnp.sum(x * x))
 
 
 def _working_response(loss: Loss, tilt: Tilt | None, B: Float[Array, "n k"]) -> Array:
