@@ -176,14 +176,6 @@ def number(name: str, x: Any, allowed: str, ok: Callable[[float], bool]) -> floa
     return value
 
 
-def numbers(name: str, x: ArrayLike, *, ndim: int | None = None) -> Float[Array, "..."]:
-    """`x` as a float array of any values, NaN and infinity too."""
-    array = _float_or_error(name, x, "an array of numbers")
-    if ndim is not None and array.ndim != ndim:
-        raise ValueError(f"{name} must have {ndim} dimensions, got shape {array.shape}")
-    return array
-
-
 def finite(name: str, x: ArrayLike, *, ndim: int | None = None) -> Float[Array, "..."]:
     """`x`, whose every entry must be finite."""
     return require(name, x, "finite", lambda v: abs(v) < float("inf"), ndim=ndim)

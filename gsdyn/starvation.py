@@ -252,7 +252,7 @@ def starves(matrix: Float[Array, "... k k"], error: ArrayLike = 0.0) -> Bool[Arr
     - `matrix`: from `starvation_matrix`, or one for each time.
     - `error`: how far its entries can be off, such as `starvation_error`; broadcasts. NaN claims nothing.
     """
-    matrix = _checks.numbers("matrix", matrix)
+    matrix = _checks.real("matrix", matrix)
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2]:
         raise ValueError(f"matrix must have shape (k, k), got {matrix.shape}")
     bar = _checks.require("error", error, ">= 0", lambda v: ~(v < 0)).astype(matrix.dtype)
