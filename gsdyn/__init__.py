@@ -28,12 +28,19 @@ if TYPE_CHECKING:
     from gsdyn.fixed_points import fixed_point as fixed_point
     from gsdyn.flows import DualFlow as DualFlow
     from gsdyn.flows import PrimalFlow as PrimalFlow
+    from gsdyn.groups import group_metrics as group_metrics
+    from gsdyn.groups import margin_gap as margin_gap
+    from gsdyn.hard_margins import HardMargin as HardMargin
+    from gsdyn.hard_margins import hard_margin as hard_margin
     from gsdyn.integration import Trajectory as Trajectory
     from gsdyn.integration import integrate as integrate
     from gsdyn.integration import steady_state as steady_state
     from gsdyn.kernel_fixed_points import KernelFixedPoint as KernelFixedPoint
     from gsdyn.kernel_fixed_points import kernel_fixed_point as kernel_fixed_point
     from gsdyn.kernel_fixed_points import kernel_path as kernel_path
+    from gsdyn.kernel_flows import KernelFlow as KernelFlow
+    from gsdyn.kernel_flows import KernelRun as KernelRun
+    from gsdyn.kernel_flows import Phase as Phase
     from gsdyn.losses import CrossEntropy as CrossEntropy
     from gsdyn.losses import FirstOrderCrossEntropy as FirstOrderCrossEntropy
     from gsdyn.losses import Hinge as Hinge
@@ -43,12 +50,17 @@ if TYPE_CHECKING:
     from gsdyn.penalties import Mixed as Mixed
     from gsdyn.penalties import Penalty as Penalty
     from gsdyn.penalties import SpectralDecoupling as SpectralDecoupling
+    from gsdyn.penalties import Unregularised as Unregularised
     from gsdyn.penalties import WeightDecay as WeightDecay
+    from gsdyn.predictions import coefficients as coefficients
+    from gsdyn.predictions import feature_functions as feature_functions
+    from gsdyn.predictions import predict as predict
     from gsdyn.starvation import elasticity as elasticity
     from gsdyn.starvation import sign_law as sign_law
     from gsdyn.starvation import starvation_error as starvation_error
     from gsdyn.starvation import starvation_matrix as starvation_matrix
     from gsdyn.starvation import starves as starves
+    from gsdyn.starvation_paths import starvation_over_time as starvation_over_time
     from gsdyn.sweeps import sweep as sweep
     from gsdyn.truncation import truncation_bound as truncation_bound
 
@@ -59,12 +71,17 @@ _HOMES = {
     "cache": ("enable_cache",),
     "features": ("FeatureBasis",),
     "losses": ("CrossEntropy", "FirstOrderCrossEntropy", "Hinge", "Loss", "Softmax", "SquaredError"),
-    "penalties": ("Mixed", "Penalty", "SpectralDecoupling", "WeightDecay"),
+    "penalties": ("Mixed", "Penalty", "SpectralDecoupling", "Unregularised", "WeightDecay"),
+    "kernel_flows": ("KernelFlow", "KernelRun", "Phase"),
     "flows": ("DualFlow", "PrimalFlow"),
+    "groups": ("group_metrics", "margin_gap"),
+    "hard_margins": ("HardMargin", "hard_margin"),
     "integration": ("Trajectory", "integrate", "steady_state"),
     "fixed_points": ("FixedPoint", "fixed_point"),
     "kernel_fixed_points": ("KernelFixedPoint", "kernel_fixed_point", "kernel_path"),
+    "predictions": ("coefficients", "feature_functions", "predict"),
     "starvation": ("elasticity", "sign_law", "starvation_error", "starvation_matrix", "starves"),
+    "starvation_paths": ("starvation_over_time",),
     "truncation": ("truncation_bound",),
     "sweeps": ("sweep",),
 }

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from gsdyn import _linear
 from gsdyn._linear import adjoint
-from gsdyn._problem import problem
+from gsdyn._problem import fitting
 from gsdyn._stages import Solution, Stages, Step, columns
 from gsdyn.flows import PrimalFlow, into_domain
 from gsdyn.losses import Loss
@@ -29,11 +29,15 @@ class PrimalStages(Stages):
     z0: Array
 
     def __init__(self, flow: PrimalFlow):
-        c, self.tilt = problem(flow.basis, flow.loss, flow.penalty)
+        self.tilt = fitting(flow.basis, flow.loss, flow.penalty)
         self.loss, self.U, self.s, self.eta, self.z0 = flow.loss, flow.basis.U, flow.basis.s, flow.eta, flow.z0
         lam1, lam2 = flow.penalty.decay()
-        self.decay = (lam1 + lam2 * self.s**2).astype(c.dtype)
-        self.unit = jnp.minimum(1.0, c)
+        s2 = self.s * self.s
+        self.decay = (lam1 + lam2 * s2).astype(self.s.dtype)
+        # min(1, c), also without a penalty
+        self.unit = jnp.where(
+            s2 < self.decay, s2 / jnp.where(self.decay > 0, self.decay, 1.0), jnp.where(s2 > 0, 1.0, 0.0)
+        )
 
     def start(self) -> tuple[tuple[Array, ...], Array]:
         s = columns(self.s, self.z0)

@@ -12,6 +12,12 @@ from gsdyn.penalties import Penalty, Tilt, WeightDecay
 
 def problem(basis: FeatureBasis, loss: Loss, penalty: Penalty) -> tuple[Float[Array, " k"], Tilt | None]:
     """The filter `c` and the tilt of a problem, after checking that its three parts fit."""
+    tilt = fitting(basis, loss, penalty)
+    return penalty.filter(basis.s * basis.s).astype(basis.U.dtype), tilt
+
+
+def fitting(basis: FeatureBasis, loss: Loss, penalty: Penalty) -> Tilt | None:
+    """The tilt of a problem, with or without an optimum, after checking that its three parts fit."""
     _checks.instance("basis", basis, FeatureBasis, "FeatureBasis.from_kernel(theta, y) makes one of a kernel")
     _checks.instance("loss", loss, Loss)
     _checks.instance("penalty", penalty, Penalty)
@@ -19,7 +25,7 @@ def problem(basis: FeatureBasis, loss: Loss, penalty: Penalty) -> tuple[Float[Ar
     loss.check(basis.examples, tilt is not None)
     if tilt is not None:
         tilt = Tilt(tilt.curvature.astype(basis.U.dtype), tilt.pull.astype(basis.U.dtype))
-    return penalty.filter(basis.s * basis.s).astype(basis.U.dtype), tilt
+    return tilt
 
 
 def aligned(basis: FeatureBasis, penalty: Penalty) -> FeatureBasis:

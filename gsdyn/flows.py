@@ -6,17 +6,25 @@ Time is `eta` times the number of small gradient steps. Nothing here integrates;
 from __future__ import annotations
 
 import abc
+from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Float, Int
 
 from gsdyn import _checks, _dense
 from gsdyn._linear import adjoint
-from gsdyn._problem import problem
+from gsdyn._problem import fitting, problem
 from gsdyn.features import FeatureBasis
 from gsdyn.losses import FirstOrderCrossEntropy, Loss, Softmax, SquaredError
 from gsdyn.penalties import Penalty
+
+
+class Steps(NamedTuple):
+    """How many steps an integration took."""
+
+    accepted: Int[Array, ""]
+    rejected: Int[Array, ""]
 
 
 class Flow(eqx.Module):
@@ -69,8 +77,8 @@ class PrimalFlow(Flow):
         eta: ArrayLike = 1.0,
         z0: ArrayLike | None = None,
     ):
-        _require_smooth(loss)
-        problem(basis, loss, penalty)
+        require_smooth(loss)
+        fitting(basis, loss, penalty)
         self.basis, self.loss, self.penalty = basis, loss, penalty
         self.eta = _checks.positive("eta", eta, ndim=0)
         shape = _state_shape(basis.features, loss)
@@ -131,7 +139,7 @@ class DualFlow(Flow):
         eta: ArrayLike = 1.0,
         alpha0: ArrayLike | None = None,
     ):
-        _require_smooth(loss)
+        require_smooth(loss)
         problem(basis, loss, penalty)
         self.basis, self.loss, self.penalty = basis, loss, penalty
         self.eta = _checks.positive("eta", eta, ndim=0)
@@ -193,7 +201,8 @@ def _state_shape(rows: int, loss: Loss) -> tuple[int, ...]:
     return (rows, loss.classes) if isinstance(loss, Softmax) else (rows,)
 
 
-def _require_smooth(loss: Loss) -> None:
+def require_smooth(loss: Loss) -> None:
+    """`loss` must have a flow."""
     if not loss.smooth:
         raise ValueError(
             f"loss must be smooth for a flow, got {type(loss).__name__}: use fixed_point, or modes for C18"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import diffrax
 import equinox as eqx
@@ -10,25 +10,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optimistix
-from jaxtyping import Array, ArrayLike, Bool, Float, Int
+from jaxtyping import Array, ArrayLike, Bool, Float
 
-from gsdyn import _checks, _pair_flow, _pair_problem, _pairs
+from gsdyn import _checks, _pair_flow, _pair_problem, _pairs, kernel_flows
 from gsdyn._dirk import StageSolver
 from gsdyn._dual_stages import DualStages
 from gsdyn._primal_stages import PrimalStages
 from gsdyn._stages import Stages
 from gsdyn._traced import error_if
 from gsdyn.features import FeatureBasis
-from gsdyn.flows import DualFlow, Flow, PrimalFlow
+from gsdyn.flows import DualFlow, Flow, PrimalFlow, Steps
+from gsdyn.kernel_flows import KernelFlow, KernelRun
+from gsdyn.penalties import Unregularised
 
 MAX_STEPS = 4096
-
-
-class Steps(NamedTuple):
-    """How many steps an integration took."""
-
-    accepted: Int[Array, ""]
-    rejected: Int[Array, ""]
 
 
 class Moment(NamedTuple):
@@ -86,6 +81,18 @@ class Trajectory(eqx.Module):
         return at(t) if t.ndim == 0 else jax.vmap(at)(t)
 
 
+@overload
+def integrate(
+    flow: KernelFlow,
+    ts: ArrayLike,
+    *,
+    rtol: float | None = None,
+    atol: float | None = None,
+    max_steps: int = MAX_STEPS,
+) -> KernelRun: ...
+
+
+@overload
 def integrate(
     flow: Flow,
     ts: ArrayLike,
@@ -96,8 +103,25 @@ def integrate(
     max_steps: int = MAX_STEPS,
     dense: bool = False,
     adjoint: diffrax.AbstractAdjoint | None = None,
-) -> Trajectory:
+) -> Trajectory: ...
+
+
+def integrate(
+    flow: Flow | KernelFlow,
+    ts: ArrayLike,
+    *,
+    rtol: float | None = None,
+    atol: float | None = None,
+    solver: diffrax.AbstractAdaptiveSolver | None = None,
+    max_steps: int = MAX_STEPS,
+    dense: bool = False,
+    adjoint: diffrax.AbstractAdjoint | None = None,
+) -> Trajectory | KernelRun:
     """The trajectory of a `PrimalFlow` or `DualFlow` from its start at time 0 (P21-Eqs 9, 10, 18 and the primal flow).
+
+    A `KernelFlow` gives a `KernelRun`, by a method for many examples that has neither derivatives nor the options from
+    `solver` on but `max_steps`; its steps may change any output within them by `atol + rtol max |f|`, at inputs whose
+    `k(x, x)` is at most the largest of the examples, and every time of `ts` costs the memory of its outputs alone.
 
     - `ts`: times to save, shape (t,), increasing and >= 0; time is `eta` times the number of small gradient steps.
     - `rtol`, `atol`: tolerances of one step, relative and absolute, of alpha and of the responses: a dual step may err
@@ -114,13 +138,22 @@ def integrate(
     not smooth, times that do not increase and tolerances that are not positive.
     Reference: Pezeshki et al. 2021, sections 3.2 and 3.4.
     """
+    if isinstance(flow, KernelFlow):
+        if solver is not None or dense or adjoint is not None:
+            raise ValueError(
+                "solver, dense and adjoint must be left out for a KernelFlow, which has a method of its own"
+            )
+        limit = _checks.integer("max_steps", max_steps, 1)
+        return kernel_flows.run(
+            flow, checked_times(ts), *checked_tolerances(flow.theta.dtype, rtol, rtol if atol is None else atol), limit
+        )
     flow = _require_flow(flow)
-    ts = _times(ts).astype(flow.basis.U.dtype)
+    ts = checked_times(ts).astype(flow.basis.U.dtype)
     count = ts.size
     run = _run(
         flow,
         _filled(ts),
-        _tolerances(flow, rtol, atol),
+        checked_tolerances(flow.basis.U.dtype, rtol, atol),
         solver,
         _checks.integer("max_steps", max_steps, 1),
         dense,
@@ -145,9 +178,11 @@ def steady_state(
     `eta min_j (lam_1 + lam_2 s_j^2)`, over the features of some strength. Arguments as in `integrate`.
     """
     flow = _require_flow(flow)
+    if isinstance(flow.penalty, Unregularised):
+        flow.penalty.filter(flow.basis.s)
     end = _stages(flow).horizon()[None].astype(flow.basis.U.dtype)
     max_steps = _checks.integer("max_steps", max_steps, 1)
-    return _run(flow, end, _tolerances(flow, rtol, atol), None, max_steps, False, adjoint)
+    return _run(flow, end, checked_tolerances(flow.basis.U.dtype, rtol, atol), None, max_steps, False, adjoint)
 
 
 @eqx.filter_jit
@@ -295,11 +330,12 @@ def _stages(flow: Flow) -> Stages:
 
 def _require_flow(flow: Flow) -> Flow:
     if not isinstance(flow, DualFlow | PrimalFlow):
-        raise ValueError(f"flow must be a PrimalFlow or a DualFlow, got {type(flow).__name__}")
+        raise ValueError(f"flow must be a PrimalFlow, a DualFlow or a KernelFlow, got {type(flow).__name__}")
     return flow
 
 
-def _times(ts: ArrayLike) -> Array:
+def checked_times(ts: ArrayLike) -> Array:
+    """`ts` as an array, after checking that it holds increasing times."""
     ts = _checks.require("ts", ts, "finite and >= 0", lambda v: (v >= 0) & (v < float("inf")), ndim=1)
     if not ts.size:
         raise ValueError("ts must hold at least one time, got none")
@@ -314,9 +350,9 @@ def _times(ts: ArrayLike) -> Array:
     return ts
 
 
-def _tolerances(flow: Flow, rtol: float | None, atol: float | None) -> tuple[float, float]:
+def checked_tolerances(dtype: Any, rtol: float | None, atol: float | None) -> tuple[float, float]:
     """Both tolerances, by default the root of the unit roundoff, and never below what rounding allows."""
-    eps = float(jnp.finfo(flow.basis.U.dtype).eps)
+    eps = float(jnp.finfo(dtype).eps)
 
     def tolerance(name: str, value: float | None) -> float:
         if value is not None and not (isinstance(value, int | float | np.floating) and 0 < value < 1):

@@ -144,6 +144,26 @@ class Mixed(Penalty):
         return self.lam1, self.lam2
 
 
+class Unregularised(Penalty):
+    """No penalty, `lam = 0`: for flows, whose early stopping is all that holds the parameters back (*beyond* P21).
+
+    A separable loss has no optimum then, only a direction of its margins, which `gsdyn.hard_margin` gives; so it has no
+    filter, and whatever needs one raises `ValueError`.
+    """
+
+    def filter(self, s2: Float[Array, " k"]) -> Float[Array, " k"]:
+        raise ValueError(
+            "penalty must be one with an optimum, got Unregularised: use PrimalFlow or KernelFlow for its way in time, "
+            "hard_margin for its limit"
+        )
+
+    def filter_slope(self, s2: Float[Array, " k"]) -> Float[Array, " k"]:
+        return self.filter(s2)
+
+    def decay(self) -> tuple[Array, Array]:
+        return jnp.zeros(()), jnp.zeros(())
+
+
 @jax.custom_jvp
 def _saturating(s2: Array, lam1: Array, lam2: Array) -> Array:
     """`s^2/(lam_1 + lam_2 s^2)`; the quotient rule would cancel its derivative where it saturates."""

@@ -9,6 +9,7 @@ import jax
 
 from gsdyn._progress import Progress, silent
 from gsdyn.verification import (
+    beyond_time,
     c18_depth,
     c18_extensions,
     c18_modes,
@@ -30,6 +31,7 @@ GROUPS: tuple[Group, ...] = (
     c18_depth.GROUP,
     c18_extensions.GROUP,
     c18_rare.GROUP,
+    beyond_time.GROUP,
 )
 
 

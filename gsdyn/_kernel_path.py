@@ -1,0 +1,175 @@
+"""A flow from a kernel, from phase to phase and step to step, with what is saved on the way."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from gsdyn._kernel_steps import (
+    GROWTH,
+    RADAU,
+    SAFETY,
+    SHRINK,
+    SLOWEST,
+    STAGES,
+    Force,
+    Problem,
+    Stages,
+    correct,
+    error,
+    largest,
+    within_reach,
+)
+from gsdyn.losses import Loss
+
+
+class Phases(NamedTuple):
+    """Penalties one after the other: their ends, and `lam_1`, `lam_2` and pull of each, (p,), (p, n or 1) twice."""
+
+    ends: Array
+    lam1: Array
+    curvature: Array
+    pull: Array
+
+    def force(self, loss: Loss, i: Array) -> Force:
+        return Force(loss, self.lam1[i], self.curvature[i], self.pull[i])
+
+
+class State(NamedTuple):
+    """Where a flow is: time, phase, coefficients and margins; the step to try; the last step's length and increments,
+    from which the next one's are foreseen; the rate of its corrections; what is saved, and steps and failures."""
+
+    t: Array
+    phase: Array
+    beta: Array
+    f: Array
+    h: Array
+    last: Array
+    Z: Array
+    KZ: Array
+    rate: Array
+    saved: Array
+    count: Array
+    accepted: Array
+    rejected: Array
+    stuck: Array
+
+
+class Path(NamedTuple):
+    """Coefficients and margins at the times asked for, how many of these were reached (`count`), steps accepted and
+    rejected, and whether they became too small (`stuck`)."""
+
+    saved: Array
+    margins: Array
+    count: Array
+    accepted: Array
+    rejected: Array
+    stuck: Array
+
+
+def follow(problem: Problem, loss: Loss, phases: Phases, beta: Array, ts: Array, limit: Array) -> Path:
+    """The flow from coefficients `beta` at time 0, saved at times `ts`, which increase, in at most `limit` steps."""
+    way = _Way(problem, loss, phases, ts)
+    f = problem.product(beta)
+    h = first_step(problem, phases.force(loss, jnp.zeros((), jnp.int32)), f)
+    none, nothing = jnp.zeros((), jnp.int32), jnp.zeros((*beta.shape, STAGES), beta.dtype)
+    # times of zero are known at once
+    known = (ts <= 0).reshape((-1,) + (1,) * beta.ndim)
+    saved = jnp.where(known, beta[None], 0.0)
+    start = State(
+        t=jnp.zeros((), ts.dtype), phase=none, beta=beta, f=f, h=h, last=h, Z=nothing, KZ=nothing,
+        rate=jnp.asarray(0.5, h.dtype), saved=saved, count=jnp.sum(ts <= 0, dtype=jnp.int32),
+        accepted=none, rejected=none, stuck=jnp.zeros((), bool),
+    )  # fmt: skip
+
+    def go(s: State) -> Array:
+        return (s.count < len(ts)) & (s.accepted + s.rejected < limit) & ~s.stuck
+
+    def move(s: State) -> State:
+        return jax.lax.cond(s.t < phases.ends[s.phase], way.step, way.turn, s)
+
+    end = jax.lax.while_loop(go, move, start)
+    margins = jnp.moveaxis(problem.product(jnp.moveaxis(end.saved, 0, -1)), -1, 0)
+    return Path(end.saved, margins, end.count, end.accepted, end.rejected, end.stuck)
+
+
+class _Way(NamedTuple):
+    """What does not change on the way."""
+
+    problem: Problem
+    loss: Loss
+    phases: Phases
+    ts: Array
+
+    def turn(self, s: State) -> State:
+        """On to the next phase, with steps that start anew."""
+        phase = jnp.minimum(s.phase + 1, len(self.phases.ends) - 1)
+        h = first_step(self.problem, self.phases.force(self.loss, phase), s.f)
+        return s._replace(phase=phase, h=h, last=h, Z=jnp.zeros_like(s.Z), KZ=jnp.zeros_like(s.KZ))
+
+    def step(self, s: State) -> State:
+        """A step, or where that fails a shorter one to try."""
+        problem, force = self.problem, self.phases.force(self.loss, s.phase)
+        end = jnp.minimum(self.phases.ends[s.phase], self.ts[-1])
+        left = end - s.t
+        h = jnp.minimum(s.h, within_reach(problem, force, s.f))
+        h = jnp.where(h < left, jnp.minimum(h, jnp.maximum(left / 2, 0.9 * h)), left)
+        ahead = RADAU.weights(1 + jnp.asarray(RADAU.nodes, h.dtype) * (h / s.last))
+        guess = s.Z @ ahead.T - s.Z[..., -1:], s.KZ @ ahead.T - s.KZ[..., -1:]
+        tol = problem.atol + problem.rtol * jnp.max(jnp.abs(s.f))
+        stages = correct(problem, force, s.beta, s.f, h, guess, s.rate, tol)
+        tol = jnp.maximum(tol, problem.atol + problem.rtol * jnp.max(jnp.abs(s.f + stages.KZ[..., -1])))
+        err = jnp.where(stages.found, error(problem, force, s.beta, s.f, stages) / tol, jnp.inf)
+        good = err <= 1
+        factor = jnp.clip(SAFETY * err ** (-1 / (STAGES + 1)), SHRINK, GROWTH)
+        factor = jnp.minimum(factor, _longest(stages.rate))
+        new = s._replace(h=h * jnp.where(good, factor, jnp.minimum(factor, SAFETY)), rate=_tame(stages.rate))
+        t = jnp.where(h < left, s.t + h, end)
+        return jax.lax.cond(good, lambda: self._accept(new, stages, h, t), lambda: _rejected(new))
+
+    def _accept(self, s: State, stages: Stages, h: Array, t: Array) -> State:
+        """The state after a step of length `h` to time `t`, with what is saved on it."""
+        Z, KZ, ts = stages.Z, stages.KZ, self.ts
+
+        def within(state: tuple[Array, Array]) -> Array:
+            _, i = state
+            return (i < len(ts)) & (ts[jnp.minimum(i, len(ts) - 1)] <= t)
+
+        def save(state: tuple[Array, Array]) -> tuple[Array, Array]:
+            saved, i = state
+            weights = RADAU.weights(jnp.minimum((ts[i] - s.t) / h, 1.0)[None])
+            return saved.at[i].set(s.beta + (Z @ weights.T)[..., 0]), i + 1
+
+        saved, count = jax.lax.while_loop(within, save, (s.saved, s.count))
+        return s._replace(
+            t=t, beta=s.beta + Z[..., -1], f=s.f + KZ[..., -1], last=h, Z=Z, KZ=KZ, saved=saved, count=count,
+            accepted=s.accepted + 1,
+        )  # fmt: skip
+
+
+def _rejected(s: State) -> State:
+    small = 16 * float(jnp.finfo(s.t.dtype).eps) * s.t
+    return s._replace(rejected=s.rejected + 1, stuck=~(s.h > small))
+
+
+def first_step(problem: Problem, force: Force, f: Array) -> Array:
+    """A step that is short for the fastest rate of the flow."""
+    rate = problem.lead.strengths[0] * largest(force.bend(f)) + force.lam1
+    part = problem.rtol ** (1 / (STAGES + 1))
+    return jnp.minimum(part / jnp.maximum(rate, jnp.finfo(f.dtype).tiny), jnp.finfo(f.dtype).max ** 0.5)
+
+
+def _longest(rate: Array) -> Array:
+    """The factor of the step with which corrections of this rate, `x/(1 + x)` with `x` in proportion to the step, would
+    just end in time."""
+    known = jnp.isfinite(rate) & (rate < 1)
+    x = jnp.where(known, rate / jnp.maximum(1 - rate, 0.01), 1.0)
+    return jnp.where(known, jnp.clip(SLOWEST / (1 - SLOWEST) / jnp.maximum(x, 1e-3), SHRINK, GROWTH), SHRINK)
+
+
+def _tame(rate: Array) -> Array:
+    """The rate that the next step's corrections are taken to have until they show it."""
+    return jnp.clip(jnp.where(jnp.isfinite(rate), rate, 0.9), 0.1, 0.9)

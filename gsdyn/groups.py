@@ -1,0 +1,133 @@
+"""Groups of examples, such as those that follow a shortcut and those that contradict it (THEORY section 9, beyond
+P21)."""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, Int
+
+from gsdyn import _checks
+from gsdyn.features import FeatureBasis
+
+
+class GroupMetrics(eqx.Module):
+    """How well each group is classified, with the groups along the last axis.
+
+    - `count`: examples, shape (g,). `accuracy`: the share with a margin above 0, shape (..., g).
+    - `low`, `high`: Wilson's interval of the accuracy: of the shares of all possible examples of the group, those from
+      which one as far from them as this is not too unlikely.
+    - `mean_margin`: shape (..., g). `worst`: the group of least accuracy, the first of several, shape (...).
+    - `worst_accuracy`: its accuracy: worst-group accuracy, shape (...).
+    """
+
+    count: Int[Array, " g"]
+    accuracy: Float[Array, "... g"]
+    low: Float[Array, "... g"]
+    high: Float[Array, "... g"]
+    mean_margin: Float[Array, "... g"]
+    worst: Int[Array, "..."]
+
+    @property
+    def worst_accuracy(self) -> Float[Array, "..."]:
+        return jnp.min(self.accuracy, axis=-1)
+
+
+class Gap(eqx.Module):
+    """The gap of the mean margins of two groups, as an exact sum over features.
+
+    - `total`: mean margin of the aligned less that of the conflicting examples, shape (...).
+    - `parts`: what each feature contributes, `z_j kappa_j`, shape (..., k). Their sum is `total`.
+    - `kappa`: how much more each feature weighs in the aligned examples, shape (k,).
+    """
+
+    total: Float[Array, "..."]
+    parts: Float[Array, "... k"]
+    kappa: Float[Array, " k"]
+
+    def response(self, matrix: Float[Array, "... k k"]) -> Float[Array, "... k"]:
+        """How the gap answers to every strength, `d gap/d(s_i^2) = sum_j kappa_j G[j, i]`, on the examples of the
+        basis.
+
+        `matrix`: a `starvation_matrix`, or those of `starvation_over_time`.
+        """
+        if matrix.shape[-2:] != self.kappa.shape * 2:
+            raise ValueError(f"matrix must have shape {self.kappa.shape * 2}, got {matrix.shape}")
+        return jnp.tensordot(matrix, self.kappa, ((-2,), (0,)))
+
+
+def group_metrics(margins: ArrayLike, groups: ArrayLike, *, confidence: float = 0.95) -> GroupMetrics:
+    """Accuracy with its interval, mean margin and the worst group (*beyond* P21).
+
+    - `margins`: `y yhat`, shape (m,), or (..., m) for several times or models at once.
+    - `groups`: the group of every example, integers from 0 on, shape (m,), for example `(b == y).astype(int)`: 0 where
+      the attribute b contradicts the label.
+    - `confidence`: of the intervals, in (0, 1).
+
+    Raises `ValueError` for a group without examples.
+    """
+    margins = _checks.as_float(margins)
+    group, sizes = _groups(groups)
+    if margins.shape[-1:] != group.shape:
+        raise ValueError(
+            f"margins must have one entry per example ({len(group)}) along the last axis, got {margins.shape}"
+        )
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be in (0, 1), got {confidence}")
+    member = jnp.asarray(group[:, None] == np.arange(len(sizes))[None, :], margins.dtype)
+    count = jnp.asarray(sizes, margins.dtype)
+    over = (1,) * (margins.ndim - 1) + (-1,)
+    share = ((margins > 0).astype(margins.dtype) @ member) / count.reshape(over)
+    spread = NormalDist().inv_cdf((1 + confidence) / 2)
+    weight = (spread**2 / count).reshape(over)
+    middle = (share + weight / 2) / (1 + weight)
+    half = jnp.sqrt(weight * (share * (1 - share) + weight / 4)) / (1 + weight)
+    mean = (margins @ member) / count.reshape(over)
+    low, high = jnp.maximum(middle - half, 0.0), jnp.minimum(middle + half, 1.0)
+    return GroupMetrics(jnp.asarray(sizes), share, low, high, mean, jnp.argmin(share, axis=-1))
+
+
+def margin_gap(weights: ArrayLike | FeatureBasis, z: ArrayLike, aligned: ArrayLike) -> Gap:
+    """The gap between aligned and conflicting examples, feature by feature (*beyond* P21).
+
+        mean_aligned f - mean_conflicting f = sum_j z_j kappa_j,   kappa_j = mean_aligned U[:, j] - mean_conflicting
+        U[:, j]
+
+    - `weights`: the basis for its own examples; for new ones `y_new[:, None] * feature_functions(basis, theta_new, y)`,
+      shape (m, k).
+    - `z`: responses, shape (k,), or (..., k) along a trajectory. `aligned`: which examples are, shape (m,), of 0 and 1.
+
+    Derivatives go through it: `jax.grad` of `total` at `fixed_point(...).z` for decay and decoupling,
+    `gap.kappa @ flow.velocity(z)` for the stopping time, `gap.response(matrix)` for strengths. Raises `ValueError`
+    where there are no aligned or no conflicting examples.
+    """
+    rows = weights.U if isinstance(weights, FeatureBasis) else _checks.finite("weights", weights, ndim=2)
+    z = _checks.as_float(z)
+    if z.shape[-1:] != rows.shape[1:]:
+        raise ValueError(f"z must have one entry per feature ({rows.shape[1]}) along the last axis, got {z.shape}")
+    group, sizes = _groups(aligned, "aligned", 2)
+    if len(group) != len(rows):
+        raise ValueError(f"aligned must have one entry per row of weights ({len(rows)}), got {len(group)}")
+    contrast = np.where(group == 1, 1 / sizes[1], -1 / sizes[0])
+    kappa = jnp.asarray(contrast, rows.dtype) @ rows
+    parts = z * kappa.reshape((1,) * (z.ndim - 1) + (-1,))
+    return Gap(jnp.sum(parts, axis=-1), parts, kappa)
+
+
+def _groups(groups: ArrayLike, name: str = "groups", count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The group of every example and how many each has."""
+    if not _checks.is_concrete(groups):
+        raise ValueError(f"{name} must be known, got values traced by jit, vmap or grad")
+    group = np.asarray(groups)
+    whole = group.astype(int)
+    if group.ndim != 1 or not group.size or (whole != group).any() or whole.min() < 0:
+        raise ValueError(f"{name} must be a vector of integers from 0 on, got shape {group.shape}")
+    if count is not None and whole.max() >= count:
+        raise ValueError(f"{name} must be a vector of 0 and 1, got {whole.max()}")
+    sizes = np.bincount(whole, minlength=count or 0)
+    if (sizes == 0).any():
+        raise ValueError(f"{name} must hold an example of every group, got none of group {int(np.argmin(sizes))}")
+    return whole, sizes

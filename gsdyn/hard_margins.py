@@ -1,0 +1,138 @@
+"""Without decay: the hard margin, where gradient flow and vanishing decay lead (THEORY section 11, beyond P21)."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Bool, Float, Int
+
+from gsdyn import _checks
+
+PATIENCE = 5  # exchanges in a row that may leave no fewer examples on the wrong side
+ROUNDS = 10  # changes of the support per example, after which no more help
+
+
+class HardMargin(eqx.Module):
+    """The widest margin of a kernel.
+
+    - `coefficients`: `beta >= 0`, shape (n,), for `predict`; 0 where an example does not count.
+    - `margins`: `f = K beta`, at least 1 up to rounding, shape (n,).
+    - `support`: the examples with `beta > 0`, in order.
+    - `gap`: primal minus dual, relative: `beta^T K beta - (2 sum beta - beta^T K beta)` over the former.
+    - `converged`: whether `K beta >= 1`, `beta >= 0` and the gap hold to rounding.
+    """
+
+    coefficients: Float[Array, " n"]
+    margins: Float[Array, " n"]
+    support: Int[Array, " m"]
+    gap: Float[Array, ""]
+    converged: Bool[Array, ""]
+
+
+def hard_margin(theta: ArrayLike, y: ArrayLike | None) -> HardMargin:
+    """The hard-margin solution in a kernel, `min beta^T K beta` with `K beta >= 1` (*beyond* P21).
+
+    As weight decay vanishes, `f*/min f*` tends to its margins, within about `1/log(1/lam)`; so does gradient flow
+    without any, in log t. Its optimality is `beta >= 0` and `beta_i = 0` wherever the margin exceeds 1: where `K^-1 1
+    > 0` all margins are 1, and the responses `z = U^T 1` depend on no strength.
+
+    - `theta`: the kernel, symmetric and positive definite, shape (n, n). `y`: labels -1 or +1, shape (n,), or None
+      where `theta` carries them.
+
+    By block pivoting, then Lawson and Hanson's active set method, in double precision, outside `jit`. Responses of a
+    basis are `U^T margins`. Raises `ValueError` for what is no kernel, and for one in which the examples cannot all
+    have margin 1.
+    """
+    theta = _checks.finite("theta", theta, ndim=2)
+    _checks.square("theta", theta)
+    if not _checks.is_concrete((theta, y)):
+        raise ValueError("theta and y must be known, got values traced by jit, vmap or grad")
+    K = np.asarray(theta, float)
+    n = len(K)
+    top = float(np.max(np.abs(np.diagonal(K))))
+    if float(np.max(np.abs(K - K.T))) > 64 * n**0.5 * float(jnp.finfo(theta.dtype).eps) * top:
+        raise ValueError("theta must be symmetric, got entries that differ from their mirror image")
+    if y is not None:
+        sign = np.asarray(_checks.labels("y", y), float)
+        _checks.same_length("y", sign, "theta", theta)  # pyright: ignore[reportArgumentType]
+        K = sign[:, None] * K * sign[None, :]
+    beta = _active_set((K + K.T) / 2)
+    f = K @ beta
+    square = float(beta @ f)
+    gap = abs(2 * square - 2 * float(beta.sum())) / square
+    rounding = 1e3 * n * float(np.finfo(float).eps)
+    # the share of a margin that rounding of its sum can change
+    slack = rounding * np.maximum(np.abs(K) @ beta, 1.0)
+    converged = bool((f >= 1 - slack).all() and gap <= rounding * float(np.max(slack / rounding)))
+    as_given = [jnp.asarray(v, theta.dtype) for v in (beta, f, gap)]
+    return HardMargin(as_given[0], as_given[1], jnp.flatnonzero(beta > 0), as_given[2], jnp.asarray(converged))
+
+
+def _active_set(K: np.ndarray) -> np.ndarray:
+    """`beta >= 0` with `K beta >= 1` and `beta (K beta - 1) = 0`: what minimises `beta^T K beta/2 - sum beta`.
+
+    Examples enter the support by their largest lack of margin and leave it where their coefficient would turn negative;
+    the coefficients of a support are those that give it margin 1 exactly. Reference: Lawson and Hanson, Solving Least
+    Squares Problems (1974), chapter 23.
+    """
+    n = len(K)
+    rounding = 64 * n * float(np.finfo(float).eps)
+    inside, beta = _start(K), np.zeros(n)
+    for _ in range(ROUNDS * n):
+        support = np.flatnonzero(inside)
+        if len(support):
+            wanted = _even(K, support)
+            if (wanted <= 0).any():
+                negative = wanted <= 0
+                now = beta[support]
+                shares = np.where(negative, now / np.where(negative, now - wanted, 1.0), np.inf)
+                share = float(shares.min())
+                beta[support] = np.maximum(now + share * (wanted - now), 0.0)
+                leaving = negative & (shares <= share)
+                beta[support[leaving]], inside[support[leaving]] = 0.0, False
+                continue
+            beta[support] = wanted
+        lack = np.where(inside, -np.inf, 1 - K @ beta)
+        worst = int(np.argmax(lack))
+        if not lack[worst] > rounding * max(1.0, float(np.abs(K[worst]) @ beta)):
+            return beta
+        inside[worst] = True
+    raise ValueError("theta must let all examples have margin 1, got one in which they cannot")
+
+
+def _start(K: np.ndarray) -> np.ndarray:
+    """A support near that of the solution, by exchanging all examples on the wrong side at once, as long as they get
+    fewer. Reference: Portugal, Judice and Vicente, Mathematics of Computation 63 (1994)."""
+    inside = np.ones(len(K), bool)
+    fewest, patience, best = len(K) + 1, PATIENCE, np.zeros(len(K), bool)
+    while patience:
+        support = np.flatnonzero(inside)
+        beta = np.zeros(len(K))
+        try:
+            beta[support] = _even(K, support)
+        except ValueError:
+            return best
+        wrong = np.where(inside, beta <= 0, 1 - K @ beta > 0)
+        count = int(wrong.sum())
+        if count < fewest:
+            fewest, patience, best = count, PATIENCE, inside
+        else:
+            patience -= 1
+        if count == 0:
+            return inside
+        inside = inside ^ wrong
+    return best
+
+
+def _even(K: np.ndarray, support: np.ndarray) -> np.ndarray:
+    """The coefficients with which every example of a support has margin 1."""
+    from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+    block = K[np.ix_(support, support)]
+    try:
+        factor = cho_factor(block)
+    except LinAlgError:
+        raise ValueError("theta must be positive definite on the examples that count, got a singular part") from None
+    x = cho_solve(factor, np.ones(len(block)))
+    return x + cho_solve(factor, 1 - block @ x)

@@ -1,0 +1,244 @@
+"""Gradient flows of many examples from their kernel, in phases: training over time at the size of real data."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Bool, Float
+
+from gsdyn import _checks, _kernel_path, _leading
+from gsdyn._kernel_steps import Problem
+from gsdyn._traced import error_if
+from gsdyn.flows import Steps, require_smooth
+from gsdyn.losses import Loss, Softmax
+from gsdyn.penalties import Penalty
+
+EXACT = 128  # unknowns of examples and classes up to which all directions of the kernel count as leading
+
+
+class Phase(eqx.Module):
+    """A piece of a schedule: a `penalty`, and for how long, in the time of the flow.
+
+    `duration`: >= 0; infinite for a last phase without an end.
+    """
+
+    duration: Float[Array, ""]
+    penalty: Penalty
+
+    def __init__(self, duration: ArrayLike, penalty: Penalty):
+        self.duration = _checks.require("duration", duration, ">= 0", lambda v: v >= 0, ndim=0)
+        _checks.instance("penalty", penalty, Penalty)
+        self.penalty = penalty
+
+
+class KernelFlow(eqx.Module):
+    """The gradient flow of the parameters of a wide network, in the coefficients of its examples (*beyond* P21).
+
+        beta' = a(f) - lam_2 (f - gamma) - lam_1 beta,    f = K beta,    K = Y Theta Y,    theta - theta_0 = Phi^T Y
+        beta
+
+    the same flow as `PrimalFlow`, for any number of examples and all their features at once.
+
+    - `theta`: the kernel, such as an NTK: symmetric and positive semi-definite, shape (n, n).
+    - `y`: labels -1 or +1, shape (n,), or None where `theta` carries them, and for `Softmax`.
+    - `loss`: smooth. `phases`: a penalty, or a sequence of `Phase`, one after the other from time 0. `Unregularised()`
+      is no penalty.
+    - `start`: coefficients at time 0, shape (n,), or (n, C) for `Softmax`; default zero, which is initialisation.
+
+    Time is the step of gradient descent times the number of its steps, in the limit of small ones. Raises `ValueError`
+    for what does not fit.
+
+    Example: `integrate(KernelFlow(theta, y, CrossEntropy(), [Phase(10.0, Unregularised()),
+    Phase(jnp.inf, SpectralDecoupling(2.0))]), ts)`.
+    """
+
+    theta: Float[Array, "n n"]
+    sign: Float[Array, " n"]
+    loss: Loss
+    phases: tuple[Phase, ...]
+    start: Array
+
+    def __init__(
+        self,
+        theta: ArrayLike,
+        y: ArrayLike | None,
+        loss: Loss,
+        phases: Penalty | Sequence[Phase],
+        start: ArrayLike | None = None,
+    ):
+        self.theta = _checks.require("theta", theta, "a matrix", lambda v: v.ndim == 2, ndim=2)
+        _checks.square("theta", self.theta)
+        n = self.theta.shape[0]
+        _checks.instance("loss", loss, Loss)
+        require_smooth(loss)
+        self.loss = loss
+        if isinstance(loss, Softmax):
+            if y is not None:
+                raise ValueError("y must be None under Softmax, whose labels are its own")
+            if loss.labels.shape[0] != n:
+                raise ValueError(f"labels must have one entry per example ({n}), got {loss.labels.shape[0]}")
+        self.sign = jnp.ones(n, self.theta.dtype) if y is None else _checks.labels("y", y).astype(self.theta.dtype)
+        _checks.same_length("y", self.sign, "theta", self.theta)
+        self.phases = _phases(phases)
+        for phase in self.phases:
+            if phase.penalty.tilt(n) is not None and isinstance(loss, Softmax):
+                raise ValueError("penalty must be the same for all examples under Softmax, got a tilt")
+        shape = (n, loss.classes) if isinstance(loss, Softmax) else (n,)
+        self.start = jnp.zeros(shape, self.theta.dtype)
+        if start is not None:
+            self.start = _checks.finite("start", start).astype(self.theta.dtype)
+        if self.start.shape != shape:
+            raise ValueError(f"start must have shape {shape}, got {self.start.shape}")
+
+    @property
+    def end(self) -> Float[Array, ""]:
+        """The time at which the last phase ends."""
+        return jnp.cumsum(jnp.stack([phase.duration for phase in self.phases]))[-1]
+
+
+class KernelRun(eqx.Module):
+    """A `KernelFlow` over time.
+
+    - `ts`: times, shape (t,). `coefficients`: `beta`, shape (t, n) or (t, n, C): what `predict` needs.
+    - `margins`: `f = K beta`, shape (t, n), or logits, (t, n, C).
+    - `result`: what became of the integration, a `diffrax.RESULTS`; `succeeded` says it in one bit.
+      Times that were not reached are NaN, and only with `succeeded` False.
+    - `steps`: steps taken, `accepted` and `rejected`.
+    """
+
+    ts: Float[Array, " t"]
+    coefficients: Array
+    margins: Array
+    result: diffrax.RESULTS
+    steps: Steps
+
+    @property
+    def succeeded(self) -> Bool[Array, ""]:
+        """Whether every time was reached."""
+        return self.result == diffrax.RESULTS.successful
+
+
+def run(flow: KernelFlow, ts: Array, rtol: float, atol: float, max_steps: int) -> KernelRun:
+    """What `integrate` does with a `KernelFlow`; `ts`, in order, and the tolerances are checked by then."""
+    ts = _within(flow, ts.astype(flow.theta.dtype))
+    count = ts.shape[0]
+    # so that other numbers of times do not compile anew
+    whole = jnp.concatenate([ts, jnp.broadcast_to(ts[-1:], (_room(count) - count,))])
+    n = flow.theta.shape[0]
+    classes = flow.start[0].size
+    rank = n if n * classes <= EXACT else min(n, _rank(n, classes))
+    lead = _lead(flow.theta, jnp.asarray(_leading.probes(n, rank), flow.theta.dtype), rank)
+    theta = _semidefinite(flow.theta, lead)
+    lead = lead._replace(V=flow.sign[:, None] * lead.V)
+    top = jnp.max(jnp.diagonal(theta))
+    tolerances = jnp.asarray(rtol, ts.dtype), jnp.asarray(atol, ts.dtype)
+    problem = Problem(theta, flow.sign, lead, top, *tolerances)
+    end = _solve(problem, flow.loss, _schedule(flow), flow.start, whole, jnp.asarray(max_steps, jnp.int32))
+    reached = (jnp.arange(count, dtype=jnp.int32) < end.count).reshape((-1,) + (1,) * flow.start.ndim)
+    beta, f = (jnp.where(reached, v[:count], jnp.nan) for v in (end.saved, end.margins))
+    codes = diffrax.RESULTS
+    unfinished = codes.where(end.stuck, codes.dt_min_reached, codes.max_steps_reached)
+    result = codes.where(end.count == whole.shape[0], codes.successful, unfinished)
+    return KernelRun(ts, beta, f, result, Steps(end.accepted, end.rejected))
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _lead(theta: Array, probes: Array, rank: int) -> _leading.Leading:
+    # one problem after the other under `vmap`: batches of LAPACK's calls can wait for each other
+    return jax.custom_batching.sequential_vmap(lambda a, b: _leading.leading(a, b, rank))(theta, probes)
+
+
+@eqx.filter_custom_jvp
+@eqx.filter_jit
+def _solve(
+    problem: Problem, loss: Loss, phases: _kernel_path.Phases, start: Array, ts: Array, limit: Array
+) -> _kernel_path.Path:
+    arrays, rest = eqx.partition(loss, eqx.is_array)
+
+    @jax.custom_batching.sequential_vmap
+    def solve(arrays: Loss, *given: Any) -> _kernel_path.Path:
+        problem, phases, start, ts, limit = given
+        return _kernel_path.follow(problem, eqx.combine(arrays, rest), phases, start, ts, limit)
+
+    return solve(arrays, problem, phases, start, ts, limit)
+
+
+def _no_derivative(*_: Any) -> Any:
+    raise ValueError(
+        "a KernelFlow has no derivatives: differentiate integrate of a PrimalFlow, or starvation_over_time"
+    )
+
+
+_solve.def_jvp(_no_derivative)
+
+
+def _phases(phases: Any) -> tuple[Phase, ...]:
+    if isinstance(phases, Penalty):
+        return (Phase(jnp.inf, phases),)
+    if isinstance(phases, Phase):
+        return (phases,)
+    try:
+        given = tuple(phases)
+    except TypeError:
+        given = (phases,)
+    if not given or not all(isinstance(phase, Phase) for phase in given):
+        kinds = ", ".join(type(phase).__name__ for phase in given) or "none"
+        raise ValueError(f"phases must be a penalty or a sequence of Phase, got {kinds}")
+    return given
+
+
+def _schedule(flow: KernelFlow) -> _kernel_path.Phases:
+    """All phases as arrays: `lam_2` and pull for each example only where a penalty has them."""
+    n, dtype = flow.theta.shape[0], flow.theta.dtype
+    tilts = [phase.penalty.tilt(n) for phase in flow.phases]
+    width = 1 if all(tilt is None for tilt in tilts) else n
+    lam1, curvature, pull = [], [], []
+    for phase, tilt in zip(flow.phases, tilts, strict=True):
+        own, common = phase.penalty.decay()
+        lam1.append(own.astype(dtype))
+        curvature.append(jnp.broadcast_to(common if tilt is None else common + tilt.curvature, (width,)).astype(dtype))
+        pull.append(jnp.broadcast_to(0.0 if tilt is None else tilt.pull, (width,)).astype(dtype))
+    ends = jnp.cumsum(jnp.stack([phase.duration.astype(dtype) for phase in flow.phases]))
+    return _kernel_path.Phases(ends, jnp.stack(lam1), jnp.stack(curvature), jnp.stack(pull))
+
+
+def _within(flow: KernelFlow, ts: Array) -> Array:
+    """`ts`, after checking that they lie within the schedule."""
+    end = flow.end
+    if not _checks.is_concrete((ts, end)):
+        return error_if(ts, ts[-1] > end, "ts must lie within the phases")
+    if np.asarray(ts)[-1] > np.asarray(end):
+        raise ValueError(f"ts must lie within the phases, which end at {float(end):g}, got {float(ts[-1]):g}")
+    return ts
+
+
+def _semidefinite(theta: Array, lead: _leading.Leading) -> Array:
+    """`theta`, after checking that it is symmetric and positive semi-definite as far as its leading part shows."""
+    n = theta.shape[0]
+    unit = 64 * n**0.5 * float(jnp.finfo(theta.dtype).eps)
+    message = "theta must be finite, symmetric and positive semi-definite"
+    scale = jnp.max(lead.strengths)
+    skew, negative = ~(lead.skew <= unit * scale), ~(lead.least >= -8 * n**0.5 * unit * scale)
+    if not _checks.is_concrete(skew):
+        return error_if(theta, skew | negative, message)
+    if bool(skew):
+        raise ValueError(f"{message}, got entries that differ by {float(lead.skew):.3g} from their mirror image")
+    if bool(negative):
+        raise ValueError(f"{message}, got {float(lead.least):.3g} for the least of its products v^T theta v")
+    return theta
+
+
+def _rank(n: int, classes: int) -> int:
+    """How many leading directions to take: their cost a step, `n r^2`, beside that of products, `10 n^2`."""
+    return -8 * (-max(64, round(2 * n**0.5)) // round(8 * classes**0.5))
+
+
+def _room(count: int) -> int:
+    return 1 << max(count - 1, 3).bit_length()

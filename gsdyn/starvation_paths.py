@@ -1,0 +1,183 @@
+"""Which features starve which at every time of training, without an optimum (THEORY section 8, beyond P21)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import equinox as eqx
+import equinox.internal as eqxi
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Bool, Float
+
+from gsdyn import _checks
+from gsdyn._starvation_steps import RADAU, STAGES, Field, State, stages
+from gsdyn.features import FeatureBasis
+from gsdyn.flows import PrimalFlow, Steps
+from gsdyn.integration import checked_times, checked_tolerances
+from gsdyn.losses import Softmax
+
+MAX_STEPS = 4096
+GROWTH, SHRINK, SAFETY = 5.0, 0.2, 0.9
+
+
+class StarvationPath(eqx.Module):
+    """The starvation matrix along a primal flow.
+
+    - `ts`: times, shape (t,). `z`: responses, (t, k).
+    - `matrix`: `G[j, i] = d z_j(t) / d(s_i^2)`, (t, k, k): feature i starves feature j by time t where it is negative.
+    - `error`: how far each entry of `matrix` can be off, (t, k, k): the errors of all steps up to then, those of the
+      responses included, and rounding. A
+      sign is known where `|matrix| > error`.
+    - `succeeded`: whether every time was reached; NaN from the first that was not. `steps`: `accepted` and `rejected`.
+    """
+
+    ts: Float[Array, " t"]
+    z: Float[Array, "t k"]
+    matrix: Float[Array, "t k k"]
+    error: Float[Array, "t k k"]
+    succeeded: Bool[Array, ""]
+    steps: Steps
+    _basis: FeatureBasis
+
+    def elasticities(self) -> Float[Array, "t k k"]:
+        """`(s_i^2 / z_j) d z_j/d(s_i^2)`, which has no unit and does not depend on the sign of a column of `U`; NaN
+        where `z_j` is 0."""
+        z = self.z[:, :, None]
+        return jnp.where(z != 0, self.matrix * (self._basis.s**2)[None, None, :] / jnp.where(z != 0, z, 1.0), jnp.nan)
+
+
+class _Progress(NamedTuple):
+    """Time, state, sum of errors; the step to try and the last one's increments; steps, and whether one is too
+    small."""
+
+    t: Array
+    y: State
+    error: State
+    h: Array
+    last: Array
+    Z: State
+    accepted: Array
+    rejected: Array
+    stuck: Array
+
+
+def starvation_over_time(
+    flow: PrimalFlow,
+    ts: ArrayLike,
+    *,
+    rtol: float | None = None,
+    atol: float | None = None,
+    max_steps: int = MAX_STEPS,
+) -> StarvationPath:
+    """How every response answers to every strength, `G(t) = d z(t)/d(s^2)`, along a primal flow (*beyond* P21).
+
+        G' = -(S^2 U^T (W + lam_2) U + lam_1) G + diag(p),   G(0) = 0,   p = U^T (a(f) - lam_2 f),   W = diag(-a'(f))
+
+    It tends to `starvation_matrix`, which needs an optimum; this needs none, and `Unregularised()` is a penalty too.
+
+    - `flow`: a `PrimalFlow` of few features, as each step takes (5 k)^3 operations.
+    - `ts`: times, shape (t,), increasing and >= 0. Every one of them ends a step.
+    - `rtol`, `atol`: tolerances of a step: `atol min(1, c_j) + rtol |z_j|` of every response, with `c` the filter of
+      the penalty, and as much over `s_i^2` and `rtol |G[j, i]|` of the matrix. Default the root of the unit roundoff,
+      and as `rtol`; an `atol` of nearly 0 asks for the relative error of every entry.
+
+    Goes through `jit`, `vmap` and `grad`. Raises `ValueError` for `Softmax` and what is no `PrimalFlow`.
+    """
+    _checks.instance("flow", flow, PrimalFlow)
+    if isinstance(flow.loss, Softmax):
+        raise ValueError("flow must have a loss with one margin for each example, got Softmax")
+    ts = checked_times(ts).astype(flow.basis.U.dtype)
+    relative, absolute = checked_tolerances(ts.dtype, rtol, rtol if atol is None else atol)
+    limit = _checks.integer("max_steps", max_steps, 1)
+    return _follow(flow, ts, jnp.asarray(relative, ts.dtype), jnp.asarray(absolute, ts.dtype), limit)
+
+
+@eqx.filter_jit
+def _follow(flow: PrimalFlow, ts: Array, rtol: Array, atol: Array, max_steps: int) -> StarvationPath:
+    field = _field(flow)
+    k, dtype = flow.basis.features, ts.dtype
+    y = State(flow.z0, jnp.zeros((k, k), dtype))
+    still = jax.tree.map(lambda x: jnp.zeros((STAGES, *x.shape), dtype), y)
+    rate = jnp.max(field.s2) * jnp.max(-jnp.diagonal(field.jacobian(y.z)) / jnp.where(field.s2 > 0, field.s2, 1.0))
+    h = jax.lax.stop_gradient(rtol ** (1 / (STAGES + 1)) / jnp.maximum(rate, jnp.finfo(dtype).tiny ** 0.5))
+    none = jnp.zeros((), jnp.int32)
+    start = _Progress(
+        jnp.zeros((), dtype), y, jax.tree.map(jnp.zeros_like, y), h, h, still, none, none, jnp.zeros((), bool)
+    )
+
+    def to(s: _Progress, t: Array) -> tuple[_Progress, tuple[Array, ...]]:
+        def go(s: _Progress) -> Array:
+            return (s.t < t) & (s.accepted + s.rejected < max_steps) & ~s.stuck
+
+        s = eqxi.while_loop(go, lambda s: _step(field, s, t, rtol, atol), s, max_steps=max_steps, kind="checkpointed")
+        reached = s.t >= t
+        # of rounding: in the entry, and what it lets through from the largest one of its column
+        size = jnp.abs(s.y.G)
+        share = jnp.minimum(1.0, field.s2 * t)[:, None] * jnp.max(size, axis=0)[None, :]
+        unit = float(jnp.finfo(dtype).eps) * (64 + 4 * s.accepted.astype(dtype))
+        error = s.error.G + unit * (size + share)
+        saved = (jnp.where(reached, v, jnp.nan) for v in (s.y.z, s.y.G, error))
+        return s, (*saved, reached)
+
+    end, (z, G, error, reached) = jax.lax.scan(to, start, ts)
+    steps = Steps(end.accepted, end.rejected)
+    return StarvationPath(ts, z, G, jax.lax.stop_gradient(error), reached.all(), steps, flow.basis)
+
+
+def _field(flow: PrimalFlow) -> Field:
+    """The flow with its rate `eta` inside: all of it is linear in the strengths and decays."""
+    U = flow.basis.U
+    n, dtype = U.shape[0], U.dtype
+    lam1, lam2 = flow.penalty.decay()
+    tilt = flow.penalty.tilt(n)
+    curvature = jnp.broadcast_to(lam2 if tilt is None else lam2 + tilt.curvature, (n,)).astype(dtype)
+    pull = jnp.zeros(n, dtype) if tilt is None else tilt.pull.astype(dtype)
+    eta = flow.eta.astype(dtype)
+    return Field(flow.loss, U, eta * flow.basis.s**2, eta * lam1.astype(dtype), curvature, pull, eta)
+
+
+def _step(field: Field, s: _Progress, t: Array, rtol: Array, atol: Array) -> _Progress:
+    left = jax.lax.stop_gradient(t - s.t)
+    ends = s.h >= left
+    h = jax.lax.stop_gradient(jnp.where(ends, left, jnp.minimum(s.h, jnp.maximum(left / 2, 0.9 * s.h))))
+    ahead = RADAU.weights(1 + jnp.asarray(RADAU.nodes, h.dtype) * (h / s.last))
+    guess = jax.tree.map(lambda x: jnp.tensordot(ahead, x, 1) - x[-1:], s.Z)
+    tol = jax.lax.stop_gradient(_tolerance(field, s.y, rtol, atol))
+    Z, found = stages(field, s.y, h, guess, tol)
+    slope = jnp.asarray(RADAU.slope @ RADAU.inverse, h.dtype) / h
+    missing = jax.tree.map(lambda v, x: v - jnp.tensordot(slope, x, 1), field.velocity(s.y), Z)
+    damped = 1 / (1 - h * jnp.diagonal(field.jacobian(s.y.z)) / RADAU.real)
+    miss = State(missing.z * damped, missing.G * damped[:, None])
+    error = jax.tree.map(lambda e: jax.lax.stop_gradient(jnp.abs(e)) * (RADAU.error * h), miss)
+    carried = jax.lax.stop_gradient(h * damped[:, None] * _answers(field, s.y, s.error.z + error.z))
+    y = jax.tree.map(lambda a, b: a + b[-1], s.y, Z)
+    tol = jax.tree.map(jnp.maximum, tol, jax.lax.stop_gradient(_tolerance(field, y, rtol, atol)))
+    size = jnp.maximum(*(jnp.max(a / b) for a, b in zip(error, tol, strict=True)))
+    good = found & (size <= 1)
+    factor = jnp.clip(SAFETY * jnp.where(found, size, jnp.inf) ** (-1 / (STAGES + 1)), SHRINK, GROWTH)
+    next_h = jnp.where(good, jnp.where(ends, jnp.maximum(s.h, h * factor), h * factor), h * jnp.minimum(factor, SAFETY))
+    stuck = ~good & ~(next_h > 16 * float(jnp.finfo(h.dtype).eps) * s.t)
+    new = _Progress(
+        jnp.where(ends, t, s.t + h), y, State(s.error.z + error.z, s.error.G + error.G + carried), next_h, h, Z,
+        s.accepted + 1, s.rejected, stuck,
+    )  # fmt: skip
+    old = s._replace(h=next_h, rejected=s.rejected + 1, stuck=stuck)
+    return jax.tree.map(lambda a, b: jnp.where(good, a, b), new, old)
+
+
+def _answers(field: Field, y: State, error: Array) -> Array:
+    """How far errors of the responses can move the velocity of the matrix."""
+    y, field = jax.lax.stop_gradient((y, field))
+    slopes = jax.jacfwd(lambda z: field.velocity(State(z, y.G)).G)(y.z)
+    return jnp.abs(slopes) @ error
+
+
+def _tolerance(field: Field, y: State, rtol: Array, atol: Array) -> State:
+    """What each entry may err by in a step."""
+    s2, decay = field.s2, field.lam1 + field.s2 * jnp.min(field.curvature)
+    unit = jnp.where(s2 < decay, s2 / jnp.where(decay > 0, decay, 1.0), 1.0)
+    tiny = float(jnp.finfo(s2.dtype).tiny) ** 0.5
+    z = jnp.maximum(atol * jnp.where(unit > 0, unit, 1.0) + rtol * jnp.abs(y.z), tiny)
+    strength = jnp.where(s2 > 0, s2 / field.eta, 1.0)
+    return State(z, jnp.maximum(atol * unit[:, None] / strength[None, :], tiny) + rtol * jnp.abs(y.G))

@@ -1,0 +1,262 @@
+"""Starvation at every time, outputs at new inputs, hard margins and groups, against 25-digit values and NumPy."""
+
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.optimize import nnls
+
+import gsdyn as gs
+
+ORACLES = json.loads((Path(__file__).parent / "data" / "flows.json").read_text())
+CE = gs.CrossEntropy()
+FREE = gs.Unregularised()
+
+
+def numbers(x):
+    return np.array(x, dtype=object).astype(float)
+
+
+def penalty(lam1, lam2):
+    lam1, lam2 = float(lam1), float(lam2)
+    return gs.Mixed(lam1, lam2) if lam1 + lam2 > 0 else FREE
+
+
+@pytest.mark.parametrize("case", range(len(ORACLES["primal"])))
+def test_starvation_over_time_to_1e_9(case):
+    problem = ORACLES["primal"][case]
+    k = len(problem["s"])
+    # all of one program: features of zero strength, in examples of their own, fill up to four
+    U, s, z0 = np.eye(4), np.zeros(4), np.zeros(4)
+    U[:k, :k], s[:k], z0[:k] = numbers(problem["U"]), numbers(problem["s"]), numbers(problem["z0"])
+    lam1, lam2 = float(problem["lam1"]), float(problem["lam2"])
+    ts = numbers([row["t"] for row in problem["rows"]])
+    z, matrix, error, succeeded = _path(U, s, z0, lam1, lam2, ts)
+    assert succeeded
+    for i, row in enumerate(problem["rows"]):
+        np.testing.assert_allclose(z[i, :k], numbers(row["z"]), atol=1e-9, rtol=0)
+        off = np.abs(matrix[i, :k, :k] - numbers(row["starvation"]))
+        np.testing.assert_array_less(off, 1e-9)
+        assert (off <= error[i, :k, :k]).all()
+        assert (error[i, :k, :k] < 1e-7).all()
+
+
+class _Decays(gs.Unregularised):
+    """Both decays, either of which may be 0, traced."""
+
+    lam1: jax.Array
+    lam2: jax.Array
+
+    def decay(self):
+        return self.lam1, self.lam2
+
+
+@jax.jit
+def _path(U, s, z0, lam1, lam2, ts):
+    flow = gs.PrimalFlow(gs.FeatureBasis(U, s), CE, _Decays(lam1, lam2), z0=z0)
+    path = gs.starvation_over_time(flow, ts, rtol=1e-10)
+    return path.z, path.matrix, path.error, path.succeeded
+
+
+ROTATION = np.array([[0.8, -0.6], [0.6, 0.8]])
+
+
+def _last(s, lam1, lam2):
+    flow = gs.PrimalFlow(gs.FeatureBasis(ROTATION, s), CE, gs.Mixed(lam1, lam2), eta=2.0)
+    return gs.starvation_over_time(flow, np.array([0.5, 2.0]), rtol=1e-11)
+
+
+def test_the_matrix_is_the_derivative_of_the_responses_and_has_one_itself():
+    @jax.jit
+    def answer(at, weights):
+        return _last(jnp.sqrt(at[:2]), at[2], at[3]).z[-1] @ weights
+
+    at, weights, step = np.array([4.0, 1.0, 0.1, 0.3]), np.array([1.0, -2.0]), 1e-4
+    gradient = jax.jit(jax.grad(answer))(at, weights)
+    np.testing.assert_allclose(weights @ _last(np.sqrt(at[:2]), 0.1, 0.3).matrix[-1], gradient[:2], atol=1e-10)
+    for i, unit in enumerate(np.eye(4)):
+        slope = (answer(at + step * unit, weights) - answer(at - step * unit, weights)) / (2 * step)
+        np.testing.assert_allclose(gradient[i], slope, atol=1e-7)
+
+
+def test_it_tends_to_the_starvation_matrix_and_to_nothing_under_spectral_decoupling():
+    basis = gs.FeatureBasis(ROTATION, np.array([2.0, 1.0]))
+    ends = [gs.starvation_over_time(gs.PrimalFlow(basis, CE, p), np.array([0.1, 300.0])) for p in PENALTIES]
+    optimum = gs.starvation_matrix(basis, gs.fixed_point(basis, CE, PENALTIES[0]))
+    np.testing.assert_allclose(ends[0].matrix[-1], optimum, atol=1e-8)
+    np.testing.assert_allclose(ends[1].matrix[-1], 0.0, atol=1e-8)
+    early = ends[0]
+    assert (early.matrix[:, 1, 0] < -early.error[:, 1, 0]).all()
+    np.testing.assert_allclose(early.elasticities()[-1], early.matrix[-1] * np.outer(1 / early.z[-1], [4.0, 1.0]))
+
+
+PENALTIES = gs.Mixed(0.1, 0.0), gs.Mixed(0.0, 0.5)
+
+
+def test_failures_are_told():
+    path = gs.starvation_over_time(
+        gs.PrimalFlow(gs.FeatureBasis(ROTATION, np.array([2.0, 1.0])), CE, FREE), np.array([1e-3, 1e3]), max_steps=5
+    )
+    assert not path.succeeded
+    assert np.isfinite(path.matrix[0]).all()
+    assert np.isnan(path.matrix[1]).all()
+
+
+@pytest.mark.parametrize("case", range(len(ORACLES["predict"])))
+def test_outputs_of_fixed_points_to_1e_11(case):
+    problem = ORACLES["predict"][case]
+    y, whole = np.array(problem["y"], float), numbers(problem["theta"])
+    n = len(y)
+    basis, new = gs.FeatureBasis.from_kernel(whole[:n, :n], y), whole[n:, :n]
+    for fixed in problem["fixed"]:
+        fp = gs.fixed_point(basis, CE, gs.Mixed(float(fixed["lam1"]), float(fixed["lam2"])))
+        expected = numbers(fixed["outputs"])
+        np.testing.assert_allclose(gs.predict(new, y, gs.coefficients(basis, fp)), expected, atol=1e-11, rtol=0)
+        np.testing.assert_allclose(gs.feature_functions(basis, new, y) @ fp.z, expected, atol=1e-11, rtol=0)
+
+
+def _data(n=6, m=4, seed=0):
+    phi = np.random.default_rng(seed).normal(size=(n + m, n + 3))
+    y = np.where(np.random.default_rng(seed + 1).random(n) < 0.5, -1.0, 1.0)
+    theta = phi @ phi.T
+    return theta[:n, :n], theta[n:, :n], y
+
+
+def test_coefficients_are_what_each_penalty_says():
+    theta, new, y = _data()
+    basis = gs.FeatureBasis.from_kernel(theta, y)
+    by_class = gs.SpectralDecoupling.by_class(y, (0.3, 2.0), (1.0, -0.5))
+    for given in (gs.WeightDecay(0.1), by_class):
+        fp = gs.fixed_point(basis, CE, given)
+        beta = gs.coefficients(basis, fp)
+        np.testing.assert_allclose(beta, np.linalg.solve(y[:, None] * theta * y, fp.margins), rtol=1e-9)
+    fp = gs.fixed_point(basis, gs.Hinge(), gs.WeightDecay(0.1))
+    np.testing.assert_allclose(gs.coefficients(basis, fp), fp.alpha / 0.1, atol=1e-12)
+    multi = gs.FeatureBasis.from_kernel(theta)
+    fp = gs.fixed_point(multi, gs.Softmax(np.arange(6) % 3, 3), gs.WeightDecay(0.1))
+    beta = gs.coefficients(multi, fp)
+    np.testing.assert_allclose(beta, (np.eye(3)[np.arange(6) % 3] - fp.alpha) / 0.1, rtol=1e-9)
+    np.testing.assert_allclose(gs.predict(new, None, beta), new @ beta)
+    np.testing.assert_allclose(
+        gs.predict(new, None, jnp.stack([beta, 2 * beta])), np.stack([new @ beta, 2 * new @ beta])
+    )
+    np.testing.assert_allclose(y[:, None] * gs.feature_functions(basis, theta, y), basis.U, atol=1e-12)
+
+
+def test_coefficients_of_a_trajectory():
+    theta, new, y = _data()
+    basis, ts = gs.FeatureBasis.from_kernel(theta, y), np.array([0.1, 1.0])
+    primal = gs.integrate(gs.PrimalFlow(basis, CE, gs.WeightDecay(0.1)), ts, rtol=1e-9, atol=1e-9)
+    run = gs.integrate(gs.KernelFlow(theta, y, CE, gs.WeightDecay(0.1)), ts, rtol=1e-9)
+    np.testing.assert_allclose(gs.coefficients(basis, primal), run.coefficients, atol=1e-7)
+    outputs = gs.predict(new, y, run.coefficients)
+    assert outputs.shape == (2, 4)
+    np.testing.assert_allclose(outputs[1], new @ (y * run.coefficients[1]))
+
+
+@pytest.mark.parametrize("case", range(len(ORACLES["hard_margin"])))
+def test_hard_margins_to_1e_10(case):
+    problem = ORACLES["hard_margin"][case]
+    widest = gs.hard_margin(numbers(problem["theta"]), np.array(problem["y"], float))
+    assert widest.converged
+    np.testing.assert_allclose(widest.coefficients, numbers(problem["beta"]), atol=1e-10, rtol=0)
+    np.testing.assert_allclose(widest.margins, numbers(problem["margins"]), atol=1e-10, rtol=0)
+    assert widest.support.tolist() == problem["support"]
+
+
+def test_a_hard_margin_in_few_dimensions_is_that_of_nonnegative_least_squares():
+    # with K = F F^T the solution is beta of the nearest point of F^T beta, beta >= 0, to the end of a cone
+    rng = np.random.default_rng(0)
+    F = np.hstack([rng.normal(size=(60, 5)) + 2.0, 0.3 * np.eye(60)])
+    widest = gs.hard_margin(F @ F.T, None)
+    stacked = np.vstack([F.T, np.ones(60)])
+    x, _ = nnls(stacked, np.append(np.zeros(65), 1.0))
+    beta = x / (F @ (F.T @ x)).min()
+    np.testing.assert_allclose(widest.coefficients, beta, atol=1e-8)
+    assert 1 < len(widest.support) < 60
+    assert widest.converged
+
+
+def test_vanishing_decay_leads_to_the_hard_margin():
+    theta, _, y = _data(n=6, seed=3)
+    widest = gs.hard_margin(theta, y)
+    basis = gs.FeatureBasis.from_kernel(theta, y)
+    far = []
+    for lam in (1e-3, 1e-6, 1e-12):
+        f = gs.fixed_point(basis, CE, gs.WeightDecay(lam)).margins
+        far.append(float(jnp.max(jnp.abs(f / f.min() - widest.margins)) * np.log(1 / lam)))
+    # in 1/log(1/lam): the products are of one size
+    assert far[2] < 2 * far[1] < 8 * far[0]
+
+
+def test_groups():
+    margins = np.array([[1.0, -1.0, 2.0, 3.0, -0.5], [1.0, 1.0, -2.0, -3.0, -0.5]])
+    groups = np.array([0, 0, 1, 1, 1])
+    got = gs.group_metrics(margins, groups)
+    np.testing.assert_allclose(got.accuracy, [[0.5, 2 / 3], [1.0, 0.0]])
+    np.testing.assert_allclose(got.mean_margin, [[0.0, 1.5], [1.0, -5.5 / 3]])
+    assert got.worst.tolist() == [0, 1]
+    assert got.worst_accuracy.tolist() == [0.5, 0.0]
+    assert got.count.tolist() == [2, 3]
+    # Wilson's interval is where the distance of the observed share is 1.96 standard deviations
+    for p, low, high, n in zip(got.accuracy.ravel(), got.low.ravel(), got.high.ravel(), [2, 3, 2, 3], strict=True):
+        for end in (low, high):
+            if 0 < end < 1:
+                np.testing.assert_allclose((p - end) ** 2, 1.959963984540054**2 * end * (1 - end) / n, rtol=1e-9)
+
+
+def test_the_gap_is_a_sum_over_features_and_answers_to_everything():
+    theta, new, y = _data(n=8)
+    basis, aligned = gs.FeatureBasis.from_kernel(theta, y), np.array([1, 0, 1, 1, 0, 1, 1, 0])
+
+    def gap(lam):
+        return gs.margin_gap(basis, gs.fixed_point(basis, CE, gs.WeightDecay(lam)).z, aligned).total
+
+    fp = gs.fixed_point(basis, CE, gs.WeightDecay(0.1))
+    got = gs.margin_gap(basis, fp.z, aligned)
+    f = np.asarray(fp.margins)
+    np.testing.assert_allclose(got.total, f[aligned == 1].mean() - f[aligned == 0].mean(), rtol=1e-12)
+    np.testing.assert_allclose(got.parts.sum(), got.total, rtol=1e-12)
+    np.testing.assert_allclose(jax.grad(gap)(0.1), (gap(0.1 + 1e-5) - gap(0.1 - 1e-5)) / 2e-5, rtol=1e-6)
+    # on new inputs, labels of their own
+    labels = np.array([1.0, -1.0, 1.0, 1.0])
+    fresh = gs.margin_gap(labels[:, None] * gs.feature_functions(basis, new, y), fp.z, [1, 0, 0, 1])
+    out = labels * np.asarray(gs.predict(new, y, gs.coefficients(basis, fp)))
+    np.testing.assert_allclose(fresh.total, out[[0, 3]].mean() - out[[1, 2]].mean(), rtol=1e-10)
+    # to strengths
+    matrix = np.asarray(gs.starvation_matrix(basis, fp))
+    np.testing.assert_allclose(got.response(matrix), np.asarray(got.kappa) @ matrix, rtol=1e-12)
+
+
+THETA, NEW, Y = _data()
+BAD = {
+    "theta_new must have one row per new input": lambda: gs.predict(NEW.T, Y, Y),
+    "theta_new must have 2 dimensions": lambda: gs.predict(NEW[0], Y, Y),
+    "beta must have shape": lambda: gs.predict(NEW, Y, np.ones(4)),
+    "y must be a vector of -1 and": lambda: gs.predict(NEW, (Y + 1) / 2, np.ones(6)),
+    "beta must say what its axes are": lambda: gs.predict(NEW, None, np.ones((6, 6))),
+    "fp must be a FixedPoint or a Trajectory": lambda: gs.coefficients(gs.FeatureBasis(np.eye(2), np.ones(2)), 3),
+    "theta_new must have one column per example": lambda: gs.feature_functions(
+        gs.FeatureBasis(np.eye(2), np.ones(2)), NEW, None
+    ),
+    "groups must hold an example of every group, got none of group 1": lambda: gs.group_metrics(np.ones(3), [0, 0, 2]),
+    "groups must be a vector of integers": lambda: gs.group_metrics(np.ones(3), [-1, 0, 1]),
+    "aligned must hold an example of every group, got none of group 0": lambda: gs.margin_gap(
+        np.eye(2), np.ones(2), [True, True]
+    ),
+    "margins must have one entry per example": lambda: gs.group_metrics(np.ones(3), [0, 1]),
+    "confidence must be": lambda: gs.group_metrics(np.ones(2), [0, 1], confidence=1.0),
+    "theta must be symmetric": lambda: gs.hard_margin(THETA + np.triu(np.ones((6, 6)), 1), Y),
+    "theta must be positive definite|theta must let all": lambda: gs.hard_margin(np.ones((2, 2)), [1.0, -1.0]),
+    "flow must be a PrimalFlow": lambda: gs.starvation_over_time(3, [1.0]),
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_bad_input_is_named_in_one_line(message):
+    with pytest.raises(ValueError, match=message) as raised:
+        BAD[message]()
+    assert "\n" not in str(raised.value)

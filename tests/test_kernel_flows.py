@@ -1,0 +1,251 @@
+"""Flows of many examples, against 25-digit values and SciPy's integrators."""
+
+import json
+from pathlib import Path
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+from scipy.special import expit, softmax, wrightomega
+
+import gsdyn as gs
+
+ORACLES = json.loads((Path(__file__).parent / "data" / "flows.json").read_text())
+CE = gs.CrossEntropy()
+FREE = gs.Unregularised()
+
+
+def numbers(x):
+    return np.array(x, dtype=object).astype(float)
+
+
+def penalty(lam1, lam2):
+    lam1, lam2 = float(lam1), float(lam2)
+    return gs.Mixed(lam1, lam2) if lam1 + lam2 > 0 else FREE
+
+
+def kernel(n, seed=0, decay=1.5):
+    """Eigenvalues that fall like those of an NTK, from 100, and labels."""
+    rng = np.random.default_rng(seed)
+    q = np.linalg.qr(rng.normal(size=(n, n)))[0]
+    theta = (q * (100.0 / np.arange(1, n + 1) ** decay)) @ q.T
+    return (theta + theta.T) / 2, np.where(rng.random(n) < 0.5, -1.0, 1.0)
+
+
+def scipy_run(K, weight, lam1, lam2, gamma, ts, start):
+    """`beta' = a(K beta) - lam2 (K beta - gamma) - lam1 beta`, by LSODA."""
+    shape = start.shape
+
+    def velocity(t, flat):
+        beta = flat.reshape(shape)
+        f = K @ beta
+        return (weight(f) - lam2 * (f - gamma) - lam1 * beta).ravel()
+
+    solution = solve_ivp(velocity, (0, ts[-1]), start.ravel(), method="LSODA", t_eval=ts, rtol=1e-12, atol=1e-12)
+    assert solution.success
+    return np.moveaxis(solution.y.reshape(*shape, -1), -1, 0)
+
+
+@pytest.mark.parametrize("case", range(len(ORACLES["predict"])))
+def test_phases_to_1e_9(case):
+    problem = ORACLES["predict"][case]
+    y, whole, phases = np.array(problem["y"], float), numbers(problem["theta"]), problem["phases"]
+    n = len(y)
+    schedule = [gs.Phase(float(p["duration"]), penalty(p["lam1"], p["lam2"])) for p in phases]
+    ends = np.cumsum([float(p["duration"]) for p in phases])
+    # phases that take no time, so that one program serves all cases of a size
+    schedule += [gs.Phase(0.0, FREE)] * (3 - len(phases))
+    run = gs.integrate(gs.KernelFlow(whole[:n, :n], y, CE, schedule), ends, rtol=1e-10, atol=1e-10)
+    assert run.succeeded
+    out = gs.predict(whole[n:, :n], y, run.coefficients)
+    for i, p in enumerate(phases):
+        np.testing.assert_allclose(run.margins[i], numbers(p["margins"]), atol=1e-9, rtol=0)
+        np.testing.assert_allclose(out[i], numbers(p["outputs"]), atol=1e-9, rtol=0)
+
+
+WEIGHTS = {
+    gs.CrossEntropy: lambda f: expit(-f),
+    gs.FirstOrderCrossEntropy: lambda f: wrightomega(-f),
+    gs.SquaredError: lambda f: 1 - f,
+}
+
+
+@pytest.mark.parametrize("loss", WEIGHTS)
+def test_losses_and_class_wise_penalties(loss):
+    theta, y = kernel(12)
+    K = y[:, None] * theta * y[None, :]
+    rng = np.random.default_rng(1)
+    ts, start = np.array([0.0, 0.03, 0.4, 2.0, 2.0, 9.0]), rng.normal(size=12)
+    by_class = gs.SpectralDecoupling.by_class(y, (0.3, 2.0), (1.0, -0.5))
+    lam2, gamma = np.where(y > 0, 2.0, 0.3), np.where(y > 0, -0.5, 1.0)
+    run = gs.integrate(gs.KernelFlow(theta, y, loss(), by_class, start), ts, rtol=1e-9, atol=1e-9)
+    exact = scipy_run(K, WEIGHTS[loss], 0.0, lam2, gamma, ts[[0, 1, 2, 3, 5]], start)[[0, 1, 2, 3, 3, 4]]
+    assert run.succeeded
+    np.testing.assert_allclose(run.coefficients, exact, atol=1e-7)
+    np.testing.assert_allclose(run.margins, exact @ K, atol=1e-7)
+
+
+def test_softmax():
+    theta, _ = kernel(12)
+    labels = np.arange(12) % 3
+    start, ts = np.zeros((12, 3)), np.array([0.1, 1.0, 20.0])
+    flow = gs.KernelFlow(theta, None, gs.Softmax(labels, 3), gs.Mixed(0.05, 0.2))
+    run = gs.integrate(flow, ts, rtol=1e-9, atol=1e-9)
+    one_hot = np.eye(3)[labels]
+    exact = scipy_run(theta, lambda f: one_hot - softmax(f, axis=1), 0.05, 0.2, 0.0, ts, start)
+    np.testing.assert_allclose(run.coefficients, exact, atol=1e-7)
+    np.testing.assert_allclose(run.margins, np.einsum("ij,tjc->tic", theta, exact), atol=1e-7)
+
+
+@pytest.fixture(scope="module")
+def large():
+    """More examples than leading directions."""
+    theta, y = kernel(200, decay=1.0)
+    return theta, y, y[:, None] * theta * y[None, :]
+
+
+@pytest.mark.parametrize(("lam1", "lam2"), [(0.0, 0.0), (1e-2, 0.0), (0.0, 2.0)])
+def test_more_examples_than_leading_directions(large, lam1, lam2):
+    theta, y, K = large
+    ts = np.geomspace(0.01, 30.0, 16)
+    exact = scipy_run(K, WEIGHTS[gs.CrossEntropy], lam1, lam2, 0.0, ts, np.zeros(200)) @ K
+    flow = gs.KernelFlow(theta, y, CE, penalty(lam1, lam2))
+    for tol in (1e-5, 1e-8):
+        run = gs.integrate(flow, ts, rtol=tol, atol=tol)
+        assert run.succeeded
+        assert np.abs(run.margins - exact).max() < 10 * tol * np.abs(exact).max()
+        # few steps, however stiff: gradient descent takes 3,000 (1/4 + lam2) of them
+        assert run.steps.accepted < (40 if tol == 1e-5 else 90)
+        assert run.steps.rejected < 5
+
+
+def test_a_kernel_of_few_directions(large):
+    _, y, _ = large
+    phi = np.random.default_rng(0).normal(size=(200, 5))
+    theta = phi @ phi.T
+    run = gs.integrate(gs.KernelFlow(theta, y, CE, FREE), np.array([1.0, 50.0]), rtol=1e-8, atol=1e-8)
+    exact = scipy_run(y[:, None] * theta * y[None, :], WEIGHTS[gs.CrossEntropy], 0, 0, 0, [1.0, 50.0], np.zeros(200))
+    np.testing.assert_allclose(run.margins, (y[:, None] * theta * y[None, :] @ exact.T).T, atol=1e-6)
+
+
+def test_jit_and_vmap():
+    theta, y = kernel(12)
+    ts = jnp.array([0.1, 1.0, 10.0])
+
+    def margins(lam, switch):
+        phases = [gs.Phase(switch, gs.WeightDecay(lam)), gs.Phase(jnp.inf, gs.SpectralDecoupling(2 * lam))]
+        return gs.integrate(gs.KernelFlow(theta, y, CE, phases), ts).margins
+
+    lams, switches = np.array([0.1, 0.5]), np.array([0.5, 3.0])
+    batch = jax.jit(jax.vmap(margins))(lams, switches)
+    for lam, switch, one in zip(lams, switches, batch, strict=True):
+        np.testing.assert_allclose(one, margins(lam, switch), rtol=1e-12)
+
+
+def test_single_precision():
+    theta, y = kernel(12)
+    ts = np.array([0.1, 1.0, 10.0])
+    exact = gs.integrate(gs.KernelFlow(theta, y, CE, gs.WeightDecay(0.1)), ts).margins
+    single = gs.integrate(
+        gs.KernelFlow(theta.astype(np.float32), y, CE, gs.WeightDecay(np.float32(0.1))), ts, rtol=1e-4, atol=1e-4
+    )
+    assert single.margins.dtype == np.float32
+    assert single.succeeded
+    np.testing.assert_allclose(single.margins, exact, atol=2e-3)
+
+
+def test_a_failure_is_a_code_and_says_what_was_reached():
+    theta, y = kernel(12)
+    run = gs.integrate(gs.KernelFlow(theta, y, CE, FREE), np.array([1e-4, 10.0]), max_steps=4)
+    assert not run.succeeded
+    assert run.result == diffrax.RESULTS.max_steps_reached
+    assert np.isfinite(run.margins[0]).all()
+    assert np.isnan(run.margins[1]).all()
+    assert np.isnan(run.coefficients[1]).all()
+
+
+def test_extremes():
+    theta, y = kernel(12)
+    far = gs.integrate(gs.KernelFlow(theta * 1e8, y, CE, gs.WeightDecay(1e-6)), np.array([1e-9, 1e3, 1e9]))
+    assert far.succeeded
+    basis = gs.FeatureBasis.from_kernel(theta * 1e8, y)
+    end = gs.fixed_point(basis, CE, gs.WeightDecay(1e-6))
+    np.testing.assert_allclose(far.margins[-1], end.margins, rtol=1e-6)
+    none = gs.integrate(gs.KernelFlow(np.zeros((12, 12)), y, CE, FREE), np.array([1e-9, 1e3, 1e9]))
+    assert none.succeeded
+    np.testing.assert_allclose(
+        none.coefficients, 0.5 * np.array([[1e-9], [1e3], [1e9]]) * np.ones(12)[None], rtol=1e-12
+    )
+    assert not none.margins.any()
+
+
+THETA, Y = kernel(6)
+SD = gs.SpectralDecoupling(1.0)
+BAD = {
+    "theta must be square": lambda: gs.KernelFlow(THETA[:4], Y, CE, FREE),
+    "y must be": lambda: gs.KernelFlow(THETA, (Y + 1) / 2, CE, FREE),
+    "y must have as many rows": lambda: gs.KernelFlow(THETA, Y[:4], CE, FREE),
+    "loss must be smooth": lambda: gs.KernelFlow(THETA, Y, gs.Hinge(), FREE),
+    "y must be None under Softmax": lambda: gs.KernelFlow(THETA, Y, gs.Softmax(np.arange(6) % 2, 2), FREE),
+    "labels must have one entry": lambda: gs.KernelFlow(THETA, None, gs.Softmax(np.arange(5) % 2, 2), FREE),
+    "duration must be >= 0, got -1": lambda: gs.Phase(-1.0, FREE),
+    "penalty must be a Penalty": lambda: gs.Phase(1.0, 2.0),
+    "phases must be a penalty or a sequence of Phase, got none": lambda: gs.KernelFlow(THETA, Y, CE, []),
+    "phases must be a penalty or a sequence of Phase, got float": lambda: gs.KernelFlow(THETA, Y, CE, 2.0),
+    "phases must be a penalty or a sequence of Phase, got Spectral": lambda: gs.KernelFlow(THETA, Y, CE, [SD]),
+    r"start must have shape \(6,\)": lambda: gs.KernelFlow(THETA, Y, CE, FREE, np.zeros(3)),
+    "ts must lie within the phases, which end at 2, got 3": lambda: gs.integrate(
+        gs.KernelFlow(THETA, Y, CE, [gs.Phase(2.0, FREE)]), [3.0]
+    ),
+    "ts must increase": lambda: gs.integrate(gs.KernelFlow(THETA, Y, CE, FREE), [3.0, 1.0]),
+    "rtol must be": lambda: gs.integrate(gs.KernelFlow(THETA, Y, CE, FREE), [3.0], rtol=-1),
+    "max_steps must be": lambda: gs.integrate(gs.KernelFlow(THETA, Y, CE, FREE), [3.0], max_steps=0),
+    "solver, dense and adjoint must be left out": lambda: gs.integrate(
+        gs.KernelFlow(THETA, Y, CE, FREE), [3.0], dense=True
+    ),
+    "lam must have one entry per example": lambda: gs.KernelFlow(THETA, Y, CE, gs.SpectralDecoupling(np.ones(5))),
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_bad_input_is_named_in_one_line(message):
+    with pytest.raises(ValueError, match=message) as raised:
+        BAD[message]()
+    assert "\n" not in str(raised.value)
+
+
+NOT_PSD = {
+    "entries that differ by": THETA + np.triu(np.ones((6, 6)), 1),
+    "for the least of its products": THETA - 60 * np.eye(6),
+    "finite, symmetric": np.where(np.eye(6) > 0, np.nan, THETA),
+}
+
+
+@pytest.mark.parametrize("message", NOT_PSD)
+def test_what_is_no_kernel_is_refused(message):
+    with pytest.raises(ValueError, match=message):
+        gs.integrate(gs.KernelFlow(NOT_PSD[message], Y, CE, FREE), [1.0])
+
+
+def test_derivatives_are_refused():
+    with pytest.raises(ValueError, match="differentiate integrate of a PrimalFlow"):
+        jax.grad(
+            lambda lam: gs.integrate(gs.KernelFlow(THETA, Y, CE, gs.WeightDecay(lam)), np.array([1.0])).margins.sum()
+        )(0.1)
+
+
+def test_without_a_penalty_there_is_no_fixed_point_but_a_flow():
+    basis = gs.FeatureBasis.rotation(2.0, 1.0, 0.3)
+    with pytest.raises(ValueError, match=r"one with an optimum, got Unregularised: use PrimalFlow.*hard_margin"):
+        gs.fixed_point(basis, CE, FREE)
+    with pytest.raises(ValueError, match="one with an optimum"):
+        gs.DualFlow(basis, CE, FREE)
+    with pytest.raises(ValueError, match="one with an optimum"):
+        gs.steady_state(gs.PrimalFlow(basis, CE, FREE))
+    ts = np.array([0.5, 5.0])
+    primal = gs.integrate(gs.PrimalFlow(basis, CE, FREE), ts, rtol=1e-10, atol=1e-10)
+    run = gs.integrate(gs.KernelFlow(basis.kernel(), None, CE, FREE), ts, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(primal.margins, run.margins, atol=1e-8)
