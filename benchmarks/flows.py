@@ -31,7 +31,7 @@ def rows() -> list[Result]:
     y = np.asarray(data.y)
     top = float(np.linalg.eigvalsh(np.asarray(theta))[-1])
     zero = np.zeros(len(y))
-    learnt = gs.integrate(gs.KernelFlow(theta, y, LOSS, gs.Unregularised()), [4e3 / top], rtol=1e-8)
+    learnt = gs.integrate(gs.KernelFlow(theta, y, LOSS, gs.Unregularised()), np.array([4e3 / top]), rtol=1e-8)
     settings: dict[str, Setting] = {
         "cross-entropy alone": (gs.Unregularised(), 0.0, 0.0, zero),
         "weight decay 1e-2": (gs.WeightDecay(1e-2), 1e-2, 0.0, zero),
