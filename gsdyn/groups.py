@@ -81,13 +81,26 @@ def group_metrics(margins: ArrayLike, groups: ArrayLike, *, confidence: float = 
     count = jnp.asarray(sizes, margins.dtype)
     over = (1,) * (margins.ndim - 1) + (-1,)
     share = ((margins > 0).astype(margins.dtype) @ member) / count.reshape(over)
-    spread = NormalDist().inv_cdf((1 + confidence) / 2)
-    weight = (spread**2 / count).reshape(over)
-    middle = (share + weight / 2) / (1 + weight)
-    half = jnp.sqrt(weight * (share * (1 - share) + weight / 4)) / (1 + weight)
     mean = (margins @ member) / count.reshape(over)
-    low, high = jnp.maximum(middle - half, 0.0), jnp.minimum(middle + half, 1.0)
+    low, high = wilson(share, count.reshape(over), confidence)
     return GroupMetrics(jnp.asarray(sizes), share, low, high, mean, jnp.argmin(share, axis=-1))
+
+
+def wilson(share: Array, count: Array, confidence: float = 0.95) -> tuple[Array, Array]:
+    """Both ends of the Wilson score interval of a share `p` of `n` examples: with `q` the normal quantile of
+    `(1 + confidence)/2`,
+
+        (p + q^2/2n -+ q sqrt(p (1 - p)/n + q^2/4n^2)) / (1 + q^2/n)
+
+    - `share`: in [0, 1]. `count`: `n` >= 1; they broadcast. `confidence`: in (0, 1).
+
+    Where every example, or none, is right the interval ends there exactly.
+    Reference: Wilson, Probable inference, the law of succession, and statistical inference (1927).
+    """
+    weight = NormalDist().inv_cdf((1 + confidence) / 2) ** 2 / count
+    middle, half = share + weight / 2, (weight * (share * (1 - share) + weight / 4)) ** 0.5
+    low = jnp.where(share > 0, (middle - half) / (1 + weight), 0.0)
+    return low, jnp.where(share < 1, (middle + half) / (1 + weight), 1.0)
 
 
 def margin_gap(weights: ArrayLike | FeatureBasis, z: ArrayLike, aligned: ArrayLike) -> Gap:

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import ArrayLike, Float, Int
-from scipy.special import ndtri
 
-from gsdyn import _checks
+from gsdyn import _checks, groups
 
 
 class Interval(NamedTuple):
@@ -103,23 +102,14 @@ def group_accuracy(
 
 
 def wilson(right: int, count: int, confidence: float = 0.95) -> Interval:
-    """The Wilson score interval of a share `p = right/count`: `z` is the normal quantile of `(1 + confidence)/2`,
-
-        (p + z^2/2n -+ z sqrt(p (1 - p)/n + z^2/4n^2)) / (1 + z^2/n)
+    """A share `right/count` and its Wilson score interval, as in `gsdyn.groups.wilson`.
 
     - `right`, `count`: integers with 0 <= right <= count and count >= 1. `confidence`: in (0, 1).
-
-    Reference: Wilson, Probable inference, the law of succession, and statistical inference (1927).
     """
     count = _checks.integer("count", count, 1)
-    right = _checks.integer("right", right, 0, count)
-    z = -float(ndtri((1 - confidence) / 2))
-    p, square = right / count, z * z / count
-    centre, half = p + square / 2, z * math.sqrt(p * (1 - p) / count + square / (4 * count))
-    # at the ends the interval ends there exactly
-    low = 0.0 if right == 0 else (centre - half) / (1 + square)
-    high = 1.0 if right == count else (centre + half) / (1 + square)
-    return Interval(p, low, high)
+    share = np.float64(_checks.integer("right", right, 0, count) / count)
+    low, high = groups.wilson(share, np.float64(count), confidence)
+    return Interval(float(share), float(low), float(high))
 
 
 def _read(outputs: Any, y: Any, attribute: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
