@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike
 
 from gsdyn.modes._arrays import elementwise
-from gsdyn.modes.hyperbola import angle_between, logit_at
+from gsdyn.modes.hyperbola import angle_between, inverse_power_of_two, logit_at
 from gsdyn.special import largest_logit
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
@@ -39,14 +39,16 @@ def _scaled_time(angle: Array, u0: Array, u: Array, growing: Array, shrinking: A
     def over_logit(x):
         return jnp.exp(x - scale) / jnp.sqrt(x * x + kappa2)
 
-    low, high = jnp.minimum(u, -1), jnp.maximum(u0, 1)
+    # each end moves exactly one of the parts, also where it lies on a cut, or on the other end
+    low, high = jnp.where(u <= -1, u, -1), jnp.where(u0 >= 1, u0, 1)
+    first = jnp.where((u0 < -1) | (u <= -1), u0, low)
     angles = (
         jnp.stack([below, jnp.maximum(middle, above - _REACH)]),
         jnp.stack([jnp.minimum(middle, below + _REACH), above]),
     )
     logits = (
-        jnp.stack([jnp.minimum(jnp.maximum(u0, low - _REACH), low), jnp.maximum(high, u - _REACH)]),
-        jnp.stack([low, jnp.maximum(u, high)]),
+        jnp.stack([jnp.maximum(first, low - _REACH), jnp.maximum(high, u - _REACH)]),
+        jnp.stack([low, jnp.where(u > 1, u, high)]),
     )
     # panels of equal length in the angle, and in the logarithm of the logit
     growth = jnp.log(logits[1] / logits[0])
@@ -83,7 +85,9 @@ def _time(angle, u0, u, growing, shrinking, pace, w):
     scale = jax.lax.stop_gradient(jnp.maximum(u, 0))
     # e^(u/2) twice: the time may fit where e^u does not
     half = jnp.exp(jnp.minimum(scale, largest_logit(u.dtype)) / 2)
-    return _scaled_time(angle, u0, u, growing, shrinking, w, scale) * half / pace * half
+    # and in units of the pace, whose square derivatives divide by
+    unit = inverse_power_of_two(pace)
+    return _scaled_time(angle, u0, u, growing, shrinking, w, scale) * half * unit / (pace * unit) * half
 
 
 class _Search(NamedTuple):

@@ -77,7 +77,7 @@ class Hyperbola(eqx.Module):
         """The angle at which y reaches 0, when `y_0 < -r z_0`; infinite otherwise, 0 if inactive."""
         dies = self._dies
         # minus / -plus, whose excess over 1 is small where y_0 is
-        scale = _inverse_power_of_two(jnp.where(dies, self.y0, 1))
+        scale = inverse_power_of_two(jnp.where(dies, self.y0, 1))
         excess = 2 * (jnp.where(dies, self.y0, 0) * scale) / (jnp.where(dies, -self.plus, 1) * scale)
         return jnp.where(dies, jnp.log1p(excess), jnp.where(self.active, jnp.inf, 0))
 
@@ -181,7 +181,7 @@ def angle_between(u0: Array, u: Array, growing: Array, shrinking: Array) -> Arra
     cancels. It must be finite: not `G = 0` and `u >= 0`.
     """
     # in units of the first speed, whose square need not have a float, nor what derivatives divide by
-    scale = _inverse_power_of_two(growing + shrinking)
+    scale = inverse_power_of_two(growing + shrinking)
     u0, u, growing, shrinking = (v * scale for v in (u0, u, growing, shrinking))
     speed0, speed = (growing + shrinking) / 2, _speed(u, growing, shrinking)
     same_side = jnp.sign(u) * jnp.sign(u0) > 0
@@ -195,12 +195,12 @@ def angle_between(u0: Array, u: Array, growing: Array, shrinking: Array) -> Arra
 def _same_side(u0: Array, u: Array, speed0: Array, speed: Array) -> Array:
     """`(u speed0 - u0 speed) / k^2`, where both terms have one sign, by what it is the quotient of."""
     # in units of u itself: its square need not have a float
-    scale = _inverse_power_of_two(u)
+    scale = inverse_power_of_two(u)
     rise, start, end = (u - u0) * scale, u0 * scale, u * scale
     return (rise / end) * ((u + u0) / speed0) / (1 + (start / end) * (speed / speed0))
 
 
-def _inverse_power_of_two(x: Array) -> Array:
+def inverse_power_of_two(x: Array) -> Array:
     """A power of two near `1 / |x|`, a constant to derivatives: compilers move quotients, not products."""
     return jnp.exp2(-jnp.round(jnp.log2(jnp.abs(jax.lax.stop_gradient(x)))))
 

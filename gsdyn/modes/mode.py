@@ -11,6 +11,7 @@ from gsdyn._checks import together
 from gsdyn.losses import Hinge, Loss
 from gsdyn.modes._arrays import at_least, at_most, check_confidence
 from gsdyn.modes._base import Batch, Learner, check_loss
+from gsdyn.modes._late import with_late_slopes
 from gsdyn.modes.clock import Clock
 from gsdyn.modes.cross_entropy import HyperbolaCrossEntropy
 from gsdyn.modes.depth import BalancedCrossEntropy
@@ -167,6 +168,19 @@ class Mode(Batch, Learner):
         return _log_bound(*self._during(t))
 
     @property
+    def _log_pace(self) -> Float[Array, "..."]:
+        """`log(p N r^(2/N))`, of the rate at which a mode's clock runs."""
+        return jnp.log(self.rate) + jnp.log(self.depth) + 2 / self.depth * jnp.log(self.norm)
+
+    def _slowed(self, logarithm: Array, shrink: Array) -> Mode:
+        """This mode with its rate multiplied by `e^logarithm`, and the logit of its start by `shrink`."""
+        mode = eqx.tree_at(lambda m: m.rate, self, self.rate * jnp.exp(logarithm))
+        if self.u0 is not None:
+            return eqx.tree_at(lambda m: m.u0, mode, self.u0 * shrink)
+        root, path = jnp.sqrt(shrink), self._path
+        return eqx.tree_at(lambda m: (m.y0, m.z0), mode, (path.y0 * root, path.z0 * root))
+
+    @property
     def _path(self) -> Hyperbola:
         assert self.y0 is not None
         assert self.z0 is not None
@@ -185,6 +199,11 @@ def _weights(mode: Mode, t: Array) -> tuple[Array, Array]:
 
 @eqx.filter_jit
 def _time_to(mode: Mode, u: Array) -> Array:
+    return mode.clock.time(u) if isinstance(mode.loss, Hinge) else _late_time_to(mode, u)
+
+
+@with_late_slopes
+def _late_time_to(mode: Mode, u: Array) -> Array:
     return mode.clock.time(u)
 
 

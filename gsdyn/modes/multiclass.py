@@ -14,6 +14,7 @@ from gsdyn import _checks
 from gsdyn._checks import together
 from gsdyn.modes._arrays import at_least, demand
 from gsdyn.modes._base import Batch
+from gsdyn.modes._late import with_late_slopes
 from gsdyn.modes._passage import angle_after, time_along
 from gsdyn.modes.hyperbola import Hyperbola, in_range, range_message
 
@@ -102,6 +103,17 @@ class MultiClassMode(Batch):
         return _time_to(self._over(m), jnp.where(m < start, start, m))
 
     @property
+    def _log_pace(self) -> Float[Array, "..."]:
+        """`log(2 sqrt(C (C-1)) r p)`, of the rate at which a mode's clock runs."""
+        return jnp.log(self.rate) + jnp.log(2 * self._path.norm)
+
+    def _slowed(self, logarithm: Array, shrink: Array) -> MultiClassMode:
+        """This mode with its rate multiplied by `e^logarithm`, and the margin of its start by `shrink`."""
+        root = jnp.sqrt(shrink)
+        changed = (self.rate * jnp.exp(logarithm), self.y0 * root, self.z0 * root, self.v0 * root)
+        return eqx.tree_at(lambda m: (m.rate, m.y0, m.z0, m.v0), self, changed)
+
+    @property
     def _path(self) -> Hyperbola:
         root, others = jnp.sqrt(self.classes), jnp.sqrt(self.classes - 1)
         total = (self.z0 + self.v0) / root
@@ -131,6 +143,7 @@ def _weights(mode: MultiClassMode, t: Array) -> tuple[Array, Array, Array]:
 
 
 @eqx.filter_jit
+@with_late_slopes
 def _time_to(mode: MultiClassMode, m: Array) -> Array:
     path = mode._path
     angle = path.angle(m)

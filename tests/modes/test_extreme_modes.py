@@ -38,8 +38,9 @@ def test_times_and_starts_beyond_the_floats():
     rows = [(1, 2, 1, 9e307), (1e6, 2, 1, 1e308), (1e6, 5, 1e-3, 1e308), (1, 2, 650, 1e300), (1, 64, 700, 1e308)]
     norm, depth, u0, t = np.array(rows, float).T
     expected = [late_logit(*row) for row in rows]
-    assert_close(Mode(norm, depth, u0=u0).logit(t), expected, 4)
-    assert float(Mode(1.0, u0=1.0).logit(9e307)) == pytest.approx(716.36, abs=0.01)
+    found = Mode(norm, depth, u0=u0).logit(t)
+    assert_close(found, expected, 4)
+    assert float(found[0]) == pytest.approx(716.36, abs=0.01)
     for start in (1000.0, 1400.0, 1e5):
         mode = Mode(1.0, u0=np.full(5, start))
         np.testing.assert_array_equal(mode.logit(np.array([0, 1, 1e100, 1e300, 1e307])), start)
@@ -49,7 +50,7 @@ def test_times_and_starts_beyond_the_floats():
     # where the time has a float though its integral has none
     with mp.workdps(40):
         exact = float((primitive(720, 2) - primitive(1, 2)) / 2e6)
-    assert_close(Mode(1e6, u0=1.0).time_to(720.0), exact, 8)
+    assert_close(Mode(1e6, u0=np.ones(5)).time_to(720.0), np.full(5, exact), 8)
     assert_close(Mode(1e6, y0=1e3, z0=1e-3).time_to(720.0), exact, 256)  # of which e^u has 720
 
 
@@ -140,7 +141,8 @@ def test_weights_keep_the_digits_of_a_dying_start(dtype):
     assert_close(y, exact, 4000)
 
 
-@pytest.mark.parametrize("loss", [pytest.param(gs.CrossEntropy(), marks=pytest.mark.slow), HINGE])
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", [gs.CrossEntropy(), HINGE])
 def test_small_starts_in_single_precision(loss):
     """Their squares have no float, and derivatives divide by squares: the double answers to float32's digits."""
     norm, y0, z0 = (
@@ -150,20 +152,15 @@ def test_small_starts_in_single_precision(loss):
 
     def outputs(r, y, z, t):
         mode = Mode(r, y0=y, z0=z, loss=loss)
-        return jnp.stack(
-            [
-                mode.logit(t),
-                *mode.weights(t),
-                mode.time_to(jnp.maximum(mode.start, 0 * t) + 0.5 * (mode.death_time == jnp.inf).astype(t.dtype)),
-            ]
-        )
+        late = jnp.maximum(mode.start, 0 * t) + 0.5 * (mode.death_time == jnp.inf).astype(t.dtype)
+        values = jnp.stack([mode.logit(t), *mode.weights(t), mode.time_to(late)])
+        return values, values
 
     t = 0.5 / norm
-    both = jax.jit(
-        jax.vmap(lambda *x: (outputs(*x), jnp.stack(jax.jacfwd(outputs, (0, 1, 2))(*x)))), compiler_options=QUICK
-    )
+    both = jax.jit(jax.vmap(jax.jacfwd(outputs, (0, 1, 2), has_aux=True)), compiler_options=QUICK)
     narrow, wide = (
-        [np.asarray(v) for v in both(*(x.astype(d) for x in (norm, y0, z0, t)))] for d in (np.float32, np.float64)
+        (np.asarray(values), np.stack(slopes, axis=1))
+        for slopes, values in (both(*(x.astype(d) for x in (norm, y0, z0, t))) for d in (np.float32, np.float64))
     )
     # a derivative in the units of its quotient: where terms cancel, no more digits are there to be had
     units = np.abs(wide[0])[:, None] / np.maximum(np.abs(np.stack([norm, y0, z0], axis=1)), 1e-30)[:, :, None]
@@ -210,3 +207,75 @@ def test_rare_features_from_small_starts():
     # however small the start: the path is the one from 0, but for the time
     np.testing.assert_allclose(stop.b[2], stop.b[1], rtol=1e-5)
     assert float(stop.rare[3]) == pytest.approx(0.8427, abs=5e-5)
+
+
+@pytest.mark.parametrize(("dtype", "derivative"), [(np.float64, jax.grad), (np.float32, jax.jacfwd)])
+def test_slopes_of_late_times(dtype, derivative):
+    """On `y_0 = r z_0`, where `2 r p T = [log + Ei]_u0^u`: what has no float is infinite, 0 stays 0, nothing is NaN."""
+    ends = [30.0, 88.0, 92.0, 700.0, 720.0, 2116.0, 2120.0, 1e5]
+    rows = [(r, p, r * z, z, u) for r, p, z in ((1, 1, 1), (2.0**20, 0.5, 2.0**-9), (2.0**-10, 1, 16.0)) for u in ends]
+    rows += [(1, 1, z, z, z * z * (1 + step)) for z in (0.5, 1, 8, 27, 46, 1e3) for step in (0, 2.0**-10)]
+    rows = np.array(rows, dtype)
+
+    def time(*x):
+        return Mode(x[0], rate=x[1], y0=x[2], z0=x[3]).time_to(x[4])
+
+    slopes = jax.jit(jax.vmap(derivative(time, tuple(range(5)))), compiler_options=QUICK)
+    found = np.stack(slopes(*rows.T), axis=1).astype(float)
+
+    def exact(r, p, y, z, u):
+        u0, pace = y * z, 2 * r * p
+        late, early = (1 + mp.exp(u)) / (pace * u), (1 + mp.exp(u0)) / (pace * u0)
+        t = (mp.log(u) + mp.ei(u) - mp.log(u0) - mp.ei(u0)) / pace if u > u0 else mp.mpf(0)
+        # that of the invariant, which is 0, is 0
+        return t, [-t / r, -t / p, -z * early, -y * early, late]
+
+    eps, largest = float(np.finfo(dtype).eps), mp.mpf(float(np.finfo(dtype).max))
+    with mp.workdps(30):
+        for row, slope in zip(rows, found, strict=True):
+            row = [mp.mpf(float(v)) for v in row]
+            t, expected = exact(*row)
+            for x, value, right in zip(row, slope, expected, strict=True):
+                # in the units of the quotient, as large as t's own rounding; e^u has u of it
+                slack = 32 * eps * row[4] * max(abs(right), t / abs(x))
+                if abs(right) > 1.01 * largest:
+                    # beyond the range, with its sign where that is more than rounding
+                    assert abs(value) == np.inf if abs(right) < slack else value == np.inf * float(mp.sign(right))
+                elif slack < largest:
+                    assert abs(mp.mpf(float(value)) - right) <= slack
+                else:
+                    assert not np.isnan(value)
+
+
+@pytest.mark.parametrize("derivative", [jax.grad, pytest.param(jax.jacfwd, marks=pytest.mark.slow)])
+def test_slopes_of_late_times_at_depth(derivative):
+    """Where the time is infinite, that of the start still has its float: `-(1 + e^u0) u0^(2/N - 2) / N`."""
+    rows = np.array([(n, u0, u) for n in (2.0, 3, 64) for u0, u in ((1, 800), (1, 5e3), (1000, 1000), (2e3, 2.1e3))])
+
+    def time(depth, u0, u):
+        return Mode(1.0, depth, u0=u0).time_to(u)
+
+    slopes = jax.jit(jax.vmap(derivative(time, (0, 1, 2))), compiler_options=QUICK)
+    by_depth, by_start, by_end = (np.asarray(v).reshape(3, 4) for v in slopes(*rows.T))
+    np.testing.assert_array_equal(by_depth, 3 * [[-np.inf, -np.inf, 0, -np.inf]])
+    np.testing.assert_array_equal(by_end, np.inf)
+    np.testing.assert_array_equal(by_start[:, 2:], -np.inf)
+    exact = -(1 + np.e) / np.array([2.0, 3, 64])
+    assert_close(by_start[:, 0], exact, 40)
+    assert_close(by_start[:, 1], exact, 40)
+
+
+@pytest.mark.slow
+def test_slopes_of_late_times_of_many_classes():
+    rows = np.array([(1.0, 5, 1, 1, 0, u) for u in (30.0, 715, 900, 2e3, 1e5)] + [(1.0, 5, 46, 46, 0, 2116)])
+
+    def time(*x):
+        return MultiClassMode(*x[:5]).time_to(x[5])
+
+    value, slopes = jax.jit(jax.vmap(jax.value_and_grad(time, tuple(range(6)))))(*rows.T)
+    slopes = np.stack(slopes)
+    assert not np.isnan(slopes).any()
+    np.testing.assert_array_equal(np.isinf(value), [False, False, True, True, True, False])
+    np.testing.assert_array_equal(slopes[5, 2:], np.inf)
+    np.testing.assert_array_equal(slopes[0, 2:5], -np.inf)
+    assert slopes[0, 5] == 0
