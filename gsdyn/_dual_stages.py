@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from gsdyn import _dense, _linear
 from gsdyn._linear import adjoint
 from gsdyn._problem import problem
-from gsdyn._stages import EDGE, Solution, Stages, Step, columns, damped
+from gsdyn._stages import EDGE, Solution, Stages, Step, columns
 from gsdyn.flows import DualFlow, into_domain
 from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy, Loss, Softmax
 
@@ -18,7 +19,8 @@ from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy, Loss, Softmax
 class DualStages(Stages):
     """Stages of a `DualFlow`: the state is the pull `p` (`alpha`, or `E - alpha` for softmax) and the responses.
 
-    The margins are `f = B B^T (p + shift)`, with `B = U sqrt(c)` but for a tilt.
+    The margins are `f = B B^T (p + shift)`, with `B = U sqrt(c)` but for a tilt. The coordinate of softmax is a row of
+    logits up to a constant, kept so that the largest is about 0: beside a class at -1e9 the others keep their digits.
     """
 
     loss: Loss
@@ -62,16 +64,20 @@ class DualStages(Stages):
     def guess(self, predicted: Array, x: Array) -> Array:
         # Beyond the edge the pull no longer changes, and Newton's way back from far out would be long.
         edge = -jnp.log(EDGE * self._fine())
-        slope = self.loss.slope(self._pull(predicted))
         at_edge = self._at_edge(x, EDGE)
+        if isinstance(self.loss, Softmax):
+            alpha = self._pull(predicted)
+            known = (alpha > 0) & ~at_edge
+            return jnp.where(known, jnp.log(jnp.where(known, alpha, 1.0)), jnp.maximum(self._log_alpha(x), -edge))
+        slope = self.loss.slope(predicted)
         return jnp.where(jnp.isfinite(slope) & ~at_edge, slope, jnp.where(at_edge, jnp.clip(x, -edge, edge), x))
 
     def residual(self, x: Array, r: Array, tau: Array) -> Array:
         p = self.loss.weight(x)
-        return p - r + tau * (self._up(self._down(p)) - x)
+        return p - r + tau * (self._up(self._down(p)) - self._centred(x))
 
     def linear(self, x: Array, tau: Array, accuracy: float) -> Callable[[Array], Array]:
-        root, apply_W, inverse = damped(self.loss.root_curvature(x), tau)
+        root, apply_W, inverse = self._damped(x, tau)
         solver = _linear.solver(root, self.B, accuracy)
 
         def solve(g: Array, y: Array | float = 0.0) -> Array:
@@ -83,13 +89,15 @@ class DualStages(Stages):
 
     def newton(self, x: Array, f: Array, p: Array, r: Array, tau: Array, accuracy: float) -> Step:
         del f
-        root = self.loss.root_curvature(x)
-        d = self.linear(x, tau, accuracy)(p - r - tau * x, self._down(p))  # pyright: ignore[reportCallIssue]
+        root, centred = self.loss.root_curvature(x), self._centred(x)
+        d = self.linear(x, tau, accuracy)(p - r - tau * centred, self._down(p))  # pyright: ignore[reportCallIssue]
         w = root * root if root.ndim == 1 else jnp.sum(root * root, axis=1)
-        size = jnp.abs(p) + jnp.abs(r) + jnp.sum(jnp.abs(p - r) + tau * jnp.abs(x))
+        size = jnp.abs(p) + jnp.abs(r) + jnp.sum(jnp.abs(p - r) + tau * jnp.abs(centred))
         noise = 8 * jnp.finfo(d.dtype).eps * size / (tau + w)
         d = jnp.where(jnp.abs(d) <= noise, 0.0, d)
-        rest = tau / (1 + tau * jnp.sum(self.c)) * jnp.sum(d * d)
+        rest = tau / (1 + tau * jnp.sum(self.c)) * jnp.sum(self._centred(d) ** 2)
+        if isinstance(self.loss, Softmax):
+            d = d - jnp.max(x + d, axis=1, keepdims=True)
         return Step(d, d, _linear.curvature_product(root, d), rest)
 
     def negligible(self, dp: Array, p: Array, x: Array, tau: Array, share: float) -> Bool[Array, ""]:
@@ -102,13 +110,15 @@ class DualStages(Stages):
     def state(self, solution: Solution, r: Array, tau: Array) -> tuple[Array, ...]:
         # Where tau c > 1 the margins follow from the coordinate: c U^T p would magnify the rounding of p by c.
         z = self._responses(solution.pull)
-        slaved = adjoint(self.U, solution.x - (solution.pull - r) / tau)
+        slaved = adjoint(self.U, self._centred(solution.x) - (solution.pull - r) / tau)
         return solution.pull, jnp.where(columns(self.c, z) * tau > 1, slaved, z)
 
     def settle(self, k: Array, x: Array, rtol: float) -> Array:
-        stuck = self._at_edge(x, 1e-3 * rtol) & (x * k < 0)
+        at_edge = self._at_edge(x, 1e-3 * rtol)
         if not isinstance(self.loss, Softmax):
-            return jnp.where(stuck, 0.0, k)
+            return jnp.where(at_edge & (x * k < 0), 0.0, k)
+        outwards = jnp.where(self._log_alpha(x) < -1, k > 0, k < 0)
+        stuck = at_edge & outwards
         k = jnp.where(stuck, 0.0, k)
         free = jnp.sum(~stuck, axis=1, keepdims=True)
         return jnp.where(stuck, 0.0, k - jnp.sum(k, axis=1, keepdims=True) / jnp.maximum(free, 1).astype(k.dtype))
@@ -131,6 +141,12 @@ class DualStages(Stages):
         # its own inverse
         return self.loss.one_hot(alpha.dtype) - alpha if isinstance(self.loss, Softmax) else alpha
 
+    def _centred(self, x: Array) -> Array:
+        return x - jnp.mean(x, axis=1, keepdims=True) if isinstance(self.loss, Softmax) else x
+
+    def _log_alpha(self, x: Array) -> Array:
+        return jax.nn.log_softmax(x, axis=1)
+
     def _down(self, p: Array) -> Array:
         return adjoint(self.B, p if self.shift is None else p + self.shift)
 
@@ -145,6 +161,29 @@ class DualStages(Stages):
     def _fine(self) -> Array:
         # a pull that changes the margins by one
         return columns(1 / (1 + jnp.sum(self.B * self.B, axis=1)), self.alpha0)
+
+    def _damped(self, x: Array, tau: Array) -> tuple[Array, Callable[[Array], Array], Callable[[Array], Array]]:
+        """For the curvature `W`: a root of `tau W (tau + W)^-1`, the product with `W`, and `(tau + W)^-1`."""
+        curvature = self.loss.root_curvature(x)
+        if not isinstance(self.loss, Softmax):
+            w = curvature * curvature
+            inv = 1 / (tau + w)
+            return curvature * jnp.sqrt(tau * inv), lambda v: w * v, lambda g: inv * g
+        # W = diag(a) - a a^T gives tau W (tau + W)^-1 = tau (diag(q) - q q^T / sum(q)) with q = a / (tau + a); and the
+        # inverse, on rows that sum to 0 and up to a constant, with no difference of large numbers
+        alpha = self.loss.dual(x)
+        q = alpha / (tau + alpha)
+        total = jnp.sum(q, axis=1, keepdims=True)
+        share = q / total
+        others = 1 - jnp.eye(self.loss.classes, dtype=x.dtype)
+        diagonal = jnp.sqrt(tau * q) * (share @ others)
+        root = diagonal[:, :, None] * (1 - others) - jnp.sqrt(tau * q)[:, :, None] * share[:, None, :] * others
+
+        def inverse(g: Array) -> Array:
+            e = g / (tau + alpha)
+            return e + tau / (tau + alpha) * (jnp.sum(e, axis=1, keepdims=True) / total)
+
+        return root, lambda v: _linear.curvature_product(curvature, v), inverse
 
     def _at_edge(self, x: Array, share: float) -> Array:
         root = self.loss.root_curvature(x)

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
-from gsdyn import _dense, _linear, _pair_stages, _pairs
+from gsdyn import _pair_stages, _pairs
 from gsdyn._newton import FULL_STEP
 from gsdyn.losses import Loss, SquaredError
 
@@ -171,22 +171,6 @@ def _solve_jvp(primals: tuple, tangents: tuple) -> tuple[Solution, Solution]:
     dx = jnp.zeros_like(x) if source is None else stages.linear(x, tau, 0.0)(source)
     dp = eqx.filter_jvp(lambda s, x: s.loss.weight(s.margins(x)), (stages, x), (d_stages, dx))[1]
     return solution, Solution(dx, dp, None)  # pyright: ignore[reportArgumentType]
-
-
-def damped(root: Array, tau: Array) -> tuple[Array, Callable[[Array], Array], Callable[[Array], Array]]:
-    """For `W = R^T R`: a root of `tau W (tau + W)^-1`, the product with `W`, and the solution of `(tau + W) v = g`."""
-    if root.ndim == 1:
-        w = root * root
-        inv = 1 / (tau + w)
-        return root * jnp.sqrt(tau * inv), lambda v: w * v, lambda g: inv * g
-    eye = jnp.eye(root.shape[1], dtype=root.dtype)[None]
-    lower = jax.vmap(_dense.cholesky)(eye + jnp.einsum("iab,icb->iac", root, root) / tau)
-    whole = tau * eye + jnp.einsum("iba,ibc->iac", root, root)
-    return (
-        jax.vmap(_dense.lower_solve)(lower, root),
-        lambda v: _linear.curvature_product(root, v),
-        lambda g: jax.vmap(lambda system, g: _dense.spd_solver(system)(g))(whole, g),
-    )
 
 
 def columns(c: Array, like: Array) -> Array:
