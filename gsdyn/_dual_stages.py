@@ -175,9 +175,9 @@ class DualStages(Stages):
         q = alpha / (tau + alpha)
         total = jnp.sum(q, axis=1, keepdims=True)
         share = q / total
-        others = 1 - jnp.eye(self.loss.classes, dtype=x.dtype)
-        diagonal = jnp.sqrt(tau * q) * (share @ others)
-        root = diagonal[:, :, None] * (1 - others) - jnp.sqrt(tau * q)[:, :, None] * share[:, None, :] * others
+        eye = jnp.eye(self.loss.classes, dtype=x.dtype)[None]
+        rest = share @ (1 - eye[0])
+        root = jnp.sqrt(tau * q)[:, :, None] * (eye * rest[:, :, None] - (1 - eye) * share[:, None, :])
 
         def inverse(g: Array) -> Array:
             e = g / (tau + alpha)
