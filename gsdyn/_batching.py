@@ -1,4 +1,4 @@
-"""Functions that treat a whole batch at once, in chunks that fit the cache, under any nesting of `vmap`."""
+"""Functions that treat a whole batch at once, in chunks that fit the cache or one by one, under any `vmap`s."""
 
 from __future__ import annotations
 
@@ -56,6 +56,27 @@ def in_double(solve: Callable[..., S]) -> Callable[..., S]:
     def _(size: int, in_batched: list, *args: Any) -> tuple[S, Any]:
         axes = jax.tree.map(lambda batched: 0 if batched else None, tuple(in_batched))
         return _all_batched(in_double(jax.vmap(solve, in_axes=axes, axis_size=size))(*args))
+
+    return one
+
+
+def in_turn(alone: Callable[[P], S]) -> Callable[[P], S]:
+    """`alone` for one problem, a pytree of arrays; under `vmap` for one problem after the other."""
+
+    @custom_vmap
+    def one(problem: P) -> S:
+        return alone(problem)
+
+    @one.def_vmap
+    def _(size: int, in_batched: list, problems: P) -> tuple[S, Any]:
+        leaves, tree = jax.tree.flatten(problems)
+        each = jax.tree.leaves(in_batched[0])
+
+        def solve(own: list[Array]) -> S:
+            own = own[::-1]
+            return in_turn(alone)(tree.unflatten([own.pop() if b else x for x, b in zip(leaves, each, strict=True)]))
+
+        return _all_batched(jax.lax.map(solve, [x for x, b in zip(leaves, each, strict=True) if b]))
 
     return one
 

@@ -15,6 +15,8 @@ from gsdyn._stages import EDGE, Solution, Stages, Step, columns
 from gsdyn.flows import DualFlow, into_domain
 from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy, Loss, Softmax
 
+TOGETHER = 8  # unknowns up to which a batch shares its operations; its flows need unequally many Newton steps
+
 
 class DualStages(Stages):
     """Stages of a `DualFlow`: the state is the pull `p` (`alpha`, or `E - alpha` for softmax) and the responses.
@@ -106,6 +108,10 @@ class DualStages(Stages):
     def pair(self) -> tuple[Loss, Array, Array | None] | None:
         quick = isinstance(self.loss, CrossEntropy | FirstOrderCrossEntropy) and self.B.shape == (2, 2)
         return (self.loss, self.B, self.shift) if quick else None
+
+    def alone(self) -> bool:
+        classes = self.loss.classes if isinstance(self.loss, Softmax) else 1
+        return self.B.shape[1] * classes > TOGETHER
 
     def state(self, solution: Solution, r: Array, tau: Array) -> tuple[Array, ...]:
         # Where tau c > 1 the margins follow from the coordinate: c U^T p would magnify the rounding of p by c.

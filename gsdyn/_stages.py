@@ -97,6 +97,10 @@ class Stages(eqx.Module):
         """Loss, `B` and shift of two features in two examples, for which `_pair_stages` is faster; else None."""
         return None
 
+    def alone(self) -> bool:
+        """Whether the flows of a batch are faster one after the other: together all wait for the slowest."""
+        return False
+
     @abc.abstractmethod
     def state(self, solution: Solution, r: Array, tau: Array) -> tuple[Array, ...]:
         """The state of a stage."""

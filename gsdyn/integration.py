@@ -13,6 +13,7 @@ import optimistix
 from jaxtyping import Array, ArrayLike, Bool, Float
 
 from gsdyn import _checks, _pair_flow, _pair_problem, _pairs, kernel_flows
+from gsdyn._batching import in_turn
 from gsdyn._dirk import StageSolver
 from gsdyn._dual_stages import DualStages
 from gsdyn._primal_stages import PrimalStages
@@ -205,6 +206,11 @@ def _run(
             and not adjoint
         ):
             return _pair(flow, args, ts, tolerances, max_steps)
+        if not dense and not adjoint:
+            solve = _in_turn if args.alone() and jax.default_backend() == "cpu" else _alone
+            (alpha, z), steps, result = solve(args, ts, tolerances, max_steps)
+            margins = jax.vmap(flow.basis.margins)(z)
+            return Trajectory(ts, alpha, z, margins, result, steps, args, flow.basis, None)
         solution = _by_stages(args, ts, tolerances, max_steps, dense, adjoint)
     else:
         if not isinstance(solver, diffrax.AbstractAdaptiveSolver):
@@ -239,6 +245,23 @@ def _pair(flow: Flow, args: DualStages, ts: Array, tolerances: tuple[float, floa
     codes = diffrax.RESULTS
     result = codes.where(saved.reached, codes.successful, codes.max_steps_reached)
     return Trajectory(ts, alpha, z, margins, result, Steps(saved.accepted, saved.rejected), args, flow.basis, None)
+
+
+def _alone(args: Stages, ts: Array, tolerances: tuple[float, float], max_steps: int) -> tuple:
+    solution = _by_stages(args, ts, tolerances, max_steps, False, None)
+    return *_reached(args, solution, ts), solution.result
+
+
+@eqx.filter_custom_jvp
+def _in_turn(args: Stages, ts: Array, tolerances: tuple[float, float], max_steps: int) -> tuple:
+    """`_alone`, which under `vmap` takes one flow after the other: none waits for the Newton steps of another."""
+    arrays, rest = eqx.partition((args, ts), eqx.is_array)
+    return in_turn(lambda arrays: _alone(*eqx.combine(arrays, rest), tolerances, max_steps))(arrays)
+
+
+@_in_turn.def_jvp
+def _in_turn_jvp(primals: tuple, tangents: tuple) -> tuple:
+    return eqx.filter_jvp(lambda args, ts: _alone(args, ts, *primals[2:]), primals[:2], tangents[:2])
 
 
 def _by_stages(
