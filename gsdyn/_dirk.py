@@ -136,7 +136,7 @@ class StageSolver(diffrax.AbstractAdaptiveSolver):
 
     def init(self, terms: Any, t0: Any, t1: Any, y0: Any, args: _stages.Stages) -> tuple[Array, Array, Array]:
         _, x = args.start()
-        return x, args.velocity(y0)[0], t1 - t0
+        return x, args.velocity(y0, x)[0], t1 - t0
 
     def func(self, terms: Any, t0: Any, y0: Any, args: _stages.Stages) -> Any:
         return terms.vf(t0, y0, args)

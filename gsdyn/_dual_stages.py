@@ -43,17 +43,22 @@ class DualStages(Stages):
         self.B, self.shift = B, None if tilt is None else tilt.pull
 
     def start(self) -> tuple[tuple[Array, ...], Array]:
-        p = self._pull(self.alpha0)
-        return (p, self._responses(p)), self.loss.slope(self.alpha0)
+        if isinstance(self.loss, Softmax):
+            x = jnp.log(self.alpha0)
+            p = self.loss.weight(x)  # not E - alpha, which would lose the digits of a small pull
+        else:
+            x, p = self.loss.slope(self.alpha0), self.alpha0
+        return (p, self._responses(p)), x
 
-    def velocity(self, y: tuple[Array, ...]) -> tuple[Array, ...]:
+    def velocity(self, y: tuple[Array, ...], x: Array | None = None) -> tuple[Array, ...]:
         p, z = y
-        k = self.eta * (self.loss.slope(self._pull(p)) - _linear.product(self.U, z))
+        slope = self.loss.slope(into_domain(self.loss, self._pull(p))) if x is None else self._centred(x)
+        k = self.eta * (slope - _linear.product(self.U, z))
         return k, self._responses(k) if self.shift is None else adjoint(self.U, self._up(adjoint(self.B, k)))
 
     def first_step(self, rtol: float) -> Array:
-        (p, z), _ = self.start()
-        k, _ = self.velocity((p, z))
+        (p, z), x = self.start()
+        k, _ = self.velocity((p, z), x)
         free = jnp.abs(p) + rtol
         return jnp.min(jnp.where(k == 0, jnp.inf, 0.1 * rtol**0.2 * free / jnp.where(k == 0, 1.0, jnp.abs(k))))
 

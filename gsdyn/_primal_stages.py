@@ -44,7 +44,7 @@ class PrimalStages(Stages):
         w = jnp.where(s > 0, self.z0 / jnp.where(s > 0, s, 1.0), 0.0)
         return (w,), w
 
-    def velocity(self, y: tuple[Array, ...]) -> tuple[Array, ...]:
+    def velocity(self, y: tuple[Array, ...], x: Array | None = None) -> tuple[Array, ...]:
         (w,) = y
         return (self.eta * self.residual(w, w, jnp.ones((), w.dtype)),)
 

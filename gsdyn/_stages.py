@@ -58,8 +58,8 @@ class Stages(eqx.Module):
         """State and coordinate at time 0."""
 
     @abc.abstractmethod
-    def velocity(self, y: tuple[Array, ...]) -> tuple[Array, ...]:
-        """The time derivative of a state."""
+    def velocity(self, y: tuple[Array, ...], x: Array | None = None) -> tuple[Array, ...]:
+        """The time derivative of a state, whose coordinate `x`, if known, has digits that the state has lost."""
 
     @abc.abstractmethod
     def first_step(self, rtol: float) -> Array:
