@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import mpmath as mp
 import numpy as np
 import pytest
 from _problems import QUICK
@@ -9,6 +10,7 @@ from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 
 import gsdyn as gs
+from gsdyn._dual_stages import DualStages
 
 # THEORY section 4: end points (z_1, z_2) of Eq. 9 for delta = 0.5, s_2 = 2, lam = 0.01
 B1_ENDS = {
@@ -19,6 +21,7 @@ B1_ENDS = {
     6.0: (9.0710, 1.1853),
 }
 BASIS = gs.FeatureBasis.rotation(3.0, 2.0, 0.3)
+QUARTET = np.linalg.qr(np.random.default_rng(0).standard_normal((4, 4)))[0]
 TIMES = jnp.array([0.0, 0.05, 0.3, 1.0, 4.0])
 
 
@@ -108,6 +111,66 @@ def test_softmax_stays_on_the_simplex_and_meets_its_fixed_point():
     trajectory = gs.integrate(gs.DualFlow(basis, loss, penalty), jnp.array([0.0, 1.0, 60.0]))
     np.testing.assert_allclose(jnp.sum(trajectory.alpha, axis=2), 1.0, rtol=1e-12)
     np.testing.assert_allclose(trajectory.z[-1], gs.fixed_point(basis, loss, penalty).z, atol=1e-8)
+
+
+def _softmax_of_four(lam):
+    basis = gs.FeatureBasis(QUARTET, jnp.array([3.0, 1.0, 0.5, 0.2]))
+    return basis, gs.Softmax(np.array([0, 1, 2, 0]), 3), gs.WeightDecay(lam)
+
+
+@pytest.mark.slow
+def test_softmax_arrives_however_small_the_decay_and_batches_change_nothing():
+    """Margins pass through 1e14 on the way: classes with a share of their own keep their digits beside the others."""
+    decays = jnp.array([[1e-2, 1e-6], [1e-8, 1e-10], [1e-12, 1e-14]])
+
+    def run(lam):
+        problem = _softmax_of_four(lam)
+        trajectory, end = gs.steady_state(gs.DualFlow(*problem)), gs.fixed_point(*problem)
+        return trajectory.succeeded, trajectory.z[0], end.z
+
+    succeeded, z, exact = jax.vmap(jax.vmap(run))(decays)
+    assert succeeded.all()
+    error = jnp.max(jnp.abs(z - exact), axis=(2, 3))
+    np.testing.assert_array_less(error, 1e-11 * jnp.max(jnp.abs(exact), axis=(2, 3)))
+
+
+def test_stages_of_softmax_invert_their_curvature_at_every_scale():
+    """`(tau + W)^-1 g` up to a constant in a row and `tau W (tau + W)^-1`, `W = diag(a) - a a^T`, in 60 digits."""
+    stages = DualStages(gs.DualFlow(*_softmax_of_four(1.0)))
+    x = np.array([[0.0, -0.5, -1e9], [0.0, -40.0, -300.0], [-1.0, -2.0, 0.0], [0.0, 0.0, 0.0]])
+    g = np.array([[1.0, -0.25, -0.75], [-1e-20, 1e-20, 0.0], [3.0, -5.0, 2.0], [1e-3, 1e-3, -2e-3]])
+
+    @jax.jit
+    @jax.vmap
+    def parts(tau):
+        root, _, inverse = stages._damped(jnp.asarray(x), tau)
+        return root, inverse(jnp.asarray(g))
+
+    taus = [1e-25, 1e-9, 1.0, 1e9]
+    for tau, roots, got in zip(taus, *map(np.asarray, parts(jnp.array(taus))), strict=True):
+        for row in range(4):
+            with mp.workdps(60):
+                a = mp.matrix([mp.exp(mp.mpf(v)) for v in x[row]])
+                a = a / sum(a)
+                system = mp.diag(list(a)) - a * a.T + tau * mp.eye(3)
+                exact = mp.lu_solve(system, mp.matrix(list(g[row])))
+                whole = tau * (mp.eye(3) - tau * system**-1)
+                exact = [float(v - exact[0]) for v in exact]
+                whole = np.array(whole.tolist(), dtype=float)
+            np.testing.assert_allclose(got[row] - got[row, 0], exact, rtol=1e-13, atol=1e-15 * np.max(np.abs(got[row])))
+            np.testing.assert_allclose(roots[row].T @ roots[row], whole, rtol=1e-13, atol=1e-15 * np.max(np.abs(whole)))
+
+
+@pytest.mark.slow
+def test_softmax_starts_beside_the_edge():
+    """Probabilities that `1 - alpha` cannot hold, of the own class too."""
+    start = np.array([[1e-30, 1.0, 1e-40], [0.2, 0.3, 0.5], [0.5, 0.5, 1e-200], [1.0, 1e-18, 1e-60]])
+    start[0, 1], start[3, 0] = 1 - 2.0**-53, 1 - 2.0**-53
+    problem = _softmax_of_four(0.1)
+    trajectory = gs.steady_state(gs.DualFlow(*problem, alpha0=start))
+    exact = gs.fixed_point(*problem).z
+    assert trajectory.succeeded
+    np.testing.assert_allclose(trajectory.z[0], exact, atol=1e-11 * np.max(np.abs(exact)))
 
 
 def test_flows_contract_at_the_rate_of_theorem_1():
