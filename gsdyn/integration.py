@@ -256,7 +256,12 @@ def _alone(args: Stages, ts: Array, tolerances: tuple[float, float], max_steps: 
 def _in_turn(args: Stages, ts: Array, tolerances: tuple[float, float], max_steps: int) -> tuple:
     """`_alone`, which under `vmap` takes one flow after the other: none waits for the Newton steps of another."""
     arrays, rest = eqx.partition((args, ts), eqx.is_array)
-    return in_turn(lambda arrays: _alone(*eqx.combine(arrays, rest), tolerances, max_steps))(arrays)
+
+    def alone(arrays: Any) -> tuple:
+        args, ts = eqx.combine(arrays, rest)
+        return _alone(args, ts, tolerances, max_steps)
+
+    return in_turn(alone)(arrays)
 
 
 @_in_turn.def_jvp
