@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from jaxtyping import Array, Float
 
-from gsdyn import _checks, _eigen
+from gsdyn import _checks
+from gsdyn._numerics import eigen
 from gsdyn.features import FeatureBasis
 from gsdyn.losses import Loss
 from gsdyn.penalties import Penalty, Tilt, WeightDecay
@@ -34,4 +35,4 @@ def aligned(basis: FeatureBasis, penalty: Penalty) -> FeatureBasis:
         return basis
     s2 = basis.s * basis.s
     c, slope = (x.astype(basis.U.dtype) for x in (penalty.filter(s2), penalty.filter_slope(s2)))
-    return FeatureBasis._of(_eigen.aligned(basis.U, s2, c, slope), basis.s)
+    return FeatureBasis._of(eigen.aligned(basis.U, s2, c, slope), basis.s)

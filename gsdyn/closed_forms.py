@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from gsdyn import _checks, _linear, special
+from gsdyn import _checks, special
+from gsdyn._numerics import linear
 from gsdyn.features import FeatureBasis
 from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy
 from gsdyn.penalties import WeightDecay
@@ -79,10 +80,10 @@ def perturbed(basis: FeatureBasis, lam: ArrayLike, *, exact: bool = False) -> Cl
     own = jnp.argmax(jnp.abs(basis.U), axis=1)
     alpha0, margin0 = _lone_example(c[own], exact)
     root = loss.root_curvature(margin0)
-    target = _linear.curvature_product(root, margin0) + alpha0
+    target = linear.curvature_product(root, margin0) + alpha0
     B = basis.U * jnp.sqrt(c)[None, :]
-    z = jnp.sqrt(c) * _linear.solver(root, B)(B.T @ target)
-    return ClosedForm(target - _linear.curvature_product(root, basis.U @ z), z)
+    z = jnp.sqrt(c) * linear.solver(root, B)(B.T @ target)
+    return ClosedForm(target - linear.curvature_product(root, basis.U @ z), z)
 
 
 def small_overlap_starvation(

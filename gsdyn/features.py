@@ -11,7 +11,8 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from gsdyn import _checks, _eigen, _krylov, _linear, _pairs, _psd
+from gsdyn import _checks
+from gsdyn._numerics import eigen, krylov, linear, pairs, psd
 from gsdyn._traced import error_if
 
 EXACT = 1000  # examples up to which all eigenvectors are computed
@@ -63,7 +64,7 @@ class FeatureBasis(eqx.Module):
         delta = _checks.require("delta", delta, "in [0, 1)", lambda v: (v >= 0) & (v < 1), ndim=0)
         s1, s2, delta = _checks.common(s1, s2, delta)
         c = jnp.sqrt((1 - delta) * (1 + delta))
-        return cls._of(_pairs.square(c, -delta, delta, c), _pairs.pair(s1, s2))
+        return cls._of(pairs.square(c, -delta, delta, c), pairs.pair(s1, s2))
 
     @classmethod
     def from_kernel(
@@ -97,10 +98,10 @@ class FeatureBasis(eqx.Module):
         """
         given, theta = theta, _checks.finite("theta", theta, ndim=2)
         _checks.square("theta", theta)
-        accuracy = _psd.accuracy(given, theta) if tolerance is None else _psd.tolerance(tolerance)
+        accuracy = psd.accuracy(given, theta) if tolerance is None else psd.tolerance(tolerance)
         n = theta.shape[0]
         rank = n if rank is None else _checks.integer("rank", rank, 1, n)
-        theta = _psd.symmetric(theta)
+        theta = psd.symmetric(theta)
         if y is not None:
             y = _checks.labels("y", y).astype(theta.dtype)
             _checks.same_length("y", y, "theta", theta)
@@ -110,7 +111,7 @@ class FeatureBasis(eqx.Module):
         kernel = (theta + theta.T) / 2
         if y is not None:
             kernel = y[:, None] * kernel * y[None, :]
-        s2, u = _eigen.eigh(kernel)
+        s2, u = eigen.eigh(kernel)
         return cls._from_eigen(s2, u, n, rank, accuracy, told=tolerance is not None)
 
     @classmethod
@@ -150,7 +151,7 @@ class FeatureBasis(eqx.Module):
                 raise ValueError(f"product(V) must have the shape of V, got {image.shape} for {v.shape}")
             return sign * image.astype(kind)
 
-        s2, u = _krylov.leading(signed, n, rank, kind)
+        s2, u = krylov.leading(signed, n, rank, kind)
         return cls._from_eigen(jnp.asarray(s2), jnp.asarray(u), n, rank)
 
     @classmethod
@@ -163,7 +164,7 @@ class FeatureBasis(eqx.Module):
         top = jnp.max(jnp.abs(s2))
         below = jnp.maximum(-s2[-1], 0.0)
         if _checks.is_concrete(s2):
-            _psd.require(float(s2[-1]), float(s2[0]), 8 * rounding, accuracy, told=told)
+            psd.require(float(s2[-1]), float(s2[0]), 8 * rounding, accuracy, told=told)
         else:
             bad = below > max(8 * rounding, accuracy if told else 0.0) * top
             s2 = s2 * error_if(jnp.ones_like(top), bad, "theta must be positive semi-definite")
@@ -188,7 +189,7 @@ class FeatureBasis(eqx.Module):
             y = _checks.labels("y", y).astype(phi.dtype)
             _checks.same_length("y", y, "phi", phi)
             phi = y[:, None] * phi
-        u, s, _ = _eigen.svd(phi)
+        u, s, _ = eigen.svd(phi)
         floor = max(phi.shape) * jnp.finfo(phi.dtype).eps * jnp.max(s)
         return cls._decomposition(u, jnp.where(s > floor, s * s, 0.0), rank)
 
@@ -237,7 +238,7 @@ def _require_orthonormal(u: Array) -> Array:
     probe = np.cos(1.0 + np.arange(u.shape[1])).astype(u.dtype)
     allowed = float(jnp.finfo(u.dtype).eps) ** 0.5
     if not _checks.is_concrete(u):
-        error = jnp.max(jnp.abs(_linear.adjoint(u, _linear.product(u, jnp.asarray(probe))) - probe))
+        error = jnp.max(jnp.abs(linear.adjoint(u, linear.product(u, jnp.asarray(probe))) - probe))
         return u * error_if(jnp.ones((), u.dtype), ~(error <= allowed), "U must have orthonormal columns")
     entries = np.asarray(u)
     error = float(np.max(np.abs(entries.T @ (entries @ probe) - probe)))

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from gsdyn import _active_set, _box, _checks, _implicit, _newton
-from gsdyn._linear import adjoint, product
+from gsdyn import _checks
+from gsdyn._fixed_points import active_set, box, implicit, newton
+from gsdyn._numerics.linear import adjoint, product
 from gsdyn._problem import aligned, problem
 from gsdyn.features import FeatureBasis
 from gsdyn.losses import Loss
@@ -65,8 +66,8 @@ def _fixed_point(basis: FeatureBasis, loss: Loss, penalty: Penalty, max_iteratio
     c, tilt = problem(basis, loss, penalty)
     basis = aligned(basis, penalty)
     if not loss.smooth:
-        return _certify_support(basis, loss, penalty, tilt, _implicit.separated(basis.U, c, tilt), max_iterations)
-    solution = _implicit.solve(basis.U, c, loss, tilt, max_iterations)
+        return _certify_support(basis, loss, penalty, tilt, implicit.separated(basis.U, c, tilt), max_iterations)
+    solution = implicit.solve(basis.U, c, loss, tilt, max_iterations)
     return _certify(basis, loss, penalty, c, tilt, solution)
 
 
@@ -77,12 +78,12 @@ def _objective(loss: Loss, tilt: Tilt | None, f: Array, z: Array, p: Array) -> A
 
 
 def _certify(
-    basis: FeatureBasis, loss: Loss, penalty: Penalty, c: Array, tilt: Tilt | None, solution: _implicit.Solution
+    basis: FeatureBasis, loss: Loss, penalty: Penalty, c: Array, tilt: Tilt | None, solution: implicit.Solution
 ) -> FixedPoint:
     z = solution.z
     f = product(basis.U, z)
     alpha = loss.dual(f)
-    objective = _objective(loss, tilt, f, z, adjoint(basis.U, _newton.pull(loss, tilt, f)))
+    objective = _objective(loss, tilt, f, z, adjoint(basis.U, newton.pull(loss, tilt, f)))
     return FixedPoint(
         alpha,
         z,
@@ -101,11 +102,11 @@ def _certify_support(
     basis: FeatureBasis, loss: Loss, penalty: Penalty, tilt: Tilt | None, equal: tuple, max_iterations: int
 ) -> FixedPoint:
     U, c, rest, back = equal
-    found = _box.solve(U, c, rest, max_iterations)
+    found = box.solve(U, c, rest, max_iterations)
     alpha, z, f = found.alpha, back(found.z), found.margins
     p = adjoint(basis.U, alpha if tilt is None else alpha - tilt.curvature * f + tilt.pull)
     objective = _objective(loss, tilt, f, z, p)
-    gap, bound = _active_set.bounds(*jax.lax.stop_gradient((U, c, rest, found)))
+    gap, bound = active_set.bounds(*jax.lax.stop_gradient((U, c, rest, found)))
     near = gap <= sum(U.shape) * jnp.finfo(gap.dtype).eps ** 0.75 * jnp.abs(objective)
     converged = found.consistent & ((bound <= 1) | near)
     return FixedPoint(alpha, z, f, gap, bound, objective, found.iterations, converged, loss, penalty)

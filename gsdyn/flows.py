@@ -12,8 +12,9 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from gsdyn import _checks, _dense
-from gsdyn._linear import adjoint
+from gsdyn import _checks
+from gsdyn._numerics import dense
+from gsdyn._numerics.linear import adjoint
 from gsdyn._problem import fitting, problem
 from gsdyn.features import FeatureBasis
 from gsdyn.losses import FirstOrderCrossEntropy, Loss, Softmax, SquaredError
@@ -170,7 +171,7 @@ class DualFlow(Flow):
         root = jnp.sqrt(c)
         B = U * root[None, :]
         inner = jnp.eye(len(c), dtype=c.dtype) + B.T @ (tilt.curvature[:, None] * B)
-        return root * _dense.spd_solver(inner)(B.T @ (alpha + tilt.pull))
+        return root * dense.spd_solver(inner)(B.T @ (alpha + tilt.pull))
 
     def velocity(self, state: Array) -> Array:
         push = self.loss.slope(state) - self.margins(state)

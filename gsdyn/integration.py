@@ -12,12 +12,14 @@ import numpy as np
 import optimistix
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from gsdyn import _checks, _pair_flow, _pair_problem, _pairs, kernel_flows
-from gsdyn._batching import in_turn
-from gsdyn._dirk import StageSolver
-from gsdyn._dual_stages import DualStages
-from gsdyn._primal_stages import PrimalStages
-from gsdyn._stages import Stages
+from gsdyn import _checks, kernel_flows
+from gsdyn._integration import cell_problem, cells
+from gsdyn._integration.dual_stages import DualStages
+from gsdyn._integration.kvaerno import StageSolver
+from gsdyn._integration.primal_stages import PrimalStages
+from gsdyn._integration.stages import Stages
+from gsdyn._numerics import pairs
+from gsdyn._numerics.batching import in_turn
 from gsdyn._traced import error_if
 from gsdyn.features import FeatureBasis
 from gsdyn.flows import DualFlow, Flow, PrimalFlow, Steps
@@ -224,22 +226,22 @@ def _run(
 
 
 def _pair(flow: Flow, args: DualStages, ts: Array, tolerances: tuple[float, float], max_steps: int) -> Trajectory:
-    """Two features in two examples: under `vmap` by the steps of `_pair_flow`, which are quick for a batch."""
+    """Two features in two examples: under `vmap` by the steps of `_integration.cells`, which are quick for a batch."""
 
-    def alone(cell: _pair_problem.Cell) -> _pair_problem.Saved:
+    def alone(cell: cell_problem.Cell) -> cell_problem.Saved:
         U, c, alpha0 = jnp.stack(cell.u).reshape(2, 2), jnp.stack(cell.c), jnp.stack(cell.alpha0)
         rebuilt = U, c, U * jnp.sqrt(c)[None, :], cell.eta, alpha0
         stages = eqx.tree_at(lambda s: (s.U, s.c, s.B, s.eta, s.alpha0), args, rebuilt)
         solution = _by_stages(stages, cell.ts, tolerances, max_steps, False, None)
         (alpha, z), steps = _reached(stages, solution, cell.ts)
         succeeded = solution.result == diffrax.RESULTS.successful
-        return _pair_problem.Saved((alpha[:, 0], alpha[:, 1]), (z[:, 0], z[:, 1]), succeeded, *steps)
+        return cell_problem.Saved((alpha[:, 0], alpha[:, 1]), (z[:, 0], z[:, 1]), succeeded, *steps)
 
     U, c, alpha0, eta = args.U, args.c, args.alpha0, args.eta.astype(args.U.dtype)
-    cell = _pair_problem.Cell(_pairs.entries(U), (c[0], c[1]), eta, (alpha0[0], alpha0[1]), ts)
+    cell = cell_problem.Cell(pairs.entries(U), (c[0], c[1]), eta, (alpha0[0], alpha0[1]), ts)
     # every saved time ends a step of its own there
-    method = _pair_problem.Method(args.loss, *tolerances, max_steps + ts.size)  # pyright: ignore[reportArgumentType]
-    saved = _pair_flow.solver(method, alone)(cell)
+    method = cell_problem.Method(args.loss, *tolerances, max_steps + ts.size)  # pyright: ignore[reportArgumentType]
+    saved = cells.solver(method, alone)(cell)
     alpha, z = jnp.stack(saved.alpha, axis=-1), jnp.stack(saved.z, axis=-1)
     margins = jnp.stack([U[i, 0] * saved.z[0] + U[i, 1] * saved.z[1] for i in range(2)], axis=-1)
     codes = diffrax.RESULTS

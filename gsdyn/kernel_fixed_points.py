@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
-from gsdyn import _batching, _checks, _psd
-from gsdyn._kernel_newton import Kernel, minimise, objective
+from gsdyn import _checks
+from gsdyn._fixed_points.kernel_newton import Kernel, minimise, objective
+from gsdyn._numerics import batching, psd
 from gsdyn.losses import Hinge, Loss, Softmax
 from gsdyn.penalties import Penalty, WeightDecay
 
@@ -151,7 +152,7 @@ def _problem(
         raise ValueError(f"theta must have 2 dimensions, got shape {theta.shape}")
     _checks.square("theta", theta)
     traced, told = not _checks.is_concrete(theta), tolerance is not None
-    accuracy = _psd.tolerance(tolerance) if told else _psd.once(theta, (), lambda: _psd.accuracy(given, theta))
+    accuracy = psd.tolerance(tolerance) if told else psd.once(theta, (), lambda: psd.accuracy(given, theta))
     _checks.instance("loss", loss, Loss)
     if isinstance(loss, Hinge | Softmax):
         raise ValueError(f"loss must be smooth with one margin for each example, got {type(loss).__name__}")
@@ -161,7 +162,7 @@ def _problem(
     limit = jnp.asarray(_checks.integer("max_iterations", max_iterations, 1), jnp.int32)
     slack = 0.0
     if not traced:
-        slack = _psd.once(theta, (accuracy, told), lambda: _checked_slack(theta, accuracy, told))
+        slack = psd.once(theta, (accuracy, told), lambda: _checked_slack(theta, accuracy, told))
     elif not told:
         accuracy = 0.0
     with jax.enable_x64(True):
@@ -170,13 +171,13 @@ def _problem(
 
 
 def _checked_slack(theta: Array, accuracy: float, told: bool) -> float:
-    return _psd.slack(_psd.symmetric(_checks.finite("theta", theta)), accuracy, told=told)
+    return psd.slack(psd.symmetric(_checks.finite("theta", theta)), accuracy, told=told)
 
 
 @eqx.filter_custom_jvp
 def _solved(solve: Callable[..., KernelFixedPoint], problem: tuple, loss: Loss, options: _Options) -> KernelFixedPoint:
     arrays, static = eqx.partition((problem, loss, options), eqx.is_array)
-    return _batching.in_double(lambda arrays: solve(*eqx.combine(arrays, static)))(arrays)
+    return batching.in_double(lambda arrays: solve(*eqx.combine(arrays, static)))(arrays)
 
 
 @_solved.def_jvp
@@ -233,7 +234,7 @@ def _slack(theta: Array, kernel: Kernel, options: _Options) -> tuple[Array, Arra
     if not options.unchecked:
         return options.slack, jnp.ones((), bool)
     part = jnp.maximum(8 * theta.shape[0] * float(jnp.finfo(theta.dtype).eps), options.accuracy)
-    valid = _psd.is_symmetric(theta) & _psd.seems_semidefinite(kernel.theta, part)
+    valid = psd.is_symmetric(theta) & psd.seems_semidefinite(kernel.theta, part)
     return options.accuracy * jnp.max(jnp.sum(jnp.abs(kernel.theta), axis=1)), valid
 
 

@@ -13,8 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from gsdyn import _checks, _kernel_path, _leading
-from gsdyn._kernel_steps import Problem
+from gsdyn import _checks
+from gsdyn._integration import kernel_path
+from gsdyn._integration.kernel_steps import Problem
+from gsdyn._numerics import leading
 from gsdyn._traced import error_if
 from gsdyn.flows import Steps, require_smooth
 from gsdyn.losses import Loss, Softmax
@@ -134,7 +136,7 @@ def run(flow: KernelFlow, ts: Array, rtol: float, atol: float, max_steps: int) -
     n = flow.theta.shape[0]
     classes = flow.start[0].size
     rank = n if n * classes <= EXACT else min(n, _rank(n, classes))
-    lead = _lead(flow.theta, jnp.asarray(_leading.probes(n, rank), flow.theta.dtype), rank)
+    lead = _lead(flow.theta, jnp.asarray(leading.probes(n, rank), flow.theta.dtype), rank)
     theta = _semidefinite(flow.theta, lead)
     lead = lead._replace(V=flow.sign[:, None] * lead.V)
     top = jnp.max(jnp.diagonal(theta))
@@ -150,22 +152,22 @@ def run(flow: KernelFlow, ts: Array, rtol: float, atol: float, max_steps: int) -
 
 
 @functools.partial(jax.jit, static_argnums=2)
-def _lead(theta: Array, probes: Array, rank: int) -> _leading.Leading:
+def _lead(theta: Array, probes: Array, rank: int) -> leading.Leading:
     # one problem after the other under `vmap`: batches of LAPACK's calls can wait for each other
-    return jax.custom_batching.sequential_vmap(lambda a, b: _leading.leading(a, b, rank))(theta, probes)
+    return jax.custom_batching.sequential_vmap(lambda a, b: leading.leading(a, b, rank))(theta, probes)
 
 
 @eqx.filter_custom_jvp
 @eqx.filter_jit
 def _solve(
-    problem: Problem, loss: Loss, phases: _kernel_path.Phases, start: Array, ts: Array, limit: Array
-) -> _kernel_path.Path:
+    problem: Problem, loss: Loss, phases: kernel_path.Phases, start: Array, ts: Array, limit: Array
+) -> kernel_path.Path:
     arrays, rest = eqx.partition(loss, eqx.is_array)
 
     @jax.custom_batching.sequential_vmap
-    def solve(arrays: Loss, *given: Any) -> _kernel_path.Path:
+    def solve(arrays: Loss, *given: Any) -> kernel_path.Path:
         problem, phases, start, ts, limit = given
-        return _kernel_path.follow(problem, eqx.combine(arrays, rest), phases, start, ts, limit)
+        return kernel_path.follow(problem, eqx.combine(arrays, rest), phases, start, ts, limit)
 
     return solve(arrays, problem, phases, start, ts, limit)
 
@@ -194,7 +196,7 @@ def _phases(phases: Any) -> tuple[Phase, ...]:
     return given
 
 
-def _schedule(flow: KernelFlow) -> _kernel_path.Phases:
+def _schedule(flow: KernelFlow) -> kernel_path.Phases:
     """All phases as arrays: `lam_2` and pull for each example only where a penalty has them."""
     n, dtype = flow.theta.shape[0], flow.theta.dtype
     tilts = [phase.penalty.tilt(n) for phase in flow.phases]
@@ -206,7 +208,7 @@ def _schedule(flow: KernelFlow) -> _kernel_path.Phases:
         curvature.append(jnp.broadcast_to(common if tilt is None else common + tilt.curvature, (width,)).astype(dtype))
         pull.append(jnp.broadcast_to(0.0 if tilt is None else tilt.pull, (width,)).astype(dtype))
     ends = jnp.cumsum(jnp.stack([phase.duration.astype(dtype) for phase in flow.phases]))
-    return _kernel_path.Phases(ends, jnp.stack(lam1), jnp.stack(curvature), jnp.stack(pull))
+    return kernel_path.Phases(ends, jnp.stack(lam1), jnp.stack(curvature), jnp.stack(pull))
 
 
 def _within(flow: KernelFlow, ts: Array) -> Array:
@@ -219,7 +221,7 @@ def _within(flow: KernelFlow, ts: Array) -> Array:
     return ts
 
 
-def _semidefinite(theta: Array, lead: _leading.Leading) -> Array:
+def _semidefinite(theta: Array, lead: leading.Leading) -> Array:
     """`theta`, after checking that it is symmetric and positive semi-definite as far as its leading part shows."""
     n = theta.shape[0]
     unit = 64 * n**0.5 * float(jnp.finfo(theta.dtype).eps)

@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from gsdyn import _active_set, _checks, _dense, _implicit, _linear, _newton
+from gsdyn import _checks
+from gsdyn._fixed_points import active_set, implicit, newton
+from gsdyn._numerics import dense, linear
 from gsdyn._problem import problem
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import FixedPoint
@@ -83,12 +85,12 @@ def _belong(basis: FeatureBasis, fp: FixedPoint) -> Bool[Array, ""]:
     if tilt is not None:
         p = p - tilt.curvature * f + tilt.pull
     rounding = jnp.abs(p) if tilt is None else jnp.abs(p) + tilt.curvature * jnp.abs(f) + jnp.abs(tilt.pull)
-    c = _implicit.columns(c, z)
-    apart = jnp.abs(z - c * _linear.adjoint(U, p))
-    size = jnp.abs(z) + c * _linear.adjoint(jnp.abs(U), rounding)
+    c = implicit.columns(c, z)
+    apart = jnp.abs(z - c * linear.adjoint(U, p))
+    size = jnp.abs(z) + c * linear.adjoint(jnp.abs(U), rounding)
     # margins are known to rounding, and pulls answer to them
-    size = size + c * _linear.adjoint(jnp.abs(U), jnp.broadcast_to(jnp.max(jnp.abs(f)), f.shape))
-    off = jnp.abs(f - _linear.product(U, z)) > slack * (1 + _linear.product(jnp.abs(U), jnp.abs(z)))
+    size = size + c * linear.adjoint(jnp.abs(U), jnp.broadcast_to(jnp.max(jnp.abs(f)), f.shape))
+    off = jnp.abs(f - linear.product(U, z)) > slack * (1 + linear.product(jnp.abs(U), jnp.abs(z)))
     unfinished = jnp.sqrt(2 * jnp.where(gap >= 0, gap, jnp.inf) * c)
     return ~(jnp.any(apart > slack * size + 2 * unfinished) | jnp.any(off))
 
@@ -97,12 +99,12 @@ def _source(basis: FeatureBasis, fp: FixedPoint) -> tuple[Array, Tilt | None, Ar
     """The filter, the tilt and the source `c' U^T alpha` of every response."""
     c, tilt = problem(basis, fp.loss, fp.penalty)
     slope = fp.penalty.filter_slope(basis.s * basis.s).astype(c.dtype)
-    live = _implicit.columns(c > 0, fp.z)
-    safe = jnp.where(live, _implicit.columns(c, fp.z), 1.0)
+    live = implicit.columns(c > 0, fp.z)
+    safe = jnp.where(live, implicit.columns(c, fp.z), 1.0)
     pull = fp.loss.dual_to_pull(fp.alpha, fp.margins)
     if tilt is not None:
         pull = pull - tilt.curvature * fp.margins + tilt.pull
-    return c, tilt, _implicit.columns(slope, fp.z) * jnp.where(live, fp.z / safe, _linear.adjoint(basis.U, pull))
+    return c, tilt, implicit.columns(slope, fp.z) * jnp.where(live, fp.z / safe, linear.adjoint(basis.U, pull))
 
 
 @eqx.filter_jit
@@ -110,19 +112,19 @@ def _matrix(basis: FeatureBasis, fp: FixedPoint, same: Array) -> Array:
     c, tilt, source = _source(basis, fp)
     source = source * jnp.where(same, 1.0, jnp.nan).astype(source.dtype)
     if not fp.loss.smooth:
-        return _active_set.answer(basis.U, c, tilt, fp.alpha)[0] * source[None, :]
-    root = _newton.root_curvature(fp.loss, tilt, fp.margins)
+        return active_set.answer(basis.U, c, tilt, fp.alpha)[0] * source[None, :]
+    root = newton.root_curvature(fp.loss, tilt, fp.margins)
 
     def column(unit: Array) -> Array:
-        return _implicit.respond(basis.U, c, root, _implicit.columns(unit, fp.z) * source, dense=True)
+        return implicit.respond(basis.U, c, root, implicit.columns(unit, fp.z) * source, dense=True)
 
     def by_columns() -> Array:
         return jax.vmap(column, out_axes=-1)(jnp.eye(len(c), dtype=c.dtype))
 
     if fp.z.ndim == 2:
         return by_columns()
-    interaction = _linear.gram((root[:, None] * basis.U).T)
-    matrix = _factored(interaction, c, source) if len(c) > _linear.QR_LIMIT else by_columns()
+    interaction = linear.gram((root[:, None] * basis.U).T)
+    matrix = _factored(interaction, c, source) if len(c) > linear.QR_LIMIT else by_columns()
     few = _strength(interaction, c) < DECOUPLED
     return jax.lax.cond(few, lambda: _decoupled(basis.U, fp, c, root, tilt, source, matrix), lambda: matrix)
 
@@ -141,7 +143,7 @@ def _factored(interaction: Array, c: Array, source: Array) -> Array:
     system = jnp.eye(len(c), dtype=c.dtype) + rc[:, None] * interaction * rc[None, :]
     dead = jnp.where(live, 0.0, source)
     rhs = jnp.diag(jnp.where(live, source / jnp.where(live, rc, 1.0), 0.0)) - rc[:, None] * interaction * dead[None, :]
-    return jnp.diag(dead) + rc[:, None] * _dense.spd_solver(system)(rhs)
+    return jnp.diag(dead) + rc[:, None] * dense.spd_solver(system)(rhs)
 
 
 def _decoupled(
@@ -169,10 +171,10 @@ def _errors(basis: FeatureBasis, fp: FixedPoint, same: Array) -> Array:
     k, unit = len(c), _unit(U)
     matrix = _matrix(basis, fp, same)
     if not fp.loss.smooth:
-        wrong = _active_set.answer(U, c, tilt, fp.alpha)[1]
+        wrong = active_set.answer(U, c, tilt, fp.alpha)[1]
         return wrong * jnp.abs(source)[None, :] + unit * jnp.abs(matrix)
-    root = _newton.root_curvature(fp.loss, tilt, fp.margins)
-    V = jnp.abs(_linear.weighted(root, U))  # one row for each example (and class), one column for each response
+    root = newton.root_curvature(fp.loss, tilt, fp.margins)
+    V = jnp.abs(linear.weighted(root, U))  # one row for each example (and class), one column for each response
     q = V.shape[1]
     cs, flat = jnp.repeat(c, q // k), jnp.abs(matrix).reshape(q, k)
     answer = jnp.abs(_inverse(U, c, root, z.shape)).reshape(q, q)
@@ -182,11 +184,11 @@ def _errors(basis: FeatureBasis, fp: FixedPoint, same: Array) -> Array:
     rounding = unit * (size[:, None] * other[None, :] + jnp.eye(q, dtype=c.dtype))
     system = cs[:, None] * (V.T @ (bent.reshape(-1, 1) * V)) + rounding
     slope = jnp.where(c > 0, fp.penalty.filter_slope(basis.s * basis.s).astype(c.dtype), 0.0)
-    change = _implicit.columns(slope / jnp.where(c > 0, c, 1.0), z) * dz + unit * jnp.abs(source)
+    change = implicit.columns(slope / jnp.where(c > 0, c, 1.0), z) * dz + unit * jnp.abs(source)
     spread = jnp.zeros((k, q // k, k), c.dtype).at[jnp.arange(k), :, jnp.arange(k)].set(change.reshape(k, -1))
     error = answer @ (system @ flat + spread.reshape(q, k)) + unit * flat
     if z.ndim == 1:
-        few = _strength(_linear.gram((root[:, None] * U).T), c) < DECOUPLED
+        few = _strength(linear.gram((root[:, None] * U).T), c) < DECOUPLED
         better = _decoupled_error(U, fp, c, root, tilt, flat, (error, bent, change))
         error = jnp.where(few, jnp.minimum(error, better), error)
     return error.reshape(matrix.shape)
@@ -202,10 +204,10 @@ def _moved(
     U, z, unit = jnp.abs(basis.U), fp.z, _unit(basis.U)
     f = U @ jnp.abs(z)
     w = root * root if z.ndim == 1 else fp.alpha
-    pulled = jnp.abs(_newton.pull(fp.loss, tilt, fp.margins)) + w * f
+    pulled = jnp.abs(newton.pull(fp.loss, tilt, fp.margins)) + w * f
     if tilt is not None:
         pulled = pulled + tilt.curvature * jnp.abs(fp.margins) + jnp.abs(tilt.pull)
-    left = unit * (jnp.abs(z) + _implicit.columns(c, z) * (U.T @ pulled))
+    left = unit * (jnp.abs(z) + implicit.columns(c, z) * (U.T @ pulled))
     dz = (answer @ left.reshape(-1)).reshape(z.shape)
     df = U @ dz + unit * f
     m = df if z.ndim == 1 else 2 * jnp.max(df, axis=1, keepdims=True) + jnp.zeros_like(df)
@@ -222,7 +224,7 @@ def _inverse(U: Array, c: Array, root: Array, shape: tuple[int, ...]) -> Array:
     """`(I + c U^T W U)^-1` for responses of a shape, (k,) or (k, C)."""
 
     def column(unit: Array) -> Array:
-        return _implicit.respond(U, c, root, unit.reshape(shape), dense=True)
+        return implicit.respond(U, c, root, unit.reshape(shape), dense=True)
 
     return jax.vmap(column, out_axes=-1)(jnp.eye(math.prod(shape), dtype=c.dtype))
 

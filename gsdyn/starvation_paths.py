@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float
 
 from gsdyn import _checks
-from gsdyn._starvation_steps import RADAU, STAGES, Field, State, stages
+from gsdyn._integration.starvation_steps import RADAU, STAGES, Field, State, stages
 from gsdyn.features import FeatureBasis
 from gsdyn.flows import PrimalFlow, Steps
 from gsdyn.integration import checked_times, checked_tolerances

@@ -11,7 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from gsdyn import _batching, _checks, _dense, _newton, _psd
+from gsdyn import _checks
+from gsdyn._fixed_points import newton as _newton
+from gsdyn._numerics import batching, dense, psd
 from gsdyn._problem import problem
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import FixedPoint
@@ -87,14 +89,14 @@ def truncation_bound(
     sign = jnp.ones(n, theta.dtype) if y is None else _checks.labels("y", y).astype(theta.dtype)
     _checks.same_length("y", sign, "theta", theta)
     if _checks.is_concrete(theta):
-        _psd.slack(_psd.symmetric(theta), _psd.accuracy(given, theta), told=False)
+        psd.slack(psd.symmetric(theta), psd.accuracy(given, theta), told=False)
         valid = jnp.ones((), bool)
     else:
         part = 8 * n * float(jnp.finfo(theta.dtype).eps)
-        valid = _psd.is_symmetric(theta) & _psd.seems_semidefinite(theta, part)
+        valid = psd.is_symmetric(theta) & psd.seems_semidefinite(theta, part)
     dtype = np.promote_types(theta.dtype, basis.U.dtype)
     arrays = (_Kept(basis.U, fp.alpha, fp.z, fp.margins), fp.loss, theta, sign, lam1, lam2, jnp.asarray(newton), valid)
-    found = _batching.in_double(lambda *arrays: _bound(*arrays, bend=bend, dtype=dtype))(*arrays)
+    found = batching.in_double(lambda *arrays: _bound(*arrays, bend=bend, dtype=dtype))(*arrays)
     return jax.tree.map(jax.lax.stop_gradient, found)
 
 
@@ -182,7 +184,7 @@ def _newton_move(product: _Product, root: Array, lam2: Array, residual: Array) -
     if vector:
         eye = jnp.eye(root.shape[-1], dtype=root.dtype)[None]
         bent = jnp.einsum("iba,ibc->iac", root, root) + (lam2 + jnp.finfo(root.dtype).eps) * eye
-        root = jax.vmap(_dense.cholesky)(bent).swapaxes(1, 2)
+        root = jax.vmap(dense.cholesky)(bent).swapaxes(1, 2)
     else:
         root = jnp.sqrt(root * root + lam2)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from _problems import QUICK
 
-from gsdyn._batching import finish
+from gsdyn._numerics.batching import finish
 
 
 @pytest.mark.parametrize("count", [1, 31, 33, 1000, 4097])

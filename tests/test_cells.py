@@ -8,7 +8,7 @@ from _problems import CELLS, LOSSES, QUICK, solve_cells
 from _tolerances import assert_close
 
 import gsdyn as gs
-from gsdyn import _cells
+from gsdyn._fixed_points import cells as _cells
 
 NAMES = ["cross-entropy", "first-order"]
 

@@ -26,7 +26,8 @@ from _problems import (
 from _tolerances import assert_close, units
 
 import gsdyn as gs
-from gsdyn import _certificate, _linear
+from gsdyn._fixed_points import certificate
+from gsdyn._numerics import linear
 from gsdyn._problem import problem as parts
 
 TABLE = json.loads((Path(__file__).parent / "data" / "dual.json").read_text())
@@ -130,7 +131,7 @@ def test_gap_is_primal_minus_dual_at_any_response(pair):
     U, s, penalty = bases[0], strengths[0], penalties[0]
     c, tilt = parts(gs.FeatureBasis(U, s), loss, penalty)
     z = rng.standard_normal((EXAMPLES, 3) if pair[0] == "softmax" else EXAMPLES)
-    gap, bound = jax.jit(_certificate.bounds)(U, c, loss, tilt, z)
+    gap, bound = jax.jit(certificate.bounds)(U, c, loss, tilt, z)
     apart = primal(loss, penalty, U, s, z) - dual(loss, penalty, U, s, np.asarray(loss.dual(jnp.asarray(U @ z))))
     if tilt is None:
         assert float(gap) == pytest.approx(apart, rel=1e-12)
@@ -392,7 +393,7 @@ def check_large(theta, y, lam):
 
 
 def test_conjugate_gradients_solve_600_examples():
-    assert _linear.DENSE_LIMIT < 600
+    assert linear.DENSE_LIMIT < 600
     theta, y = slow_spectrum(600)
     for lam in (1.0, 1e-4):
         check_large(theta, y, lam)
@@ -401,7 +402,7 @@ def test_conjugate_gradients_solve_600_examples():
 def test_factors_and_conjugate_gradients_agree_on_100_examples(monkeypatch):
     theta, y = slow_spectrum(100)
     basis, dense = check_large(theta, y, 1e-3)
-    monkeypatch.setattr(_linear, "DENSE_LIMIT", 50)
+    monkeypatch.setattr(linear, "DENSE_LIMIT", 50)
     iterative = eqx.filter_jit(_again)(basis)
     assert iterative.converged
     assert_close(iterative.alpha, dense.alpha, 1e-10 / units(1.0, 1))

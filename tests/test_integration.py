@@ -10,7 +10,7 @@ from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 
 import gsdyn as gs
-from gsdyn._dual_stages import DualStages
+from gsdyn._integration.dual_stages import DualStages
 
 # THEORY section 4: end points (z_1, z_2) of Eq. 9 for delta = 0.5, s_2 = 2, lam = 0.01
 B1_ENDS = {

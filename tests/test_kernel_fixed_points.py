@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gsdyn as gs
-from gsdyn import _psd
+from gsdyn._numerics import psd
 
 LOSSES = {"cross-entropy": gs.CrossEntropy(), "first order": gs.FirstOrderCrossEntropy(), "squared": gs.SquaredError()}
 CE = gs.CrossEntropy()
@@ -190,12 +190,12 @@ def test_what_is_no_kernel_carries_no_certificate():
 
 
 def test_large_kernels_are_checked_by_lanczos(monkeypatch):
-    monkeypatch.setattr(_psd, "EXACT", 10)
+    monkeypatch.setattr(psd, "EXACT", 10)
     theta, _ = _kernel(60)
     v = np.random.default_rng(3).standard_normal(60)
-    _psd.slack(jnp.asarray(theta), 0.0, told=True)
+    psd.slack(jnp.asarray(theta), 0.0, told=True)
     with pytest.raises(ValueError, match=r"semi-definite, got an eigenvalue -0\.\d+ beside a largest one of \d+"):
-        _psd.slack(jnp.asarray(theta - v[:, None] * v[None, :] / (v @ v)), 1e-3, told=True)
+        psd.slack(jnp.asarray(theta - v[:, None] * v[None, :] / (v @ v)), 1e-3, told=True)
 
 
 def test_bounds_hold_for_the_kernel_whose_negative_eigenvalues_are_zero():
@@ -261,8 +261,8 @@ def test_derivatives_are_refused():
 
 
 def test_a_kernel_that_is_solved_many_times_is_checked_once(monkeypatch):
-    checks, slack = [], _psd.slack
-    monkeypatch.setattr(_psd, "slack", lambda *a, **k: checks.append(1) or slack(*a, **k))
+    checks, slack = [], psd.slack
+    monkeypatch.setattr(psd, "slack", lambda *a, **k: checks.append(1) or slack(*a, **k))
     theta = jnp.eye(3) + 0.125
     for _ in range(3):
         gs.kernel_fixed_point(theta, [1, -1, 1], gs.CrossEntropy(), gs.WeightDecay(0.5))

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from gsdyn._rodas import END, GAMMA, A, C
+from gsdyn._numerics.rodas import END, GAMMA, A, C
 
 _MAX_STEPS = 20_000
 _LANDING = 1e-8  # of what a stop began with: from there on a step of Newton's ends the path, to the square of it

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float
 
-from gsdyn._batching import batched, spread
+from gsdyn._numerics.batching import batched, spread
 
 OWN_LIMIT = 16  # unknowns up to which our own loops, all systems at once, are as fast as LAPACK
 NARROW = 7  # columns up to which OpenBLAS solves in one thread; its threads would wait actively for those of others
@@ -72,7 +72,7 @@ def _cholesky_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array,
 
 
 def eigh(matrix: Float[Array, "n n"]) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:
-    """Eigenvalues, ascending, and eigenvectors of a symmetric matrix; for derivatives see `gsdyn._eigen`."""
+    """Eigenvalues, ascending, and eigenvectors of a symmetric matrix; for derivatives see `gsdyn._numerics.eigen`."""
     return one_at_a_time(lambda problem: tuple(jnp.linalg.eigh(*problem, symmetrize_input=False)))((matrix,))
 
 

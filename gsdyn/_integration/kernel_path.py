@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from gsdyn._kernel_steps import (
+from gsdyn._integration.kernel_steps import (
     GROWTH,
     RADAU,
     SAFETY,

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from gsdyn import _dense
-from gsdyn._pairs import entries, pair
+from gsdyn._numerics import dense
+from gsdyn._numerics.pairs import entries, pair
 
 QR_LIMIT = 64
 DENSE_LIMIT = 512
@@ -67,8 +67,8 @@ def dense_solver(root: Array, B: Float[Array, "n k"]) -> Callable[[Array], Array
     if g.shape == (2, 2):
         return _two_by_two(g)
     if unknowns <= QR_LIMIT:
-        return _dense.shifted_gram_solver(g)
-    return _dense.spd_solver(jnp.eye(unknowns, dtype=g.dtype) + gram(g.T))
+        return dense.shifted_gram_solver(g)
+    return dense.spd_solver(jnp.eye(unknowns, dtype=g.dtype) + gram(g.T))
 
 
 def dense_response_solver(root: Array, B: Float[Array, "n k"]) -> Callable[[Array], Array]:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from gsdyn._pairs import Pair, Quad
+from gsdyn._numerics.pairs import Pair, Quad
 from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 10.0

@@ -1,9 +1,9 @@
 """Implicit steps of a flow in the coefficients of a kernel, `beta' = a(K beta) - lam_2 K beta + pull - lam_1 beta`.
 
 Five stages of the Radau IIA method at once, because products of a large kernel with five vectors take hardly longer
-than with one. Newton's corrections come from the leading part of the kernel (`_leading`), whose few directions carry
-the stiffness: with `K ~ V S^2 V^T + tail` and the curvature `D` of loss and penalty at the middle of the step, their
-systems `A^-1/h + lam_1 + D K` need the eigenvalues of one small matrix, `S V^T D V S`. What is left of the kernel
+than with one. Newton's corrections come from the leading part of the kernel (`_numerics.leading`), whose few directions
+carry the stiffness: with `K ~ V S^2 V^T + tail` and the curvature `D` of loss and penalty at the middle of the step,
+their systems `A^-1/h + lam_1 + D K` need the eigenvalues of one small matrix, `S V^T D V S`. What is left of the kernel
 shrinks by `x/(1 + x)` or more from one correction to the next, with `x` the step times its largest rate over 2 |mu|,
 and faster by conjugate directions: in the inner product of the kernel `D K` is symmetric.
 
@@ -19,8 +19,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from gsdyn._leading import Leading
-from gsdyn._radau import radau
+from gsdyn._numerics.leading import Leading
+from gsdyn._numerics.radau import radau
 from gsdyn.losses import Loss
 
 STAGES = 5

@@ -4,7 +4,7 @@ With `z = sqrt(c) y`, `B = U sqrt(c)` and the slacks `p - q = B y - 1` of every 
 `y = B^T (a - T f + pull)`, `a p = 0`, `(1 - a) q = 0`, `0 <= a <= 1`, `p, q >= 0`. A Newton step for all of these is
 the library's one system, `(I + B^T (T + W) B) dy`, with `1/W = p/a + q/(1-a)`. Responses are unknowns of their own:
 from the pulls they would come out of cancellation as soon as `c` is large. What the method finds is the side of every
-example; `_active_set` gives the digits.
+example; `active_set` gives the digits.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from gsdyn import _active_set, _linear
-from gsdyn._active_set import ABOVE, BELOW, INSIDE, Support
+from gsdyn._fixed_points import active_set
+from gsdyn._fixed_points.active_set import ABOVE, BELOW, INSIDE, Support
+from gsdyn._numerics import linear
 from gsdyn.penalties import Tilt
 
 LIMIT = 200
@@ -41,14 +42,14 @@ def solve(U: Float[Array, "n k"], c: Float[Array, " k"], tilt: Tilt | None, limi
     largest = jnp.max(end.a)
     side = jnp.where(end.q > 1 - end.a, ABOVE, INSIDE)
     side = jnp.where((end.p * largest > end.a) & (end.p > end.q), BELOW, side)
-    return _active_set.solve(U, c, tilt, side, end.a, end.i, limit)
+    return active_set.solve(U, c, tilt, side, end.a, end.i, limit)
 
 
 def _start(B: Float[Array, "n k"], tilt: Tilt | None) -> State:
     a = 0.5 / (1 + jnp.sum(B * B, axis=1))  # near the optimum of every example alone
-    y = _linear.adjoint(B, a)
+    y = linear.adjoint(B, a)
     if tilt is not None:
-        y = _linear.dense_response_solver(jnp.sqrt(tilt.curvature), B)(_linear.adjoint(B, a + tilt.pull))
+        y = linear.dense_response_solver(jnp.sqrt(tilt.curvature), B)(linear.adjoint(B, a + tilt.pull))
     p = jnp.maximum(B @ y - 1, 0.0) + 1
     return State(y, a, p, a * p / (1 - a), jnp.zeros((), jnp.int32), jnp.zeros((), bool))
 
@@ -61,16 +62,16 @@ def _interior_point(B: Float[Array, "n k"], tilt: Tilt | None, limit: int) -> St
     def step(s: State) -> State:
         y, a, p, q = s[:4]
         f, b = B @ y, 1 - a
-        short = y - _linear.adjoint(B, a - T * f + pull)
+        short = y - linear.adjoint(B, a - T * f + pull)
         apart = f - 1 - p + q
         gap = jnp.sum(a * p) + jnp.sum(b * q)
         w = 1 / (p / a + q / b)
-        solve = _linear.dense_response_solver(jnp.sqrt(w + T), B)
+        solve = linear.dense_response_solver(jnp.sqrt(w + T), B)
 
         def direction(low: Array, high: Array) -> tuple[Array, ...]:
             """The step towards `a p = low`, `(1 - a) q = high`, with what is left of these."""
             h = w * (low / a - high / b - apart)
-            dy = solve(_linear.adjoint(B, h) - short)
+            dy = solve(linear.adjoint(B, h) - short)
             da = h - w * (B @ dy)
             return dy, da, (low - p * da) / a, (high + q * da) / b
 

@@ -6,8 +6,9 @@
 Both are the optimality condition of a strictly convex problem, so every `r` and every `tau > 0` has one solution, and
 in these coordinates the dual variable never leaves its domain: where it underflows, `x` stays finite.
 
-Newton's step is taken whole if it changes the margins by at most 1.79 (then `_newton` proves a decrease) or if the
-slope of the convex objective along it has not grown to half of what it was; else it is shortened by four until it does.
+Newton's step is taken whole if it changes the margins by at most 1.79 (then `_fixed_points.newton` proves a decrease)
+or if the slope of the convex objective along it has not grown to half of what it was; else it is shortened by four
+until it does.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
-from gsdyn import _pair_stages, _pairs
-from gsdyn._newton import FULL_STEP
+from gsdyn._fixed_points.newton import FULL_STEP
+from gsdyn._integration import cell_stages
+from gsdyn._numerics import pairs
 from gsdyn.losses import Loss, SquaredError
 
 NEWTON_LIMIT = 40
@@ -94,7 +96,7 @@ class Stages(eqx.Module):
         """Whether an error `dp` of the pull moves the state by less than this share of itself."""
 
     def pair(self) -> tuple[Any, Array, Array | None] | None:
-        """Loss, `B` and shift of two features in two examples, for which `_pair_stages` is faster; else None."""
+        """Loss, `B` and shift of two features in two examples, for which `cell_stages` is faster; else None."""
         return None
 
     def alone(self) -> bool:
@@ -132,8 +134,8 @@ def _solve(stages: Stages, r: Array, tau: Array, guess: Array, rtol: float) -> S
     if pair is not None:
         loss, B, shift = pair
         moved = (0.0, 0.0) if shift is None else (shift[0], shift[1])
-        x, p, found = _pair_stages.solve(
-            loss, _pairs.entries(B), moved, (r[0], r[1]), tau, (guess[0], guess[1]), share, NEWTON_LIMIT
+        x, p, found = cell_stages.solve(
+            loss, pairs.entries(B), moved, (r[0], r[1]), tau, (guess[0], guess[1]), share, NEWTON_LIMIT
         )
         return Solution(jnp.stack(x), jnp.stack(p), found)
     one = jnp.ones((), r.dtype)

@@ -19,9 +19,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from gsdyn import _certificate
-from gsdyn._batching import batched, finish, in_chunks
-from gsdyn._pairs import Pair, Quad, gram, pair, scaled
+from gsdyn._fixed_points import certificate
+from gsdyn._numerics.batching import batched, finish, in_chunks
+from gsdyn._numerics.pairs import Pair, Quad, gram, pair, scaled
 from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy
 
 CHUNK = 4096  # cells that fit the cache of one core
@@ -51,7 +51,7 @@ def solver(loss: CellLoss, limit: int) -> Callable[[Cells], Fields]:
 
     def alone(cell: Cells) -> Fields:
         u, c = cell
-        return _certificate.minimum(jnp.stack(u).reshape(2, 2), jnp.stack(c), loss, None, limit)
+        return certificate.minimum(jnp.stack(u).reshape(2, 2), jnp.stack(c), loss, None, limit)
 
     return batched(alone, functools.partial(_all, loss, limit))
 
@@ -65,7 +65,7 @@ def _all(loss: CellLoss, limit: int, cells: Cells) -> Fields:
     out = in_chunks(functools.partial(_quick, loss), cells, empty, chunk)
     for method in functools.partial(_longer, loss), functools.partial(_thorough, loss, limit):
         out = finish(method, cells, out, ~out[-1], REST)
-    return *out[:-1], out[-1] & (out[2] <= _certificate.EMPTY)
+    return *out[:-1], out[-1] & (out[2] <= certificate.EMPTY)
 
 
 def _quick(loss: CellLoss, cells: Cells) -> Fields:
@@ -142,14 +142,14 @@ def _near(dtype: jnp.dtype) -> float:
 def _thorough(loss: CellLoss, limit: int, cells: Cells) -> Fields:
     @jax.vmap
     def solve(u: Quad, c: Pair) -> Fields:
-        return _certificate.minimum(jnp.stack(u).reshape(2, 2), jnp.stack(c), loss, None, limit - STEPS)
+        return certificate.minimum(jnp.stack(u).reshape(2, 2), jnp.stack(c), loss, None, limit - STEPS)
 
     *solved, steps, done = solve(*cells)
     return *solved, steps + STEPS, done
 
 
 def _bounds(loss: CellLoss, b: Quad, y: Pair, first: Rates, second: Rates, h: Pair) -> Pair:
-    """The bounds of `_certificate`, written out, for margins `h` away, at most 1, from where the weights are known."""
+    """The bounds of `certificate`, written out, for margins `h` away, at most 1, from where the weights are known."""
     eps = float(jnp.finfo(y[0].dtype).eps)
     unit = 20 * eps
     a, w = (_moved(first, h[0]), _moved(second, h[1])), (first[1], second[1])
@@ -162,7 +162,7 @@ def _bounds(loss: CellLoss, b: Quad, y: Pair, first: Rates, second: Rates, h: Pa
     g = [jnp.abs(y[i] - pulled[i]) + unit * size[i] + slack[i] for i in range(2)]
     root = jnp.sqrt(g[0] * g[0] + g[1] * g[1])
     error = loss.largest_error(jnp.maximum(loss.edge(a[0]), loss.edge(a[1])), root)
-    apart = [_certificate.unpaired(stored[i], w[i]) for i in range(2)]
+    apart = [certificate.unpaired(stored[i], w[i]) for i in range(2)]
     return root * root / 2 + (apart[0] + apart[1]), error + stored[0] + stored[1]
 
 

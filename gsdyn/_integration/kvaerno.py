@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from gsdyn import _stages
+from gsdyn._integration import stages
 
 _TABLEAU = diffrax.Kvaerno5.tableau
 assert _TABLEAU.a_diagonal is not None
@@ -134,15 +134,15 @@ class StageSolver(diffrax.AbstractAdaptiveSolver):
     def order(self, terms: Any) -> int:
         return 5
 
-    def init(self, terms: Any, t0: Any, t1: Any, y0: Any, args: _stages.Stages) -> tuple[Array, Array, Array]:
+    def init(self, terms: Any, t0: Any, t1: Any, y0: Any, args: stages.Stages) -> tuple[Array, Array, Array]:
         _, x = args.start()
         return x, args.velocity(y0, x)[0], t1 - t0
 
-    def func(self, terms: Any, t0: Any, y0: Any, args: _stages.Stages) -> Any:
+    def func(self, terms: Any, t0: Any, y0: Any, args: stages.Stages) -> Any:
         return terms.vf(t0, y0, args)
 
     def step(
-        self, terms: Any, t0: Any, t1: Any, y0: Any, args: _stages.Stages, solver_state: Any, made_jump: Any
+        self, terms: Any, t0: Any, t1: Any, y0: Any, args: stages.Stages, solver_state: Any, made_jump: Any
     ) -> tuple:
         del terms, made_jump
         x0, k, last = solver_state
@@ -155,7 +155,7 @@ class StageSolver(diffrax.AbstractAdaptiveSolver):
         def stage(hk: Array, weights: tuple) -> tuple:
             i, a, predict = weights
             r = y + _combine(a, hk)
-            solution = _stages.solve(args, r, tau, args.guess(y + _combine(predict, hk), x0), self.rtol)
+            solution = stages.solve(args, r, tau, args.guess(y + _combine(predict, hk), x0), self.rtol)
             state = args.state(solution, r, tau)
             return hk.at[i].set((state[0] - r) / GAMMA), (solution, state)
 

@@ -13,7 +13,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from gsdyn import _cells, _certificate, _linear, _newton, _pairs
+from gsdyn._fixed_points import cells, certificate, newton
+from gsdyn._numerics import linear, pairs
 from gsdyn.losses import Loss, sum_to_zero
 from gsdyn.penalties import Tilt
 
@@ -42,16 +43,16 @@ def separated(U: Array, c: Array, tilt: Tilt | None) -> tuple[Array, Array, Tilt
     own = jnp.where(alone, 1 / (tilt.curvature + 1 / jnp.where(alone, c, 1.0)), c)
     basis = jnp.where(alone, jnp.eye(len(c), dtype=U.dtype), U)
     rest = Tilt(jnp.where(alone, 0.0, tilt.curvature), tilt.pull)
-    return basis, own, rest, lambda z: jnp.where(alone, _linear.adjoint(U, z), z)
+    return basis, own, rest, lambda z: jnp.where(alone, linear.adjoint(U, z), z)
 
 
 @eqx.filter_custom_jvp
 def solve(U: Float[Array, "n k"], c: Float[Array, " k"], loss: Loss, tilt: Tilt | None, limit: int) -> Solution:
     """The fixed point `z = c U^T a(U z)`, with implicit derivatives of every order."""
-    if U.shape == (2, 2) and tilt is None and isinstance(loss, _cells.SUPPORTED) and limit >= _cells.LEAST:
-        return Solution(*_cells.solver(loss, limit)((_pairs.entries(U), (c[0], c[1]))))
+    if U.shape == (2, 2) and tilt is None and isinstance(loss, cells.SUPPORTED) and limit >= cells.LEAST:
+        return Solution(*cells.solver(loss, limit)((pairs.entries(U), (c[0], c[1]))))
     basis, own, rest, back = separated(U, c, tilt)
-    solution = Solution(*_certificate.minimum(basis, own, loss, rest, limit))
+    solution = Solution(*certificate.minimum(basis, own, loss, rest, limit))
     return solution._replace(z=back(solution.z))
 
 
@@ -62,7 +63,7 @@ def _solve_jvp(primals: tuple, tangents: tuple) -> tuple[Solution, Solution]:
     solution = solve(U, c, loss, tilt, limit)
     z = solution.z
     a, da = eqx.filter_jvp(
-        lambda U, loss, tilt: _linear.adjoint(U, _newton.pull(loss, tilt, U @ z)), (U, loss, tilt), (dU, dloss, dtilt)
+        lambda U, loss, tilt: linear.adjoint(U, newton.pull(loss, tilt, U @ z)), (U, loss, tilt), (dU, dloss, dtilt)
     )
     source = jnp.zeros_like(z)
     if dc is not None:
@@ -71,7 +72,7 @@ def _solve_jvp(primals: tuple, tangents: tuple) -> tuple[Solution, Solution]:
         source += columns(dc, z) * jnp.where(live, z / jnp.where(live, columns(c, z), 1.0), a)
     if da is not None:
         source += columns(c, z) * da
-    dz = respond(U, c, _newton.root_curvature(loss, tilt, U @ z), source)
+    dz = respond(U, c, newton.root_curvature(loss, tilt, U @ z), source)
     return solution, Solution(dz, None, None, None, None)  # pyright: ignore[reportArgumentType]
 
 
@@ -87,14 +88,14 @@ def respond(U: Array, c: Array, root: Array, source: Array, *, dense: bool = Fal
     safe = jnp.where(live, columns(c, source), 1.0)
     rc = jnp.where(live, jnp.sqrt(safe), 0.0)
     dead = jnp.where(live, 0.0, source)
-    g = source / safe - _linear.adjoint(U, _linear.curvature_product(root, U @ dead))
-    solve = (_linear.dense_response_solver if dense else _linear.solver)(root, U * rc.reshape(len(c), -1)[None, :, 0])
+    g = source / safe - linear.adjoint(U, linear.curvature_product(root, U @ dead))
+    solve = (linear.dense_response_solver if dense else linear.solver)(root, U * rc.reshape(len(c), -1)[None, :, 0])
     answer = dead + rc * solve(rc * jnp.where(live, g, 0.0))
     if source.ndim == 2:
         for _ in range(REFINEMENTS):
             answer = answer - jnp.mean(answer, axis=1, keepdims=True)
-            bent = _linear.curvature_product(root, U @ answer)
-            pulled = sum_to_zero(_linear.adjoint(U, bent), _linear.adjoint(jnp.abs(U), jnp.abs(bent)))
+            bent = linear.curvature_product(root, U @ answer)
+            pulled = sum_to_zero(linear.adjoint(U, bent), linear.adjoint(jnp.abs(U), jnp.abs(bent)))
             left = jnp.where(live, (source - answer) / safe - pulled, 0.0)
             answer = answer + rc * solve(rc * left)
         answer = answer - jnp.mean(answer, axis=1, keepdims=True)

@@ -15,13 +15,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from gsdyn import _dense
+from gsdyn._numerics import dense
 
 
 @jax.custom_jvp
 def eigh(K: Float[Array, "n n"]) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:
     """Eigenvalues, descending, and eigenvectors of a symmetric positive semi-definite matrix."""
-    values, vectors = _dense.eigh(K)
+    values, vectors = dense.eigh(K)
     return values[::-1], vectors[:, ::-1]
 
 
@@ -36,7 +36,7 @@ def _eigh_jvp(primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
 @jax.custom_jvp
 def svd(phi: Float[Array, "n m"]) -> tuple[Float[Array, "n r"], Float[Array, " r"], Float[Array, "r m"]]:
     """The singular value decomposition `U s V^T`, r = min(n, m); `V` has no derivative."""
-    return _dense.one_at_a_time(lambda problem: tuple(jnp.linalg.svd(*problem, full_matrices=False)))((phi,))
+    return dense.one_at_a_time(lambda problem: tuple(jnp.linalg.svd(*problem, full_matrices=False)))((phi,))
 
 
 @svd.defjvp

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from gsdyn import _linear
+from gsdyn._numerics import linear
 from gsdyn.losses import Loss
 from gsdyn.penalties import Tilt
 
@@ -50,14 +50,14 @@ def minimise(
     def residual(y: Array) -> tuple[Array, Array, Array, Array]:
         f = B @ y
         a = pull(loss, tilt, f)
-        size = jnp.abs(y) + _linear.adjoint(large, jnp.abs(a))
-        return f, a, loss.balanced(y - _linear.adjoint(B, a), size), size
+        size = jnp.abs(y) + linear.adjoint(large, jnp.abs(a))
+        return f, a, loss.balanced(y - linear.adjoint(B, a), size), size
 
     def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
         y, i, _, last = state
         f, _, g, size = residual(y)
         rtol = jnp.minimum(0.1, last)
-        d = -_linear.solver(root_curvature(loss, tilt, f), B, rtol)(g)
+        d = -linear.solver(root_curvature(loss, tilt, f), B, rtol)(g)
         d = loss.centred(d)
         df = B @ d
         m = loss.spread(df)
@@ -94,12 +94,12 @@ def step_length(m: Array, slope: Callable[[Array], Array]) -> Array:
 
 
 def _inexact(B: Array) -> float:
-    return 1.0 if B.shape[1] > _linear.DENSE_LIMIT else 0.0
+    return 1.0 if B.shape[1] > linear.DENSE_LIMIT else 0.0
 
 
 def _working_response(loss: Loss, tilt: Tilt | None, B: Float[Array, "n k"]) -> Array:
     """The least-squares fit of the first working response, from the margins of uncoupled examples."""
     f = loss.start(jnp.sum(B * B, axis=1))
     root = root_curvature(loss, tilt, f)
-    target = pull(loss, tilt, f) + _linear.curvature_product(root, f)
-    return _linear.solver(root, B, 1e-2)(_linear.adjoint(B, target))
+    target = pull(loss, tilt, f) + linear.curvature_product(root, f)
+    return linear.solver(root, B, 1e-2)(linear.adjoint(B, target))

@@ -1,4 +1,4 @@
-"""The implicit stages of a primal flow (see `_stages`)."""
+"""The implicit stages of a primal flow (see `stages`)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from gsdyn import _linear
-from gsdyn._linear import adjoint
+from gsdyn._integration.stages import Solution, Stages, Step, columns
+from gsdyn._numerics import linear as _linear
+from gsdyn._numerics.linear import adjoint
 from gsdyn._problem import fitting
-from gsdyn._stages import Solution, Stages, Step, columns
 from gsdyn.flows import PrimalFlow, into_domain
 from gsdyn.losses import Loss
 from gsdyn.penalties import Tilt

@@ -1,6 +1,6 @@
 """Dual flows of two features in two examples, by the thousand: under `vmap` a batch of them is elementwise work.
 
-Most flows are for `_pair_rodas`. What it leaves takes the steps of `_dirk.StageSolver`, written entry by entry, which
+Most flows are for `cell_rodas`. What it leaves takes the steps of `kvaerno.StageSolver`, written entry by entry, which
 get through everywhere. Every saved time ends a step there, so that nothing is interpolated and no array is held whose
 last axis is not the batch; cells go through in chunks that fit the cache.
 """
@@ -15,16 +15,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from gsdyn import _pair_problem, _pair_rodas, _pair_stages
-from gsdyn._batching import batched, finish, in_chunks_with
-from gsdyn._dirk import EARLIER, GAMMA, PREDICT
-from gsdyn._pair_problem import Cell, Method, Saved, moved, responses
-from gsdyn._pairs import Pair, Quad, scaled
-from gsdyn._stages import EDGE, NEWTON_LIMIT, NEWTON_SHARE
+from gsdyn._integration import cell_problem, cell_rodas, cell_stages
+from gsdyn._integration.cell_problem import Cell, Method, Saved, moved, responses
+from gsdyn._integration.kvaerno import EARLIER, GAMMA, PREDICT
+from gsdyn._integration.stages import EDGE, NEWTON_LIMIT, NEWTON_SHARE
+from gsdyn._numerics.batching import batched, finish, in_chunks_with
+from gsdyn._numerics.pairs import Pair, Quad, scaled
 from gsdyn.flows import into_domain
 
 CHUNK = 64
-STAGES = 6  # the extra stage of `_dirk` serves interpolation only
+STAGES = 6  # the extra stage of `kvaerno` serves interpolation only
 
 
 class Problem(NamedTuple):
@@ -59,11 +59,11 @@ def solver(method: Method, alone: Callable[[Cell], Saved]) -> Callable[[Cell], S
 def _all(method: Method, cells: Cell) -> Saved:
     path, count = jnp.zeros_like(cells.ts), jnp.zeros(cells.eta.shape, jnp.int32)
     empty = Saved((path, path), (path, path), count.astype(bool), count, count)
-    quick, room = functools.partial(_pair_rodas.solve, method), functools.partial(_pair_rodas.room, cells.eta.dtype)
+    quick, room = functools.partial(cell_rodas.solve, method), functools.partial(cell_rodas.room, cells.eta.dtype)
     # all cells of a chunk wait for its slowest: cells that take as many steps go together
-    order = jnp.argsort(_pair_rodas.effort(method, cells))
+    order = jnp.argsort(cell_rodas.effort(method, cells))
     cells = jax.tree.map(lambda x: jnp.take(x, order, axis=0, mode="clip"), cells)
-    saved = in_chunks_with(quick, room, cells, empty, _pair_rodas.CHUNK)
+    saved = in_chunks_with(quick, room, cells, empty, cell_rodas.CHUNK)
     saved = finish(jax.vmap(functools.partial(_solve, method)), cells, saved, ~saved.reached, CHUNK)
     back = jnp.argsort(order)
     return jax.tree.map(lambda x: jnp.take(x, back, axis=0, mode="clip"), saved)
@@ -89,16 +89,16 @@ def _start(method: Method, cell: Cell) -> State:
     p = cell.alpha0
     z = responses(cell, p)
     x = method.loss.slope(p[0]), method.loss.slope(p[1])
-    k = _pair_problem.velocity(cell, x, z)
+    k = cell_problem.velocity(cell, x, z)
     none = jnp.zeros((), jnp.int32)
-    return State(jnp.zeros_like(cell.eta), p, z, x, k, _pair_problem.first_length(method, cell, k), none, none)
+    return State(jnp.zeros_like(cell.eta), p, z, x, k, cell_problem.first_length(method, cell, k), none, none)
 
 
 def _step(method: Method, problem: Problem, s: State, end: Array) -> State:
     """One step of at most `s.h` that does not pass `end`, taken if its error is within the tolerance."""
-    h, last = _pair_problem.length(s.t, s.h, end)
+    h, last = cell_problem.length(s.t, s.h, end)
     p, z, x, k, error = _stages(method, problem, s, h)
-    taken, proposed = _pair_problem.judge(error, h, s.h)
+    taken, proposed = cell_problem.judge(error, h, s.h)
     after = State(jnp.where(last, end, s.t + h), p, z, x, k, proposed, s.accepted + 1, s.rejected)
     stayed = s._replace(h=proposed, rejected=s.rejected + 1)
     return jax.tree.map(lambda a, b: jnp.where(taken, a, b), after, stayed)
@@ -116,7 +116,7 @@ def _stages(method: Method, problem: Problem, s: State, h: Array) -> tuple[Pair,
     for earlier, predict in zip(EARLIER[:STAGES], PREDICT[:STAGES], strict=True):
         r = moved(s.p, earlier, hk)
         guess = _guess(method, problem, moved(s.p, predict, hk), s.x)
-        x, p, ok = _pair_stages.solve(method.loss, b, (0.0, 0.0), r, tau, guess, share, NEWTON_LIMIT)
+        x, p, ok = cell_stages.solve(method.loss, b, (0.0, 0.0), r, tau, guess, share, NEWTON_LIMIT)
         rest = (p[0] - r[0]) / GAMMA, (p[1] - r[1]) / GAMMA
         hk.append(rest)
         states.append((p, _stage_responses(cell, x, p, r, tau), x))

@@ -10,8 +10,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from gsdyn._linear import adjoint, product
-from gsdyn._newton import minimise, pull
+from gsdyn._fixed_points.newton import minimise, pull
+from gsdyn._numerics.linear import adjoint, product
 from gsdyn.losses import Loss
 from gsdyn.penalties import Tilt
 

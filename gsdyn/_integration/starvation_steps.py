@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from gsdyn._radau import radau
+from gsdyn._numerics.radau import radau
 from gsdyn.losses import Loss
 
 STAGES = 5

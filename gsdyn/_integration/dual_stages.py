@@ -1,4 +1,4 @@
-"""The implicit stages of a dual flow (see `_stages`)."""
+"""The implicit stages of a dual flow (see `stages`)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from gsdyn import _dense, _linear
-from gsdyn._linear import adjoint
+from gsdyn._integration.stages import EDGE, Solution, Stages, Step, columns
+from gsdyn._numerics import dense
+from gsdyn._numerics import linear as _linear
+from gsdyn._numerics.linear import adjoint
 from gsdyn._problem import problem
-from gsdyn._stages import EDGE, Solution, Stages, Step, columns
 from gsdyn.flows import DualFlow, into_domain
 from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy, Loss, Softmax
 
@@ -38,8 +39,8 @@ class DualStages(Stages):
         self.loss, self.U, self.c, self.eta, self.alpha0 = flow.loss, flow.basis.U, c, flow.eta, flow.alpha0
         B = self.U * jnp.sqrt(c)[None, :]
         if tilt is not None:
-            lower = _dense.cholesky(jnp.eye(len(c), dtype=c.dtype) + B.T @ (tilt.curvature[:, None] * B))
-            B = _dense.lower_solve(lower, B.T).T
+            lower = dense.cholesky(jnp.eye(len(c), dtype=c.dtype) + B.T @ (tilt.curvature[:, None] * B))
+            B = dense.lower_solve(lower, B.T).T
         self.B, self.shift = B, None if tilt is None else tilt.pull
 
     def start(self) -> tuple[tuple[Array, ...], Array]:

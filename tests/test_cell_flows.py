@@ -9,7 +9,7 @@ import pytest
 from _problems import QUICK
 
 import gsdyn as gs
-from gsdyn import _pair_flow
+from gsdyn._integration import cells as cell_flows
 
 TIMES = jnp.array([0.0, 1e-3, 0.02, 0.02, 0.5, 3.0])
 RTOL = 1e-9
@@ -65,7 +65,7 @@ def test_saved_times_are_met_and_steps_counted():
 @pytest.mark.slow
 def test_nested_batches_in_chunks_that_overlap(monkeypatch):
     cells = _cells(40)
-    monkeypatch.setattr(_pair_flow, "CHUNK", 16)
+    monkeypatch.setattr(cell_flows, "CHUNK", 16)
 
     def solve(*cell):
         return gs.integrate(_flow(cell, LOSS), TIMES, rtol=RTOL, atol=RTOL).alpha

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from gsdyn import _dense, _linear
+from gsdyn._numerics import dense, linear
 from gsdyn.penalties import Tilt
 
 ABOVE, INSIDE, BELOW = 1, 0, -1  # the side of the box: a = 1, between, a = 0
@@ -57,13 +57,13 @@ class System(NamedTuple):
         p, z = x
         f = self.U @ z
         own = jnp.where(self.inside, self.compliance * p + f, p + self.T * f)
-        return own, z - self.c * _linear.adjoint(self.U, p)
+        return own, z - self.c * linear.adjoint(self.U, p)
 
     def size(self, x: tuple[Array, Array]) -> tuple[Array, Array]:
         """The sum of the sizes of all terms of each equation."""
         p, z = jnp.abs(x[0]), jnp.abs(x[1])
         f = jnp.abs(self.U) @ z
-        return jnp.where(self.inside, f, p + self.T * f), z + self.c * _linear.adjoint(jnp.abs(self.U), p)
+        return jnp.where(self.inside, f, p + self.T * f), z + self.c * linear.adjoint(jnp.abs(self.U), p)
 
     def matrix(self) -> Float[Array, "m m"]:
         inside = self.inside.astype(self.U.dtype)
@@ -83,7 +83,7 @@ def inverse(system: System) -> Float[Array, "m m"]:
         columns = columns / jnp.sqrt(jnp.max(size, axis=0))
     scaled = matrix * rows[:, None] * columns[None, :]
     own = _exchange if len(matrix) <= SMALL else None
-    found = _dense.one_at_a_time(lambda problem: jnp.linalg.inv(problem[0]), own)((scaled,))
+    found = dense.one_at_a_time(lambda problem: jnp.linalg.inv(problem[0]), own)((scaled,))
     return columns[:, None] * found * rows[None, :]
 
 
@@ -247,7 +247,7 @@ def bounds(U: Array, c: Array, tilt: Tilt | None, found: Support) -> tuple[Array
     dp = unit * jnp.abs(a)
     if tilt is not None:
         dp = dp + tilt.curvature * df + unit * (jnp.abs(tilt.curvature * f) + jnp.abs(tilt.pull))
-    short = jnp.abs(y - rc * _linear.adjoint(U, p)) + unit * jnp.abs(y) + rc * _linear.adjoint(jnp.abs(U), dp)
+    short = jnp.abs(y - rc * linear.adjoint(U, p)) + unit * jnp.abs(y) + rc * linear.adjoint(jnp.abs(U), dp)
 
     def gap(push: Array) -> Array:
         g = jnp.where(found.inside, (U @ z), f) * (1 + push)

@@ -14,9 +14,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from gsdyn._pair_problem import Cell, Method, PairLoss, Saved, first_length, judge, length, moved, responses, velocity
-from gsdyn._pairs import Pair, Quad, gram, scaled
-from gsdyn._rodas import END, GAMMA, A, C, H
+from gsdyn._integration.cell_problem import (
+    Cell,
+    Method,
+    PairLoss,
+    Saved,
+    first_length,
+    judge,
+    length,
+    moved,
+    responses,
+    velocity,
+)
+from gsdyn._numerics.pairs import Pair, Quad, gram, scaled
+from gsdyn._numerics.rodas import END, GAMMA, A, C, H
 from gsdyn.losses import CrossEntropy
 
 CHUNK = 128

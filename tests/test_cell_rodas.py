@@ -8,7 +8,7 @@ from scipy.integrate import solve_ivp
 from scipy.special import expit
 
 import gsdyn as gs
-from gsdyn import _pair_problem, _pair_rodas
+from gsdyn._integration import cell_problem, cell_rodas
 
 
 def _step(y, h):
@@ -16,12 +16,12 @@ def _step(y, h):
     jacobian = np.cos(y) - 2 * y
     k = np.zeros(8)
     for i in range(8):
-        u = y + _pair_rodas.A[i] @ k
+        u = y + cell_rodas.A[i] @ k
         rate = 1 + np.sin(u) - u * u
-        k[i] = (rate + _pair_rodas.C[i] @ k / h) / (1 / (_pair_rodas.GAMMA * h) - jacobian)
-    end = y + _pair_rodas.A[7] @ k + k[7]
+        k[i] = (rate + cell_rodas.C[i] @ k / h) / (1 / (cell_rodas.GAMMA * h) - jacobian)
+    end = y + cell_rodas.A[7] @ k + k[7]
     theta = 0.4
-    bend = theta ** np.arange(3) @ _pair_rodas.H @ k
+    bend = theta ** np.arange(3) @ cell_rodas.H @ k
     return end, (1 - theta) * y + theta * (end + (1 - theta) * bend), k[7]
 
 
@@ -52,7 +52,7 @@ def _cells(count, ts):
     co = np.sqrt(1 - delta**2)
     alpha0 = 0.01 * rng.uniform(0.1, 1, (2, count))
     u, c, eta, start = jax.tree.map(jnp.asarray, ((co, -delta, delta, co), tuple(c), np.ones(count), tuple(alpha0)))
-    return _pair_problem.Cell(u, c, eta, start, jnp.broadcast_to(ts, (count, ts.size)))
+    return cell_problem.Cell(u, c, eta, start, jnp.broadcast_to(ts, (count, ts.size)))
 
 
 def _exact_path(cell, ts):
@@ -71,9 +71,9 @@ def _exact_path(cell, ts):
 def test_mild_flows_keep_the_tolerance_between_their_steps():
     ts = np.linspace(0, 1, 50)
     cells = _cells(20, ts)
-    method = _pair_problem.Method(gs.CrossEntropy(), 1e-8, 1e-8, 4096)
-    used = jax.tree.map(lambda x: x + jnp.nan, _pair_rodas.room(jnp.dtype(float), 20, 128))
-    saved, _ = jax.jit(lambda *problem: _pair_rodas.solve(method, *problem))(cells, used)
+    method = cell_problem.Method(gs.CrossEntropy(), 1e-8, 1e-8, 4096)
+    used = jax.tree.map(lambda x: x + jnp.nan, cell_rodas.room(jnp.dtype(float), 20, 128))
+    saved, _ = jax.jit(lambda *problem: cell_rodas.solve(method, *problem))(cells, used)
     assert saved.reached.all()
     assert (saved.accepted < 128).all()
     for i in range(5):
@@ -91,7 +91,7 @@ def test_what_cannot_be_done_is_left(most):
         cells = cells._replace(
             alpha0=(jnp.full(4, 1 - 1e-9), jnp.full(4, 1e-9)), c=(cells.c[0] * 1e4, cells.c[1] * 1e4)
         )
-    method = _pair_problem.Method(gs.CrossEntropy(), 1e-8, 1e-8, 4096)
-    saved, _ = _pair_rodas.solve(method, cells, _pair_rodas.room(jnp.dtype(float), 4, most))
+    method = cell_problem.Method(gs.CrossEntropy(), 1e-8, 1e-8, 4096)
+    saved, _ = cell_rodas.solve(method, cells, cell_rodas.room(jnp.dtype(float), 4, most))
     assert not saved.reached.any()
     assert (saved.accepted + saved.rejected <= most).all()

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from gsdyn._newton import step_length
+from gsdyn._fixed_points.newton import step_length
 from gsdyn.losses import Loss
 
 FORCING = 0.1  # the largest residual at which a Newton step is good enough, as a part of the gap

@@ -1,6 +1,6 @@
 """The dual stages of two features in two examples, entry by entry: under `vmap` a batch of them is elementwise work.
 
-The same equation and the same search as in `_stages`, with a third-order step: Newton's `d`, then the correction for
+The same equation and the same search as in `stages`, with a third-order step: Newton's `d`, then the correction for
 the pull's second derivative, solved with the same matrix.
 """
 
@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from gsdyn._newton import FULL_STEP
-from gsdyn._pairs import Pair, Quad
+from gsdyn._fixed_points.newton import FULL_STEP
+from gsdyn._numerics.pairs import Pair, Quad
 from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy
 
 SHORT = 0.5  # the longest Newton step that is worth a correction
