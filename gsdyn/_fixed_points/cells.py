@@ -22,7 +22,7 @@ from jaxtyping import Array
 from gsdyn._fixed_points import certificate
 from gsdyn._numerics.batching import batched, finish, in_chunks
 from gsdyn._numerics.pairs import Pair, Quad, gram, pair, scaled
-from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy
+from gsdyn.losses import CellLoss
 
 CHUNK = 4096  # cells that fit the cache of one core
 SHARED_CHUNK = 16 * CHUNK  # cells that are worth sharing between cores
@@ -33,9 +33,6 @@ RARE = 25
 MORE = 24  # for the gathered cells
 POLISH = 3
 LEAST = STEPS + MORE + POLISH + 2  # fewer iterations than these are for the method that counts them one by one
-SUPPORTED = (CrossEntropy, FirstOrderCrossEntropy)
-
-CellLoss = CrossEntropy | FirstOrderCrossEntropy
 Cells = tuple[Quad, Pair]  # the rows of `U` and the filter `c`
 Fields = tuple[Array, ...]
 Rates = tuple[Array, Array, Array]

@@ -15,7 +15,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from gsdyn._fixed_points import cells, certificate, newton
 from gsdyn._numerics import linear, pairs
-from gsdyn.losses import Loss, sum_to_zero
+from gsdyn.losses import CellLoss, Loss
+from gsdyn.losses.softmax import sum_to_zero
 from gsdyn.penalties import Tilt
 
 REFINEMENTS = 3  # of a response in several classes, which share all but a little of their curvature
@@ -49,7 +50,7 @@ def separated(U: Array, c: Array, tilt: Tilt | None) -> tuple[Array, Array, Tilt
 @eqx.filter_custom_jvp
 def solve(U: Float[Array, "n k"], c: Float[Array, " k"], loss: Loss, tilt: Tilt | None, limit: int) -> Solution:
     """The fixed point `z = c U^T a(U z)`, with implicit derivatives of every order."""
-    if U.shape == (2, 2) and tilt is None and isinstance(loss, cells.SUPPORTED) and limit >= cells.LEAST:
+    if U.shape == (2, 2) and tilt is None and isinstance(loss, CellLoss) and limit >= cells.LEAST:
         return Solution(*cells.solver(loss, limit)((pairs.entries(U), (c[0], c[1]))))
     basis, own, rest, back = separated(U, c, tilt)
     solution = Solution(*certificate.minimum(basis, own, loss, rest, limit))
