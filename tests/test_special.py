@@ -229,16 +229,16 @@ def test_derivatives_at_both_ends():
     np.testing.assert_array_equal(second, [-np.inf, np.inf, np.inf])
 
 
-BAD = ["x", None, object(), 1j, 10**400, [1, [2]], np.array(["a"])]
+BAD = ["x", None, object(), 1j, [1, [2]], np.array(["a"])]
 
 
 @pytest.mark.parametrize("bad", BAD)
 def test_bad_arguments_are_refused_in_one_line(bad):
-    calls = {f"{n} must be": lambda x, f=f: f(x) for n, f in (("c", special.lambertw), ("x", special.wright_omega))}
-    calls["u must be"] = special.log_plus_ei
-    calls["u0 must be"] = lambda x: special.time_integral(x, 1.0, 0.0)
-    calls["time must be"] = lambda x: special.inverse_time_integral(1.0, x, 0.0)
-    calls["a must be"] = lambda x: special.depth_primitive(1.0, x)
+    calls = {f"{n} must (be|hold)": lambda x, f=f: f(x) for n, f in (("c", special.lambertw), ("x", special.wright_omega))}
+    calls["u must (be|hold)"] = special.log_plus_ei
+    calls["u0 must (be|hold)"] = lambda x: special.time_integral(x, 1.0, 0.0)
+    calls["time must (be|hold)"] = lambda x: special.inverse_time_integral(1.0, x, 0.0)
+    calls["a must (be|hold)"] = lambda x: special.depth_primitive(1.0, x)
     for message, call in calls.items():
         with pytest.raises(ValueError, match=message) as error:
             call(bad)

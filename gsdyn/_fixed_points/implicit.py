@@ -93,10 +93,12 @@ def respond(U: Array, c: Array, root: Array, source: Array, *, dense: bool = Fal
     solve = (linear.dense_response_solver if dense else linear.solver)(root, U * rc.reshape(len(c), -1)[None, :, 0])
     answer = dead + rc * solve(rc * jnp.where(live, g, 0.0))
     if source.ndim == 2:
+        # by the curvatures alone: what is linear in the source must stay so
+        size = linear.adjoint(jnp.abs(U), jnp.sum(root * root, axis=1))
         for _ in range(REFINEMENTS):
             answer = answer - jnp.mean(answer, axis=1, keepdims=True)
             bent = linear.curvature_product(root, U @ answer)
-            pulled = sum_to_zero(linear.adjoint(U, bent), linear.adjoint(jnp.abs(U), jnp.abs(bent)))
+            pulled = sum_to_zero(linear.adjoint(U, bent), size)
             left = jnp.where(live, (source - answer) / safe - pulled, 0.0)
             answer = answer + rc * solve(rc * left)
         answer = answer - jnp.mean(answer, axis=1, keepdims=True)

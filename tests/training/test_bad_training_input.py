@@ -156,7 +156,7 @@ PARTS = {
     "responses of one feature": (lambda: Responses(PLAIN, np.ones(3), X, Y, np.zeros(3)), "U must have 2 dimensions"),
     "a watch without an update": (lambda: Watch(jnp.zeros(()), None), "update must be a function"),
     "noise on no batches": (lambda: Keyed(3), "inner must be a Batches"),
-    "a checkpoint without a path": (lambda: Checkpoint(None), "path must be the path of a file, got None"),
+    "a checkpoint without a path": (lambda: Checkpoint(None), "path must be a path, got None"),
     "a checkpoint by halves": (lambda: Checkpoint("run.npz", 0.5), "every must be an integer at least 1, got 0.5"),
     "stacked nothing": (lambda: stacked([]), "runs must be a list with at least one entry, got []"),
     "stacked unlike": (lambda: stacked([W, jnp.ones(3)]), "runs must hold arrays of the same shapes"),
