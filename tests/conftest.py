@@ -4,6 +4,7 @@ Warnings are errors too: see filterwarnings in pyproject.toml.
 """
 
 import os
+from pathlib import Path
 
 # what the command line compiles is kept for no other process, and taken from none
 os.environ.setdefault("GSDYN_CACHE", "off")
@@ -11,9 +12,15 @@ os.environ.setdefault("GSDYN_CACHE", "off")
 import jax
 from hypothesis import settings
 
+import gsdyn as gs
+
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+# nearly all of a run is compilation: both workers, and the next run, take what one has compiled
+gs.enable_cache(Path(__file__).parent.parent / ".pytest_cache" / "programs")
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 # `make test` tries the same examples every time; `make slow` new ones, and says how to repeat what fails
 settings.register_profile("same", derandomize=True, database=None, deadline=None)

@@ -69,6 +69,7 @@ def _last(s, lam1, lam2):
     return gs.starvation_over_time(flow, np.array([0.5, 2.0]), rtol=1e-11)
 
 
+@pytest.mark.slow
 def test_the_matrix_is_the_derivative_of_the_responses_and_has_one_itself():
     @jax.jit
     def answer(at, weights):

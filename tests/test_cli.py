@@ -357,6 +357,7 @@ def test_verify(tmp_path, capsys):
     assert (tmp_path / "report.md").read_text().startswith("# Theorem 2")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_blocks")
 def test_verify_fails_on_a_violation(monkeypatch, capsys):
     import gsdyn.verification as verification

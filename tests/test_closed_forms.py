@@ -83,6 +83,7 @@ def test_zero_strength_and_broadcasting():
     assert forms.permutation(0.0, 1.0, exact=True).alpha == 0.5
 
 
+@pytest.mark.slow
 @both
 def test_lemma_1_has_an_error_of_second_order(name, exact):
     """With delta halved each time."""
@@ -183,6 +184,7 @@ def test_equal_strengths_starve_nothing():
     assert forms.small_overlap_starvation(2.0, 2.0, 0.1, 0.1) == 0
 
 
+@pytest.mark.slow
 def test_float32_traced_and_mapped():
 
     @partial(jax.jit, static_argnames="exact")

@@ -119,6 +119,7 @@ def test_margins_and_responses_undo_each_other():
     assert_close(basis.responses(basis.margins(z)), z, 20, scale=3)
 
 
+@pytest.mark.slow
 def test_strengths_differentiate_like_eigenvalues():
     phi, y = data(4, 9, seed=7)
     theta = phi @ phi.T

@@ -101,6 +101,7 @@ def dual(loss, penalty, U, s, alpha):
     return float(loss.conjugate(jnp.asarray(alpha))) - np.sum(p * np.linalg.solve(stiff, p)) / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", PAIRS)
 def test_strong_duality(pair):
     loss = LOSSES[pair[0]]
@@ -392,6 +393,7 @@ def check_large(theta, y, lam):
     return basis, fp
 
 
+@pytest.mark.slow
 def test_conjugate_gradients_solve_600_examples():
     assert linear.DENSE_LIMIT < 600
     theta, y = slow_spectrum(600)

@@ -133,6 +133,7 @@ def test_h2_relaxed_is_competition():
         np.testing.assert_allclose(h2["margin"].sel(degree=degree, point=1), logit, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_phase_plane_of_theory_and_training():
     ds = planes()
     np.testing.assert_array_equal(ds["outcome"], ds["outcome_trained"])
@@ -148,6 +149,7 @@ def test_phase_plane_of_theory_and_training():
         np.testing.assert_allclose(invariant[moving], np.tile(invariant[moving, :1], 121), atol=tolerance)
 
 
+@pytest.mark.slow
 def test_depth_follows_eq_4():
     ds = deep()
     assert (ds["order"] > 0.9).all()
@@ -197,6 +199,7 @@ def test_rare_features_starve_as_eq_7_says():
     assert (ds["error"] < 0.03).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [modes, planes, deep, broken])
 def test_everything_is_labelled(make):
     for variable in make().variables.values():

@@ -67,6 +67,7 @@ def test_a_neighbour_is_a_good_start_and_lam_may_be_traced():
     assert 2 * int(warm.iterations) <= int(cold.iterations)
 
 
+@pytest.mark.slow
 def test_single_precision_helps_where_it_can_and_is_left_where_it_cannot():
     # at the smaller decay a product in single precision is off by more than the residuals asked for
     theta, y = _kernel(200, decay=1.0)

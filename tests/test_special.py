@@ -234,7 +234,8 @@ BAD = ["x", None, object(), 1j, [1, [2]], np.array(["a"])]
 
 @pytest.mark.parametrize("bad", BAD)
 def test_bad_arguments_are_refused_in_one_line(bad):
-    calls = {f"{n} must (be|hold)": lambda x, f=f: f(x) for n, f in (("c", special.lambertw), ("x", special.wright_omega))}
+    one = {"c": special.lambertw, "x": special.wright_omega}
+    calls = {f"{name} must (be|hold)": lambda x, f=f: f(x) for name, f in one.items()}
     calls["u must (be|hold)"] = special.log_plus_ei
     calls["u0 must (be|hold)"] = lambda x: special.time_integral(x, 1.0, 0.0)
     calls["time must (be|hold)"] = lambda x: special.inverse_time_integral(1.0, x, 0.0)

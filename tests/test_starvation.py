@@ -117,6 +117,7 @@ def test_starves_names_negative_entries_off_the_diagonal():
     assert not np.any(gs.starves(jnp.full((2, 2), jnp.nan)))
 
 
+@pytest.mark.slow
 def test_error_decides_which_signs_are_claimed():
     """Tabular data in single and double precision: half of all pairs starve, and no sign that is claimed differs."""
     x, labels = load_breast_cancer(return_X_y=True)

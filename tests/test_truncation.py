@@ -130,6 +130,7 @@ def test_bounds_hold_for_wrong_features_and_unfinished_optima():
     check(whole, basis, gs.fixed_point(basis, loss, penalty, max_iterations=1), theta, y, newton=0)
 
 
+@pytest.mark.slow
 def test_bounds_hold_for_classes(digits_kernel):
     theta, _, digit = digits_kernel
     loss, penalty = gs.Softmax(digit, 10), gs.WeightDecay(1.0)
@@ -138,6 +139,7 @@ def test_bounds_hold_for_classes(digits_kernel):
     assert check(whole, basis, gs.fixed_point(basis, loss, penalty), theta, None, newton=4) < 1.5
 
 
+@pytest.mark.slow
 def test_bounds_are_tight_on_the_digits(digits_kernel):
     theta, y, _ = digits_kernel
     exact = gs.FeatureBasis.from_kernel(theta, y)

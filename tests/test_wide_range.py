@@ -66,6 +66,7 @@ def by_class(U, s, lam, gamma, loss):
     return fp.alpha, fp.margins, fp.error_bound, fp.converged
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [np.float64, np.float32])
 def test_decoupling_by_class_with_strengths_far_apart(kind):
     lam, gamma = kind([1e6, 1e-12]), kind([0.85, 0.002])
@@ -155,6 +156,7 @@ def gap_and_parts(U, s, lam, loss, penalty):
     return fp.gap, fp.alpha, fp.z, fp.converged
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 @pytest.mark.parametrize(("name", "n"), [("decoupling", 5), ("decay", 2)])
 def test_gap_bounds_the_true_gap_of_what_is_returned(kind, name, n):
@@ -188,6 +190,7 @@ def true_gap(U, c, alpha, z, exact):
         return float(loss - conjugate + quadratic)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "far"), [(np.float64, 900.0), (np.float32, 300.0)])
 @pytest.mark.parametrize("loss", [gs.CrossEntropy(), gs.FirstOrderCrossEntropy()], ids=["exact", "first-order"])
 def test_curvature_far_out_has_derivatives_of_every_order(kind, far, loss):

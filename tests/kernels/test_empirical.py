@@ -128,6 +128,7 @@ def test_kernel_is_phi_phi_transposed(case, method):
         np.testing.assert_allclose(across, expected[:5, 3:], **tolerance)
 
 
+@pytest.mark.slow
 def test_equinox_modules_hold_their_parameters():
     module = eqx.nn.MLP(4, 2, 8, 2, key=jax.random.key(0))
     scalar = eqx.nn.MLP(4, "scalar", 8, 1, key=jax.random.key(1))
@@ -409,6 +410,7 @@ def bent(h):
 bent.defjvp(lambda primals, tangents: (jnp.sin(primals[0]), 3 * tangents[0]))
 
 
+@pytest.mark.slow
 def test_rules_and_control_flow_inside_a_network_are_kept():
     def net(p, x):
         h = bent(clipped(x @ p["a"]) @ p["b"])

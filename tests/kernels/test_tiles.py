@@ -170,6 +170,7 @@ np.save(sys.argv[1], np.stack([infinite, empirical]))
 """
 
 
+@pytest.mark.slow
 def test_tiles_are_spread_over_devices(tmp_path):
     path = tmp_path / "k.npy"
     done = subprocess.run([sys.executable, "-W", "error", "-c", DEVICES, path], capture_output=True, text=True)

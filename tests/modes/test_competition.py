@@ -26,6 +26,7 @@ def field(state):
     return RATE * np.array([z * right, -z * wrong, a * right - b * wrong])
 
 
+@pytest.mark.slow
 def test_the_system(competition):
     path = competition.integrate(T)
     found = np.stack([path.a, path.b, path.z], axis=2)

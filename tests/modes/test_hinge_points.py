@@ -19,6 +19,7 @@ def leg(active):
     return lambda s: RATE * np.concatenate([s[3] * x.sum(axis=0), [(x @ s[:3]).sum()]])
 
 
+@pytest.mark.slow
 def test_every_leg_of_the_path():
     points = HingePoints(X, W0, Z0, RATE)
     stops = np.asarray(points.stops)

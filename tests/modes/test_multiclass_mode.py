@@ -10,6 +10,7 @@ from gsdyn.modes import Mode, MultiClassMode
 T = np.linspace(0, 8, SIZE)
 
 
+@pytest.mark.slow
 def test_the_system():
     r, rate, classes, y0, z0, v0 = 1.3, 0.6, 4, 0.3, 0.2, 0.1
 

@@ -27,6 +27,7 @@ def field(state, hinge=False):
     return np.concatenate([R**2 * np.where(y > 0, z, 0) * g, seen * g])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", GROUPS)
 def test_the_system(group):
     neurons = Neurons(R, *group, rate=P)

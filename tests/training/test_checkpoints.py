@@ -147,6 +147,7 @@ def test_checkpoints_need_the_host(tmp_path):
         jax.jit(lambda w: train(w, OBJECTIVE, (X, Y), OPTIMIZER, [1], checkpoint=checkpoint).params)(START)
 
 
+@pytest.mark.slow
 def test_many_networks_at_once_are_each_alone(tmp_path):
     starts = [START, 2 * START, -START]
     data = [(X, Y), (X + 0.1, Y), (X, -Y)]
