@@ -86,7 +86,7 @@ def group_metrics(margins: ArrayLike, groups: ArrayLike, *, confidence: float = 
     return GroupMetrics(jnp.asarray(sizes), share, low, high, mean, jnp.argmin(share, axis=-1))
 
 
-def wilson(share: Array, count: Array, confidence: float = 0.95) -> tuple[Array, Array]:
+def wilson(share: Array | np.float64, count: Array | np.float64, confidence: float = 0.95) -> tuple[Array, Array]:
     """Both ends of the Wilson score interval of a share `p` of `n` examples: with `q` the normal quantile of
     `(1 + confidence)/2`,
 

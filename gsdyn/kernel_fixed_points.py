@@ -152,7 +152,10 @@ def _problem(
         raise ValueError(f"theta must have 2 dimensions, got shape {theta.shape}")
     _checks.square("theta", theta)
     traced, told = not _checks.is_concrete(theta), tolerance is not None
-    accuracy = psd.tolerance(tolerance) if told else psd.once(theta, (), lambda: psd.accuracy(given, theta))
+    if tolerance is None:
+        accuracy = psd.once(theta, (), lambda: psd.accuracy(given, theta))
+    else:
+        accuracy = psd.tolerance(tolerance)
     _checks.instance("loss", loss, Loss)
     if isinstance(loss, Hinge | Softmax):
         raise ValueError(f"loss must be smooth with one margin for each example, got {type(loss).__name__}")

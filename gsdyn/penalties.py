@@ -93,7 +93,7 @@ class SpectralDecoupling(Penalty):
         """
         y = _checks.labels("y", y)
         for name, pair, check in (("lam", lam, _checks.positive), ("gamma", gamma, _checks.finite)):
-            if check(name, pair).shape != (2,):
+            if check(name, pair).shape != (2,):  # pyright: ignore[reportArgumentType]
                 raise ValueError(f"{name} must be a pair, one value per class, got {_checks.in_short(pair)}")
         return cls(jnp.where(y > 0, lam[1], lam[0]), jnp.where(y > 0, gamma[1], gamma[0]))
 

@@ -1,6 +1,7 @@
 """The architecture holds: imports run downwards, files stay short, start-up stays light."""
 
 import ast
+import re
 import subprocess
 import sys
 import sysconfig
@@ -78,3 +79,10 @@ def test_start_up_imports_nothing_heavy(arguments):
 
 def test_importtime_sees_a_heavy_import():
     assert "jax" in _imported_by("-c", "import jax")
+
+
+def test_the_page_about_the_layout_names_every_module():
+    page = (ROOT / "docs" / "layout.md").read_text()
+    named = {name for cell in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)}
+    present = {path.stem for path in (ROOT / "gsdyn").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert named == present - {"__init__", "__main__"}

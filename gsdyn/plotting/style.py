@@ -62,7 +62,7 @@ def above_rounding(values: xr.DataArray) -> xr.DataArray:
 
     They are drawn at 1e-12 at least, and to a thousandth of a decade: so the same results make the same figure.
     """
-    return 10 ** np.log10(values.clip(min=ROUNDING)).round(3)
+    return 10 ** xr.apply_ufunc(np.log10, values.clip(min=ROUNDING)).round(3)
 
 
 def label(variable: xr.DataArray, symbol: str = "") -> str:
