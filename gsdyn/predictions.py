@@ -15,7 +15,6 @@ from gsdyn._problem import problem
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import FixedPoint
 from gsdyn.integration import Trajectory
-from gsdyn.losses import Softmax
 
 
 def coefficients(basis: FeatureBasis, fp: FixedPoint | Trajectory) -> Array:
@@ -47,7 +46,7 @@ def coefficients(basis: FeatureBasis, fp: FixedPoint | Trajectory) -> Array:
         return jnp.moveaxis(jnp.tensordot(part, basis.U, ((1,), (1,))), -1, 1)
     # z / s^2 = U^T a / (lam_1 + lam_2 s^2), which keeps the digits of weak features
     _, tilt = problem(basis, fp.loss, fp.penalty)
-    pull = fp.loss.one_hot(fp.alpha.dtype) - fp.alpha if isinstance(fp.loss, Softmax) else fp.alpha
+    pull = fp.loss.exchange(fp.alpha)
     if tilt is not None:
         pull = pull - tilt.curvature * fp.margins + tilt.pull
     lam1, lam2 = (lam.astype(s2.dtype) for lam in fp.penalty.decay())

@@ -17,10 +17,8 @@ from gsdyn._numerics import batching, dense, psd
 from gsdyn._problem import problem
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import FixedPoint
-from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy, Loss, Softmax, SquaredError
+from gsdyn.losses import Loss
 
-# The largest curvature l'' of each loss: 1 over the strong concavity of its dual.
-_CURVATURE = {CrossEntropy: 1 / 4, FirstOrderCrossEntropy: 1.0, SquaredError: 1.0, Softmax: 1 / 2}
 _STEPS = 200
 
 _Product = Callable[[Array], Array]
@@ -78,7 +76,9 @@ def truncation_bound(
     _checks.instance("fp", fp, FixedPoint)
     newton = _checks.integer("newton", newton, 0)
     _, tilt = problem(basis, fp.loss, fp.penalty)
-    bend = _curvature(fp.loss)
+    bend = fp.loss.steepest
+    if bend is None:
+        raise ValueError(f"fp must have a smooth loss of known curvature, got {type(fp.loss).__name__}")
     lam1, lam2 = fp.penalty.decay()
     if tilt is not None or (_checks.is_concrete(lam1) and not float(lam1) > 0):
         raise ValueError(f"fp must be under weight decay, alone or mixed, got {type(fp.penalty).__name__}")
@@ -107,13 +107,6 @@ class _Kept(NamedTuple):
     alpha: Array
     z: Array
     margins: Array
-
-
-def _curvature(loss: Loss) -> float:
-    for kind, bend in _CURVATURE.items():
-        if isinstance(loss, kind):
-            return bend
-    raise ValueError(f"fp must have a smooth loss of known curvature, got {type(loss).__name__}")
 
 
 @eqx.filter_jit
