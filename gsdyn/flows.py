@@ -15,7 +15,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from gsdyn import _checks
 from gsdyn._numerics import dense
 from gsdyn._numerics.linear import adjoint
-from gsdyn._problem import fitting, problem
+from gsdyn._problem import Problem, fitting
 from gsdyn.features import FeatureBasis
 from gsdyn.losses import Loss
 from gsdyn.penalties import Penalty
@@ -141,7 +141,7 @@ class DualFlow(Flow):
         alpha0: ArrayLike | None = None,
     ):
         require_smooth(loss)
-        problem(basis, loss, penalty)
+        Problem.of(basis, loss, penalty)
         self.basis, self.loss, self.penalty = basis, loss, penalty
         self.eta = _checks.positive("eta", eta, ndim=0)
         shape = loss.shape(basis.examples)
@@ -164,14 +164,14 @@ class DualFlow(Flow):
 
     def responses(self, alpha: Array) -> Array:
         """The responses of the parameters that are optimal for `alpha`, `z = c U^T alpha` (P21-Eq11)."""
-        U, c, tilt = self.basis.U, *problem(self.basis, self.loss, self.penalty)
+        problem = Problem.of(self.basis, self.loss, self.penalty)
+        c, tilt = problem.c, problem.tilt
         if tilt is None:
-            return c.reshape((-1,) + (1,) * (alpha.ndim - 1)) * adjoint(U, self.loss.exchange(alpha))
+            return c.reshape((-1,) + (1,) * (alpha.ndim - 1)) * problem.gather(self.loss.exchange(alpha))
         # (I + A T)^-1 A = B (I + B^T T B)^-1 B^T
-        root = jnp.sqrt(c)
-        B = U * root[None, :]
+        B = problem.B
         inner = jnp.eye(len(c), dtype=c.dtype) + B.T @ (tilt.curvature[:, None] * B)
-        return root * dense.spd_solver(inner)(B.T @ (alpha + tilt.pull))
+        return jnp.sqrt(c) * dense.spd_solver(inner)(B.T @ (alpha + tilt.pull))
 
     def velocity(self, state: Array) -> Array:
         return self.loss.dual_sign * self.eta * (self.loss.slope(state) - self.margins(state))

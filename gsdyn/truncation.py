@@ -12,9 +12,8 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from gsdyn import _checks
-from gsdyn._fixed_points import newton as _newton
 from gsdyn._numerics import batching, dense, psd
-from gsdyn._problem import problem
+from gsdyn._problem import Problem
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import FixedPoint
 from gsdyn.losses import Loss
@@ -75,7 +74,7 @@ def truncation_bound(
     """
     _checks.instance("fp", fp, FixedPoint)
     newton = _checks.integer("newton", newton, 0)
-    _, tilt = problem(basis, fp.loss, fp.penalty)
+    tilt = Problem.of(basis, fp.loss, fp.penalty).tilt
     bend = fp.loss.steepest
     if bend is None:
         raise ValueError(f"fp must have a smooth loss of known curvature, got {type(fp.loss).__name__}")
@@ -141,7 +140,7 @@ def _bound(
 
     def bounds(f: Array) -> tuple[Array, Array, Array]:
         """The residual at `f`, and the bounds of `|alpha* - alpha|` and of `|u_j^T f* - z_j|`."""
-        pull, alpha = _newton.pull(loss, None, f), loss.dual(f)
+        pull, alpha = loss.weight(f), loss.dual(f)
         residual = product(pull - lam2 * f) - f
         # Rounding can have moved it by `lost`, in the norm of M^-1 by sqrt(w) of that at most.
         lost = unit * (sizes(jnp.abs(pull) + jnp.abs(alpha) + lam2 * jnp.abs(f)) + jnp.abs(f))
@@ -154,7 +153,7 @@ def _bound(
 
     def step(_: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
         f, residual, alpha, z = state
-        root = _newton.root_curvature(loss, None, f)
+        root = loss.root_curvature(f)
         move = _newton_move(product, root, lam2, residual)
         f = f + move * jnp.minimum(1.0, 2.0 / jnp.maximum(jnp.max(jnp.abs(move)), 1.0))
         residual, near_alpha, near_z = bounds(f)

@@ -13,7 +13,7 @@ from gsdyn._integration.stages import EDGE, Solution, Stages, Step, columns
 from gsdyn._numerics import dense
 from gsdyn._numerics import linear as _linear
 from gsdyn._numerics.linear import adjoint
-from gsdyn._problem import problem
+from gsdyn._problem import Problem
 from gsdyn.flows import DualFlow
 from gsdyn.losses import CellLoss, Loss, Softmax
 
@@ -36,9 +36,9 @@ class DualStages(Stages):
     alpha0: Array
 
     def __init__(self, flow: DualFlow):
-        c, tilt = problem(flow.basis, flow.loss, flow.penalty)
-        self.loss, self.U, self.c, self.eta, self.alpha0 = flow.loss, flow.basis.U, c, flow.eta, flow.alpha0
-        B = self.U * jnp.sqrt(c)[None, :]
+        problem = Problem.of(flow.basis, flow.loss, flow.penalty)
+        c, tilt, B = problem.c, problem.tilt, problem.B
+        self.loss, self.U, self.c, self.eta, self.alpha0 = flow.loss, problem.U, c, flow.eta, flow.alpha0
         if tilt is not None:
             lower = dense.cholesky(jnp.eye(len(c), dtype=c.dtype) + B.T @ (tilt.curvature[:, None] * B))
             B = dense.lower_solve(lower, B.T).T
