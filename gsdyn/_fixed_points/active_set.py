@@ -117,17 +117,22 @@ def _apply(X: Array, b: tuple[Array, Array]) -> tuple[Array, Array]:
 
 def refined(system: System, X: Array, b: tuple[Array, Array]) -> tuple[Array, Array]:
     """The solution `(p, z)` for the right-hand sides `b`, with derivatives of every order."""
+    n = len(b[0])
 
-    def solve(matvec, b: tuple[Array, Array], inverse: Array) -> tuple[Array, Array]:
-        def step(_, x):
-            rest = jax.tree.map(jnp.subtract, b, matvec(x))
-            return jax.tree.map(jnp.add, x, _apply(inverse, rest))
+    def product(x: Array) -> Array:
+        return jnp.concatenate(system((x[:n], x[n:])))
 
-        return jax.lax.fori_loop(0, REFINEMENTS, step, jax.tree.map(jnp.zeros_like, b))
+    def solve(matvec, b: Array, inverse: Array) -> Array:
+        return jax.lax.fori_loop(0, REFINEMENTS, lambda _, x: x + inverse @ (b - matvec(x)), jnp.zeros_like(b))
 
-    return jax.lax.custom_linear_solve(
-        system, b, lambda matvec, b: solve(matvec, b, X), lambda matvec, b: solve(matvec, b, X.T)
+    # one vector: reverse derivatives fail where one of two right-hand sides does not change
+    x = jax.lax.custom_linear_solve(
+        product,
+        jnp.concatenate(b),
+        lambda matvec, b: solve(matvec, b, X),
+        lambda matvec, b: solve(matvec, b, X.T),
     )
+    return x[:n], x[n:]
 
 
 class _Round(NamedTuple):
