@@ -1,20 +1,67 @@
-"""What basis, loss and penalty make together: the filter and the tilt of one problem."""
+"""What basis, loss and penalty make together: the problem that everything solves."""
 
 from __future__ import annotations
 
+import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gsdyn import _checks
-from gsdyn._numerics import eigen
+from gsdyn._numerics import eigen, linear
 from gsdyn.features import FeatureBasis
 from gsdyn.losses import Loss
 from gsdyn.penalties import Penalty, Tilt, WeightDecay
 
 
-def problem(basis: FeatureBasis, loss: Loss, penalty: Penalty) -> tuple[Float[Array, " k"], Tilt | None]:
-    """The filter `c` and the tilt of a problem, after checking that its three parts fit."""
-    tilt = fitting(basis, loss, penalty)
-    return penalty.filter(basis.s * basis.s).astype(basis.U.dtype), tilt
+class Problem(eqx.Module):
+    """The minimum over `z` of `sum_i l(f_i) + sum_j z_j^2 / (2 c_j)`, `f = U z`, and the quadratic of a tilt in `f`."""
+
+    U: Float[Array, "n k"]
+    c: Float[Array, " k"]
+    loss: Loss
+    tilt: Tilt | None
+
+    @classmethod
+    def of(cls, basis: FeatureBasis, loss: Loss, penalty: Penalty) -> Problem:
+        """The problem of three parts, after checking that they fit."""
+        tilt = fitting(basis, loss, penalty)
+        return cls(basis.U, penalty.filter(basis.s * basis.s).astype(basis.U.dtype), loss, tilt)
+
+    @property
+    def B(self) -> Float[Array, "n k"]:
+        """`U sqrt(c)`: what responses `y` do that are normalised, `z = sqrt(c) y`."""
+        return self.U * jnp.sqrt(self.c)[None, :]
+
+    def margins(self, z: Array) -> Array:
+        """`f = U z`."""
+        return linear.product(self.U, z)
+
+    def gather(self, a: Array) -> Array:
+        """`U^T a`."""
+        return linear.adjoint(self.U, a)
+
+    def pull(self, f: Array) -> Array:
+        """`a(f)`, with what a tilt adds to it: the optimum is `z = c U^T pull(U z)`."""
+        return self.tilted(self.loss.weight(f), f)
+
+    def tilted(self, a: Array, f: Array) -> Array:
+        """Weights `a` at margins `f`, with what a tilt adds to them."""
+        return a if self.tilt is None else a - self.tilt.curvature * f + self.tilt.pull
+
+    def root_curvature(self, f: Array) -> Array:
+        """`R` with `R^T R` the curvature of the loss and the tilt at margins `f`."""
+        root = self.loss.root_curvature(f)
+        if self.tilt is None:
+            return root
+        # the root of the sum, never of the curvature alone: that is 0 in some example, where its derivative is infinite
+        total = root * root + self.tilt.curvature
+        return jnp.where(total > 0, jnp.sqrt(jnp.where(total > 0, total, 1.0)), root)
+
+    def objective(self, f: Array, z: Array, p: Array) -> Float[Array, ""]:
+        """The minimum, up to a constant of the tilt, at margins `f`, responses `z` and gathered pulls `p`."""
+        # z p / 2 = z^2 / (2 c) at the optimum, also where c = 0
+        value = self.loss.value(f) + jnp.sum(z * p) / 2
+        return value if self.tilt is None else value + jnp.sum(self.tilt.curvature * f * f / 2 - self.tilt.pull * f)
 
 
 def fitting(basis: FeatureBasis, loss: Loss, penalty: Penalty) -> Tilt | None:

@@ -8,12 +8,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from gsdyn import _checks
-from gsdyn._fixed_points import active_set, box, implicit, newton
-from gsdyn._numerics.linear import adjoint, product
-from gsdyn._problem import aligned, problem
+from gsdyn._fixed_points import active_set, box, implicit
+from gsdyn._problem import Problem, aligned
 from gsdyn.features import FeatureBasis
 from gsdyn.losses import Loss
-from gsdyn.penalties import Penalty, Tilt
+from gsdyn.penalties import Penalty
 
 MAX_ITERATIONS = 200
 
@@ -63,50 +62,25 @@ def fixed_point(
 
 @eqx.filter_jit
 def _fixed_point(basis: FeatureBasis, loss: Loss, penalty: Penalty, max_iterations: int) -> FixedPoint:
-    c, tilt = problem(basis, loss, penalty)
-    basis = aligned(basis, penalty)
-    if not loss.smooth:
-        return _certify_support(basis, loss, penalty, tilt, implicit.separated(basis.U, c, tilt), max_iterations)
-    solution = implicit.solve(basis.U, c, loss, tilt, max_iterations)
-    return _certify(basis, loss, penalty, c, tilt, solution)
+    given = Problem.of(basis, loss, penalty)
+    problem = Problem(aligned(basis, penalty).U, given.c, loss, given.tilt)
+    return (_smooth if loss.smooth else _hinge)(problem, penalty, max_iterations)
 
 
-def _objective(loss: Loss, tilt: Tilt | None, f: Array, z: Array, p: Array) -> Array:
-    # z p / 2 = z^2 / (2 c) at the optimum, also where c = 0
-    value = loss.value(f) + jnp.sum(z * p) / 2
-    return value if tilt is None else value + jnp.sum(tilt.curvature * f * f / 2 - tilt.pull * f)
+def _smooth(problem: Problem, penalty: Penalty, max_iterations: int) -> FixedPoint:
+    z, gap, bound, iterations, converged = implicit.solve(problem, max_iterations)
+    f = problem.margins(z)
+    alpha = problem.loss.dual(f)
+    objective = problem.objective(f, z, problem.gather(problem.pull(f)))
+    return FixedPoint(alpha, z, f, gap, bound, objective, iterations, converged, problem.loss, penalty)
 
 
-def _certify(
-    basis: FeatureBasis, loss: Loss, penalty: Penalty, c: Array, tilt: Tilt | None, solution: implicit.Solution
-) -> FixedPoint:
-    z = solution.z
-    f = product(basis.U, z)
-    alpha = loss.dual(f)
-    objective = _objective(loss, tilt, f, z, adjoint(basis.U, newton.pull(loss, tilt, f)))
-    return FixedPoint(
-        alpha,
-        z,
-        f,
-        solution.gap,
-        solution.error_bound,
-        objective,
-        solution.iterations,
-        solution.converged,
-        loss,
-        penalty,
-    )
-
-
-def _certify_support(
-    basis: FeatureBasis, loss: Loss, penalty: Penalty, tilt: Tilt | None, equal: tuple, max_iterations: int
-) -> FixedPoint:
-    U, c, rest, back = equal
-    found = box.solve(U, c, rest, max_iterations)
+def _hinge(problem: Problem, penalty: Penalty, max_iterations: int) -> FixedPoint:
+    equal, back = implicit.separated(problem)
+    found = box.solve(equal, max_iterations)
     alpha, z, f = found.alpha, back(found.z), found.margins
-    p = adjoint(basis.U, alpha if tilt is None else alpha - tilt.curvature * f + tilt.pull)
-    objective = _objective(loss, tilt, f, z, p)
-    gap, bound = active_set.bounds(*jax.lax.stop_gradient((U, c, rest, found)))
-    near = gap <= sum(U.shape) * jnp.finfo(gap.dtype).eps ** 0.75 * jnp.abs(objective)
+    objective = problem.objective(f, z, problem.gather(problem.tilted(alpha, f)))
+    gap, bound = active_set.bounds(*jax.lax.stop_gradient((equal, found)))
+    near = gap <= sum(equal.U.shape) * jnp.finfo(gap.dtype).eps ** 0.75 * jnp.abs(objective)
     converged = found.consistent & ((bound <= 1) | near)
-    return FixedPoint(alpha, z, f, gap, bound, objective, found.iterations, converged, loss, penalty)
+    return FixedPoint(alpha, z, f, gap, bound, objective, found.iterations, converged, problem.loss, penalty)

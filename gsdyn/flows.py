@@ -15,9 +15,9 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from gsdyn import _checks
 from gsdyn._numerics import dense
 from gsdyn._numerics.linear import adjoint
-from gsdyn._problem import fitting, problem
+from gsdyn._problem import Problem, fitting
 from gsdyn.features import FeatureBasis
-from gsdyn.losses import FirstOrderCrossEntropy, Loss, Softmax, SquaredError
+from gsdyn.losses import Loss
 from gsdyn.penalties import Penalty
 
 
@@ -82,7 +82,7 @@ class PrimalFlow(Flow):
         fitting(basis, loss, penalty)
         self.basis, self.loss, self.penalty = basis, loss, penalty
         self.eta = _checks.positive("eta", eta, ndim=0)
-        shape = _state_shape(basis.features, loss)
+        shape = loss.shape(basis.features)
         self.z0 = jnp.zeros(shape, basis.s.dtype) if z0 is None else _checks.finite("z0", z0)
         if self.z0.shape != shape:
             raise ValueError(f"z0 must have shape {shape}, got {self.z0.shape}")
@@ -103,7 +103,7 @@ class PrimalFlow(Flow):
         return self.eta * (s2 * force - lam1 * state)
 
     def observe(self, state: Array) -> tuple[Array, Array]:
-        return into_domain(self.loss, self.loss.dual(self.basis.U @ state)), state
+        return self.loss.into_domain(self.loss.dual(self.basis.U @ state)), state
 
     def output_force(self, f: Array) -> Array:
         """`a(f) - lam_2 (f - gamma)`: what pulls on the margins, before the kernel."""
@@ -141,10 +141,10 @@ class DualFlow(Flow):
         alpha0: ArrayLike | None = None,
     ):
         require_smooth(loss)
-        problem(basis, loss, penalty)
+        Problem.of(basis, loss, penalty)
         self.basis, self.loss, self.penalty = basis, loss, penalty
         self.eta = _checks.positive("eta", eta, ndim=0)
-        shape = _state_shape(basis.examples, loss)
+        shape = loss.shape(basis.examples)
         if alpha0 is None:
             alpha0 = jnp.full(shape, 1 / shape[1] if len(shape) == 2 else 0.5, basis.s.dtype)
         start = jnp.asarray(alpha0, basis.s.dtype)
@@ -164,42 +164,20 @@ class DualFlow(Flow):
 
     def responses(self, alpha: Array) -> Array:
         """The responses of the parameters that are optimal for `alpha`, `z = c U^T alpha` (P21-Eq11)."""
-        U, c, tilt = self.basis.U, *problem(self.basis, self.loss, self.penalty)
+        problem = Problem.of(self.basis, self.loss, self.penalty)
+        c, tilt = problem.c, problem.tilt
         if tilt is None:
-            return c.reshape((-1,) + (1,) * (alpha.ndim - 1)) * adjoint(U, self._pull(alpha))
+            return c.reshape((-1,) + (1,) * (alpha.ndim - 1)) * problem.gather(self.loss.exchange(alpha))
         # (I + A T)^-1 A = B (I + B^T T B)^-1 B^T
-        root = jnp.sqrt(c)
-        B = U * root[None, :]
+        B = problem.B
         inner = jnp.eye(len(c), dtype=c.dtype) + B.T @ (tilt.curvature[:, None] * B)
-        return root * dense.spd_solver(inner)(B.T @ (alpha + tilt.pull))
+        return jnp.sqrt(c) * dense.spd_solver(inner)(B.T @ (alpha + tilt.pull))
 
     def velocity(self, state: Array) -> Array:
-        push = self.loss.slope(state) - self.margins(state)
-        # the pull of Softmax is E - alpha, so its alpha moves against it
-        return -self.eta * push if isinstance(self.loss, Softmax) else self.eta * push
+        return self.loss.dual_sign * self.eta * (self.loss.slope(state) - self.margins(state))
 
     def observe(self, state: Array) -> tuple[Array, Array]:
-        return into_domain(self.loss, state), self.responses(state)
-
-    def _pull(self, alpha: Array) -> Array:
-        if isinstance(self.loss, Softmax):
-            return self.loss.one_hot(alpha.dtype) - alpha
-        return alpha
-
-
-def into_domain(loss: Loss, alpha: Array) -> Array:
-    """`alpha` inside the open domain of the dual, where rounding or interpolation put it on the edge or past it."""
-    if isinstance(loss, SquaredError):
-        return alpha
-    info = jnp.finfo(alpha.dtype)
-    alpha = jnp.maximum(alpha, info.tiny)
-    if isinstance(loss, Softmax):
-        alpha = alpha / jnp.sum(alpha, axis=1, keepdims=True)
-    return alpha if isinstance(loss, FirstOrderCrossEntropy) else jnp.minimum(alpha, 1 - info.epsneg)
-
-
-def _state_shape(rows: int, loss: Loss) -> tuple[int, ...]:
-    return (rows, loss.classes) if isinstance(loss, Softmax) else (rows,)
+        return self.loss.into_domain(state), self.responses(state)
 
 
 def require_smooth(loss: Loss) -> None:

@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int
 from gsdyn import _checks
 from gsdyn._fixed_points.kernel_newton import Kernel, minimise, objective
 from gsdyn._numerics import batching, psd
-from gsdyn.losses import Hinge, Loss, Softmax
+from gsdyn.losses import Loss
 from gsdyn.penalties import Penalty, WeightDecay
 
 MAX_ITERATIONS = 100
@@ -157,7 +157,7 @@ def _problem(
     else:
         accuracy = psd.tolerance(tolerance)
     _checks.instance("loss", loss, Loss)
-    if isinstance(loss, Hinge | Softmax):
+    if not loss.smooth or len(loss.shape(1)) > 1:
         raise ValueError(f"loss must be smooth with one margin for each example, got {type(loss).__name__}")
     rtol = _checks.number("rtol", rtol, "a number in [1e-15, 1)", lambda v: 1e-15 <= v < 1)
     sign = jnp.ones(theta.shape[0], theta.dtype) if y is None else _checks.labels("y", y).astype(theta.dtype)

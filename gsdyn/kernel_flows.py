@@ -19,7 +19,7 @@ from gsdyn._integration.kernel_steps import Problem
 from gsdyn._numerics import leading
 from gsdyn._traced import error_if
 from gsdyn.flows import Steps, require_smooth
-from gsdyn.losses import Loss, Softmax
+from gsdyn.losses import Loss
 from gsdyn.penalties import Penalty
 
 EXACT = 128  # unknowns of examples and classes up to which all directions of the kernel count as leading
@@ -81,18 +81,13 @@ class KernelFlow(eqx.Module):
         _checks.instance("loss", loss, Loss)
         require_smooth(loss)
         self.loss = loss
-        if isinstance(loss, Softmax):
-            if y is not None:
-                raise ValueError("y must be None under Softmax, whose labels are its own")
-            if loss.labels.shape[0] != n:
-                raise ValueError(f"labels must have one entry per example ({n}), got {loss.labels.shape[0]}")
+        shape = loss.shape(n)
+        if len(shape) > 1 and y is not None:
+            raise ValueError(f"y must be None under {type(loss).__name__}, whose labels are its own")
         self.sign = jnp.ones(n, self.theta.dtype) if y is None else _checks.labels("y", y).astype(self.theta.dtype)
         _checks.same_length("y", self.sign, "theta", self.theta)
         self.phases = _phases(phases)
-        for phase in self.phases:
-            if phase.penalty.tilt(n) is not None and isinstance(loss, Softmax):
-                raise ValueError("penalty must be the same for all examples under Softmax, got a tilt")
-        shape = (n, loss.classes) if isinstance(loss, Softmax) else (n,)
+        loss.check(n, any(phase.penalty.tilt(n) is not None for phase in self.phases))
         self.start = jnp.zeros(shape, self.theta.dtype)
         if start is not None:
             self.start = _checks.finite("start", start).astype(self.theta.dtype)

@@ -10,12 +10,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from gsdyn import _checks
-from gsdyn._numerics.linear import adjoint
-from gsdyn._problem import problem
+from gsdyn._problem import Problem
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import FixedPoint
 from gsdyn.integration import Trajectory
-from gsdyn.losses import Softmax
 
 
 def coefficients(basis: FeatureBasis, fp: FixedPoint | Trajectory) -> Array:
@@ -46,13 +44,11 @@ def coefficients(basis: FeatureBasis, fp: FixedPoint | Trajectory) -> Array:
         part = jnp.where(live, fp.z / jnp.where(live, s2.reshape(column), 1.0), 0.0)
         return jnp.moveaxis(jnp.tensordot(part, basis.U, ((1,), (1,))), -1, 1)
     # z / s^2 = U^T a / (lam_1 + lam_2 s^2), which keeps the digits of weak features
-    _, tilt = problem(basis, fp.loss, fp.penalty)
-    pull = fp.loss.one_hot(fp.alpha.dtype) - fp.alpha if isinstance(fp.loss, Softmax) else fp.alpha
-    if tilt is not None:
-        pull = pull - tilt.curvature * fp.margins + tilt.pull
+    problem = Problem.of(basis, fp.loss, fp.penalty)
+    pull = problem.tilted(fp.loss.exchange(fp.alpha), fp.margins)
     lam1, lam2 = (lam.astype(s2.dtype) for lam in fp.penalty.decay())
     decay = jnp.where(s2 > 0, lam1 + lam2 * s2, 1.0).reshape(column)
-    return basis.U @ jnp.where(live, adjoint(basis.U, pull) / decay, 0.0)
+    return basis.U @ jnp.where(live, problem.gather(pull) / decay, 0.0)
 
 
 def predict(theta_new: ArrayLike, y: ArrayLike | None, beta: ArrayLike) -> Array:

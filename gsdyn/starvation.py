@@ -10,12 +10,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float
 
 from gsdyn import _checks
-from gsdyn._fixed_points import active_set, implicit, newton
+from gsdyn._fixed_points import active_set, implicit
 from gsdyn._numerics import dense, linear
-from gsdyn._problem import problem
+from gsdyn._problem import Problem
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import FixedPoint
-from gsdyn.penalties import Tilt
 
 DECOUPLED = 0.25  # the strength of an interaction below which one correction leaves a relative error of its square
 
@@ -79,41 +78,40 @@ def _fitting(basis: FeatureBasis, fp: FixedPoint) -> tuple[FeatureBasis, FixedPo
 @eqx.filter_jit
 def _belong(basis: FeatureBasis, fp: FixedPoint) -> Bool[Array, ""]:
     U, z, f, alpha, gap = jax.lax.stop_gradient((basis.U, fp.z, fp.margins, fp.alpha, fp.gap))
-    c, tilt = jax.lax.stop_gradient(problem(basis, fp.loss, fp.penalty))
+    problem = jax.lax.stop_gradient(Problem.of(basis, fp.loss, fp.penalty))
+    tilt = problem.tilt
     slack = 64 * sum(U.shape) * float(jnp.finfo(U.dtype).eps)
-    p = fp.loss.dual_to_pull(alpha, f)
-    if tilt is not None:
-        p = p - tilt.curvature * f + tilt.pull
+    p = problem.tilted(fp.loss.dual_to_pull(alpha, f), f)
     rounding = jnp.abs(p) if tilt is None else jnp.abs(p) + tilt.curvature * jnp.abs(f) + jnp.abs(tilt.pull)
-    c = implicit.columns(c, z)
-    apart = jnp.abs(z - c * linear.adjoint(U, p))
+    c = implicit.columns(problem.c, z)
+    apart = jnp.abs(z - c * problem.gather(p))
     size = jnp.abs(z) + c * linear.adjoint(jnp.abs(U), rounding)
     # margins are known to rounding, and pulls answer to them
     size = size + c * linear.adjoint(jnp.abs(U), jnp.broadcast_to(jnp.max(jnp.abs(f)), f.shape))
-    off = jnp.abs(f - linear.product(U, z)) > slack * (1 + linear.product(jnp.abs(U), jnp.abs(z)))
+    off = jnp.abs(f - problem.margins(z)) > slack * (1 + linear.product(jnp.abs(U), jnp.abs(z)))
     unfinished = jnp.sqrt(2 * jnp.where(gap >= 0, gap, jnp.inf) * c)
     return ~(jnp.any(apart > slack * size + 2 * unfinished) | jnp.any(off))
 
 
-def _source(basis: FeatureBasis, fp: FixedPoint) -> tuple[Array, Tilt | None, Array]:
-    """The filter, the tilt and the source `c' U^T alpha` of every response."""
-    c, tilt = problem(basis, fp.loss, fp.penalty)
+def _source(basis: FeatureBasis, fp: FixedPoint) -> tuple[Problem, Array]:
+    """The problem, and the source `c' U^T alpha` of every response."""
+    problem = Problem.of(basis, fp.loss, fp.penalty)
+    c = problem.c
     slope = fp.penalty.filter_slope(basis.s * basis.s).astype(c.dtype)
     live = implicit.columns(c > 0, fp.z)
     safe = jnp.where(live, implicit.columns(c, fp.z), 1.0)
-    pull = fp.loss.dual_to_pull(fp.alpha, fp.margins)
-    if tilt is not None:
-        pull = pull - tilt.curvature * fp.margins + tilt.pull
-    return c, tilt, implicit.columns(slope, fp.z) * jnp.where(live, fp.z / safe, linear.adjoint(basis.U, pull))
+    pull = problem.tilted(fp.loss.dual_to_pull(fp.alpha, fp.margins), fp.margins)
+    return problem, implicit.columns(slope, fp.z) * jnp.where(live, fp.z / safe, problem.gather(pull))
 
 
 @eqx.filter_jit
 def _matrix(basis: FeatureBasis, fp: FixedPoint, same: Array) -> Array:
-    c, tilt, source = _source(basis, fp)
+    problem, source = _source(basis, fp)
+    c = problem.c
     source = source * jnp.where(same, 1.0, jnp.nan).astype(source.dtype)
     if not fp.loss.smooth:
-        return active_set.answer(basis.U, c, tilt, fp.alpha)[0] * source[None, :]
-    root = newton.root_curvature(fp.loss, tilt, fp.margins)
+        return active_set.answer(problem, fp.alpha)[0] * source[None, :]
+    root = problem.root_curvature(fp.margins)
 
     def column(unit: Array) -> Array:
         return implicit.respond(basis.U, c, root, implicit.columns(unit, fp.z) * source, dense=True)
@@ -126,7 +124,7 @@ def _matrix(basis: FeatureBasis, fp: FixedPoint, same: Array) -> Array:
     interaction = linear.gram((root[:, None] * basis.U).T)
     matrix = _factored(interaction, c, source) if len(c) > linear.QR_LIMIT else by_columns()
     few = _strength(interaction, c) < DECOUPLED
-    return jax.lax.cond(few, lambda: _decoupled(basis.U, fp, c, root, tilt, source, matrix), lambda: matrix)
+    return jax.lax.cond(few, lambda: _decoupled(problem, fp.margins, root, source, matrix), lambda: matrix)
 
 
 def _strength(interaction: Array, c: Array) -> Array:
@@ -146,39 +144,43 @@ def _factored(interaction: Array, c: Array, source: Array) -> Array:
     return jnp.diag(dead) + rc[:, None] * dense.spd_solver(system)(rhs)
 
 
-def _decoupled(
-    U: Array, fp: FixedPoint, c: Array, root: Array, tilt: Tilt | None, source: Array, matrix: Array
-) -> Array:
+def _decoupled(problem: Problem, f: Array, root: Array, source: Array, matrix: Array) -> Array:
     """`matrix` where features hardly interact, its small entries with the digits that solving loses.
 
     Features interact only through differences of curvature: off its diagonal, `U^T W U` is `U^T (W - w_0) U` for any
     `w_0`. With `P` the diagonal of `I + c U^T W U` and `E` what is off it, `G = P^-1 (source - E G)` has those
     differences as factors and keeps their digits.
     """
-    _, spread = fp.loss.curvature_spread(fp.margins)
-    if tilt is not None:
-        spread = spread + (tilt.curvature - jnp.min(tilt.curvature))
+    U, c = problem.U, problem.c
+    _, spread = _curvature_spread(problem, f)
     own = 1 + c * jnp.sum((root * root)[:, None] * U * U, axis=0)
     off = U.T @ (spread[:, None] * U) * (1 - jnp.eye(len(c), dtype=c.dtype))
     return (jnp.diag(source) - c[:, None] * (off @ matrix)) / own[:, None]
 
 
+def _curvature_spread(problem: Problem, f: Array) -> tuple[Array, Array]:
+    """The loss's `curvature_spread`, and in its differences those of the tilt."""
+    w0, spread = problem.loss.curvature_spread(f)
+    tilt = problem.tilt
+    return w0, spread if tilt is None else spread + (tilt.curvature - jnp.min(tilt.curvature))
+
+
 @eqx.filter_jit
 def _errors(basis: FeatureBasis, fp: FixedPoint, same: Array) -> Array:
     basis, fp = jax.lax.stop_gradient((basis, fp))
-    c, tilt, source = _source(basis, fp)
-    U, z = basis.U, fp.z
+    problem, source = _source(basis, fp)
+    U, c, z = problem.U, problem.c, fp.z
     k, unit = len(c), _unit(U)
     matrix = _matrix(basis, fp, same)
     if not fp.loss.smooth:
-        wrong = active_set.answer(U, c, tilt, fp.alpha)[1]
+        wrong = active_set.answer(problem, fp.alpha)[1]
         return wrong * jnp.abs(source)[None, :] + unit * jnp.abs(matrix)
-    root = newton.root_curvature(fp.loss, tilt, fp.margins)
+    root = problem.root_curvature(fp.margins)
     V = jnp.abs(linear.weighted(root, U))  # one row for each example (and class), one column for each response
     q = V.shape[1]
     cs, flat = jnp.repeat(c, q // k), jnp.abs(matrix).reshape(q, k)
     answer = jnp.abs(_inverse(U, c, root, z.shape)).reshape(q, q)
-    dz, bent = _moved(basis, fp, c, tilt, root, answer)
+    dz, bent = _moved(problem, fp, root, answer)
     size = jnp.sqrt(cs * (1 + cs * jnp.sum(V * V, axis=0)))
     other = jnp.where(cs > 0, size / jnp.where(cs > 0, cs, 1.0), 0.0)
     rounding = unit * (size[:, None] * other[None, :] + jnp.eye(q, dtype=c.dtype))
@@ -189,25 +191,23 @@ def _errors(basis: FeatureBasis, fp: FixedPoint, same: Array) -> Array:
     error = answer @ (system @ flat + spread.reshape(q, k)) + unit * flat
     if z.ndim == 1:
         few = _strength(linear.gram((root[:, None] * U).T), c) < DECOUPLED
-        better = _decoupled_error(U, fp, c, root, tilt, flat, (error, bent, change))
+        better = _decoupled_error(problem, fp.margins, root, flat, (error, bent, change))
         error = jnp.where(few, jnp.minimum(error, better), error)
     return error.reshape(matrix.shape)
 
 
-def _moved(
-    basis: FeatureBasis, fp: FixedPoint, c: Array, tilt: Tilt | None, root: Array, answer: Array
-) -> tuple[Array, Array]:
+def _moved(problem: Problem, fp: FixedPoint, root: Array, answer: Array) -> tuple[Array, Array]:
     """How far rounding can have moved the optimal responses, and by what part the curvature at its margins.
 
     `|l'''| <= m l''` along a change of the margins by `m`. `answer` is `|(I + c U^T W U)^-1|`.
     """
-    U, z, unit = jnp.abs(basis.U), fp.z, _unit(basis.U)
+    U, z, tilt, unit = jnp.abs(problem.U), fp.z, problem.tilt, _unit(problem.U)
     f = U @ jnp.abs(z)
     w = root * root if z.ndim == 1 else fp.alpha
-    pulled = jnp.abs(newton.pull(fp.loss, tilt, fp.margins)) + w * f
+    pulled = jnp.abs(problem.pull(fp.margins)) + w * f
     if tilt is not None:
         pulled = pulled + tilt.curvature * jnp.abs(fp.margins) + jnp.abs(tilt.pull)
-    left = unit * (jnp.abs(z) + implicit.columns(c, z) * (U.T @ pulled))
+    left = unit * (jnp.abs(z) + implicit.columns(problem.c, z) * (U.T @ pulled))
     dz = (answer @ left.reshape(-1)).reshape(z.shape)
     df = U @ dz + unit * f
     m = df if z.ndim == 1 else 2 * jnp.max(df, axis=1, keepdims=True) + jnp.zeros_like(df)
@@ -229,15 +229,12 @@ def _inverse(U: Array, c: Array, root: Array, shape: tuple[int, ...]) -> Array:
     return jax.vmap(column, out_axes=-1)(jnp.eye(math.prod(shape), dtype=c.dtype))
 
 
-def _decoupled_error(
-    U: Array, fp: FixedPoint, c: Array, root: Array, tilt: Tilt | None, flat: Array, errors: tuple[Array, Array, Array]
-) -> Array:
+def _decoupled_error(problem: Problem, f: Array, root: Array, flat: Array, errors: tuple[Array, Array, Array]) -> Array:
     """The errors of `_decoupled`: those of the differences of curvature it is made of."""
+    U, c = problem.U, problem.c
     error, bent, change = errors
     unit = _unit(U)
-    w0, spread = fp.loss.curvature_spread(fp.margins)
-    if tilt is not None:
-        spread = spread + (tilt.curvature - jnp.min(tilt.curvature))
+    w0, spread = _curvature_spread(problem, f)
     w = root * root
     apart = 1 - jnp.eye(len(c), dtype=c.dtype)
     off = jnp.abs(U.T @ (spread[:, None] * U)) * apart

@@ -15,7 +15,6 @@ from gsdyn._integration.starvation_steps import RADAU, STAGES, Field, State, sta
 from gsdyn.features import FeatureBasis
 from gsdyn.flows import PrimalFlow, Steps
 from gsdyn.integration import checked_times, checked_tolerances
-from gsdyn.losses import Softmax
 
 MAX_STEPS = 4096
 GROWTH, SHRINK, SAFETY = 5.0, 0.2, 0.9
@@ -85,8 +84,8 @@ def starvation_over_time(
     Goes through `jit`, `vmap` and `grad`. Raises `ValueError` for `Softmax` and what is no `PrimalFlow`.
     """
     _checks.instance("flow", flow, PrimalFlow)
-    if isinstance(flow.loss, Softmax):
-        raise ValueError("flow must have a loss with one margin for each example, got Softmax")
+    if len(flow.loss.shape(1)) > 1:
+        raise ValueError(f"flow must have a loss with one margin for each example, got {type(flow.loss).__name__}")
     ts = checked_times(ts).astype(flow.basis.U.dtype)
     relative, absolute = checked_tolerances(ts.dtype, rtol, rtol if atol is None else atol)
     limit = _checks.integer("max_steps", max_steps, 1)

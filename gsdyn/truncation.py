@@ -12,15 +12,12 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from gsdyn import _checks
-from gsdyn._fixed_points import newton as _newton
 from gsdyn._numerics import batching, dense, psd
-from gsdyn._problem import problem
+from gsdyn._problem import Problem
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import FixedPoint
-from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy, Loss, Softmax, SquaredError
+from gsdyn.losses import Loss
 
-# The largest curvature l'' of each loss: 1 over the strong concavity of its dual.
-_CURVATURE = {CrossEntropy: 1 / 4, FirstOrderCrossEntropy: 1.0, SquaredError: 1.0, Softmax: 1 / 2}
 _STEPS = 200
 
 _Product = Callable[[Array], Array]
@@ -77,8 +74,10 @@ def truncation_bound(
     """
     _checks.instance("fp", fp, FixedPoint)
     newton = _checks.integer("newton", newton, 0)
-    _, tilt = problem(basis, fp.loss, fp.penalty)
-    bend = _curvature(fp.loss)
+    tilt = Problem.of(basis, fp.loss, fp.penalty).tilt
+    bend = fp.loss.steepest
+    if bend is None:
+        raise ValueError(f"fp must have a smooth loss of known curvature, got {type(fp.loss).__name__}")
     lam1, lam2 = fp.penalty.decay()
     if tilt is not None or (_checks.is_concrete(lam1) and not float(lam1) > 0):
         raise ValueError(f"fp must be under weight decay, alone or mixed, got {type(fp.penalty).__name__}")
@@ -107,13 +106,6 @@ class _Kept(NamedTuple):
     alpha: Array
     z: Array
     margins: Array
-
-
-def _curvature(loss: Loss) -> float:
-    for kind, bend in _CURVATURE.items():
-        if isinstance(loss, kind):
-            return bend
-    raise ValueError(f"fp must have a smooth loss of known curvature, got {type(loss).__name__}")
 
 
 @eqx.filter_jit
@@ -148,7 +140,7 @@ def _bound(
 
     def bounds(f: Array) -> tuple[Array, Array, Array]:
         """The residual at `f`, and the bounds of `|alpha* - alpha|` and of `|u_j^T f* - z_j|`."""
-        pull, alpha = _newton.pull(loss, None, f), loss.dual(f)
+        pull, alpha = loss.weight(f), loss.dual(f)
         residual = product(pull - lam2 * f) - f
         # Rounding can have moved it by `lost`, in the norm of M^-1 by sqrt(w) of that at most.
         lost = unit * (sizes(jnp.abs(pull) + jnp.abs(alpha) + lam2 * jnp.abs(f)) + jnp.abs(f))
@@ -161,7 +153,7 @@ def _bound(
 
     def step(_: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
         f, residual, alpha, z = state
-        root = _newton.root_curvature(loss, None, f)
+        root = loss.root_curvature(f)
         move = _newton_move(product, root, lam2, residual)
         f = f + move * jnp.minimum(1.0, 2.0 / jnp.maximum(jnp.max(jnp.abs(move)), 1.0))
         residual, near_alpha, near_z = bounds(f)

@@ -28,7 +28,7 @@ from _tolerances import assert_close, units
 import gsdyn as gs
 from gsdyn._fixed_points import certificate
 from gsdyn._numerics import linear
-from gsdyn._problem import problem as parts
+from gsdyn._problem import Problem
 
 TABLE = json.loads((Path(__file__).parent / "data" / "dual.json").read_text())
 SD = gs.SpectralDecoupling
@@ -130,11 +130,11 @@ def test_gap_is_primal_minus_dual_at_any_response(pair):
     loss = LOSSES[pair[0]]
     bases, strengths, penalties, rng = random_problems(pair[1], count=1)
     U, s, penalty = bases[0], strengths[0], penalties[0]
-    c, tilt = parts(gs.FeatureBasis(U, s), loss, penalty)
+    problem = Problem.of(gs.FeatureBasis(U, s), loss, penalty)
     z = rng.standard_normal((EXAMPLES, 3) if pair[0] == "softmax" else EXAMPLES)
-    gap, bound = jax.jit(certificate.bounds)(U, c, loss, tilt, z)
+    gap, bound = jax.jit(certificate.bounds)(problem, z)
     apart = primal(loss, penalty, U, s, z) - dual(loss, penalty, U, s, np.asarray(loss.dual(jnp.asarray(U @ z))))
-    if tilt is None:
+    if problem.tilt is None:
         assert float(gap) == pytest.approx(apart, rel=1e-12)
     else:
         # the tilt has a dual variable of its own, best chosen in `dual`

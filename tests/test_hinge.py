@@ -170,3 +170,16 @@ def test_float32():
     moderate = LAMS >= 1e-2
     assert np.all(single.converged)
     assert_close(single.alpha[moderate], wide.alpha[moderate], 5e-3 / units(np.float32(1), 1), scale=1)
+
+
+def test_reverse_derivatives_in_the_strengths_alone():
+    U, s = (x[0] for x in problems(1))
+    h, weights = 1e-4, np.arange(1.0, EXAMPLES + 1)
+
+    def total(s):
+        return gs.fixed_point(gs.FeatureBasis(U, s), HINGE, gs.WeightDecay(0.5)).z @ weights
+
+    moved = s + h * np.array([0.0, -2.0, -1.0, 1.0, 2.0])[:, None, None] * np.eye(EXAMPLES)
+    values, slopes = jax.jit(jax.vmap(jax.vmap(jax.value_and_grad(total))))(moved)
+    expected = central_difference(values[1:], h)
+    assert_close(slopes[0, 0], expected, 1e-9 / units(1.0, 1), scale=np.max(np.abs(expected)))

@@ -291,3 +291,20 @@ def test_float32_survives_huge_margins(name):
 def test_dual_variables_are_checked(loss, alpha, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         loss.check_dual("alpha", jnp.asarray(alpha))
+
+
+def test_dual_variables_and_pulls_are_exchanged():
+    labels, alpha = np.array([2, 0]), np.array([[0.25, 0.25, 0.5], [0.125, 0.5, 0.375]])
+    loss = gs.Softmax(labels, 3)
+    pull = np.array([[-0.25, -0.25, 0.5], [0.875, -0.5, -0.375]])
+    np.testing.assert_array_equal(loss.exchange(jnp.asarray(alpha)), pull)
+    np.testing.assert_array_equal(loss.exchange(jnp.asarray(pull)), alpha)
+    assert loss.dual_sign == -1
+    assert all(other.dual_sign == 1 and other.exchange(alpha) is alpha for other in (*SMOOTH.values(), HINGE))
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_no_curvature_is_above_the_steepest(name):
+    bends = [float(exact(name, f)[2]) for f in MARGINS]
+    assert max(bends) <= SMOOTH[name].steepest <= (1.0 if name == "first order" else max(bends))
+    assert HINGE.steepest is None

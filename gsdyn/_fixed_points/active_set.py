@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from gsdyn._numerics import dense, linear
-from gsdyn.penalties import Tilt
+from gsdyn._problem import Problem
 
 ABOVE, INSIDE, BELOW = 1, 0, -1  # the side of the box: a = 1, between, a = 0
 SMALL = 24  # unknowns up to which the inverse is made here, as elementwise work of a batch
@@ -117,17 +117,22 @@ def _apply(X: Array, b: tuple[Array, Array]) -> tuple[Array, Array]:
 
 def refined(system: System, X: Array, b: tuple[Array, Array]) -> tuple[Array, Array]:
     """The solution `(p, z)` for the right-hand sides `b`, with derivatives of every order."""
+    n = len(b[0])
 
-    def solve(matvec, b: tuple[Array, Array], inverse: Array) -> tuple[Array, Array]:
-        def step(_, x):
-            rest = jax.tree.map(jnp.subtract, b, matvec(x))
-            return jax.tree.map(jnp.add, x, _apply(inverse, rest))
+    def product(x: Array) -> Array:
+        return jnp.concatenate(system((x[:n], x[n:])))
 
-        return jax.lax.fori_loop(0, REFINEMENTS, step, jax.tree.map(jnp.zeros_like, b))
+    def solve(matvec, b: Array, inverse: Array) -> Array:
+        return jax.lax.fori_loop(0, REFINEMENTS, lambda _, x: x + inverse @ (b - matvec(x)), jnp.zeros_like(b))
 
-    return jax.lax.custom_linear_solve(
-        system, b, lambda matvec, b: solve(matvec, b, X), lambda matvec, b: solve(matvec, b, X.T)
+    # one vector: reverse derivatives fail where one of two right-hand sides does not change
+    x = jax.lax.custom_linear_solve(
+        product,
+        jnp.concatenate(b),
+        lambda matvec, b: solve(matvec, b, X),
+        lambda matvec, b: solve(matvec, b, X.T),
     )
+    return x[:n], x[n:]
 
 
 class _Round(NamedTuple):
@@ -139,15 +144,13 @@ class _Round(NamedTuple):
     i: Int[Array, ""]
 
 
-def solve(
-    U: Array, c: Array, tilt: Tilt | None, side: Int[Array, " n"], typical: Array, steps: Array, limit: int
-) -> Support:
+def solve(problem: Problem, side: Int[Array, " n"], typical: Array, steps: Array, limit: int) -> Support:
     """The optimum, from a guess of every example's side.
 
     `typical`: the size of every dual variable, from which comes a compliance that rounding hides. `steps`: so far.
     """
-    n = U.shape[0]
-    T, pull = (jnp.zeros(n, U.dtype),) * 2 if tilt is None else tilt
+    U, c, n = problem.U, problem.c, problem.U.shape[0]
+    T, pull = (jnp.zeros(n, U.dtype),) * 2 if problem.tilt is None else problem.tilt
     compliance = float(jnp.finfo(U.dtype).eps) / typical
     stopped = jax.lax.stop_gradient((U, c, T))
 
@@ -203,11 +206,10 @@ def _margin_error(system: System, X: Array, x: tuple[Array, Array], rest: tuple[
     return 2 * answer @ jnp.concatenate(rest) + unit * (jnp.abs(system.U) @ jnp.abs(x[1]))
 
 
-def answer(
-    U: Array, c: Array, tilt: Tilt | None, alpha: Float[Array, " n"]
-) -> tuple[Float[Array, "k k"], Float[Array, "k k"]]:
+def answer(problem: Problem, alpha: Float[Array, " n"]) -> tuple[Float[Array, "k k"], Float[Array, "k k"]]:
     """How the responses answer to sources of their own, `dz = c U^T dp + source`, on the support `0 < alpha < 1`; and
     the errors that rounding leaves in that."""
+    U, c, tilt = problem.U, problem.c, problem.tilt
     n, k = U.shape
     eps = float(jnp.finfo(U.dtype).eps)
     inside = (alpha > 0) & (alpha < 1)
@@ -229,13 +231,14 @@ def answer(
     return found[n:], 2 * (jnp.abs(X) @ (jnp.abs(rest) + unit * size))[n:]
 
 
-def bounds(U: Array, c: Array, tilt: Tilt | None, found: Support) -> tuple[Array, Array]:
+def bounds(problem: Problem, found: Support) -> tuple[Array, Array]:
     """Primal minus dual (P21-Eqs 7-8) and a bound of `|alpha - alpha*|_2`, with all that rounding can have done.
 
     Where every example is on its side by more than its error the support is that of the optimum, and the errors of its
     equations are all. Elsewhere the gap bounds the distance, by the curvature of the dual: that of responses pushed
     over the hinge by what rounding left below it.
     """
+    U, c, tilt = problem.U, problem.c, problem.tilt
     n, k = U.shape
     eps = float(jnp.finfo(U.dtype).eps)
     unit = (n + k + 16) * eps
@@ -243,7 +246,7 @@ def bounds(U: Array, c: Array, tilt: Tilt | None, found: Support) -> tuple[Array
     rc = jnp.sqrt(c)
     y = jnp.where(rc > 0, z / jnp.where(rc > 0, rc, 1.0), 0.0)
     df = unit * (jnp.abs(U) @ jnp.abs(z))
-    p = a if tilt is None else a - tilt.curvature * f + tilt.pull
+    p = problem.tilted(a, f)
     dp = unit * jnp.abs(a)
     if tilt is not None:
         dp = dp + tilt.curvature * df + unit * (jnp.abs(tilt.curvature * f) + jnp.abs(tilt.pull))

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int
 from gsdyn._fixed_points import active_set
 from gsdyn._fixed_points.active_set import ABOVE, BELOW, INSIDE, Support
 from gsdyn._numerics import linear
+from gsdyn._problem import Problem
 from gsdyn.penalties import Tilt
 
 LIMIT = 200
@@ -35,14 +36,14 @@ class State(NamedTuple):
     done: Array
 
 
-def solve(U: Float[Array, "n k"], c: Float[Array, " k"], tilt: Tilt | None, limit: int) -> Support:
-    """The optimum of the hinge loss under a spectral filter `c`, differentiable in `U`, `c` and the tilt."""
-    stopped = jax.lax.stop_gradient((U, c, tilt))
-    end = _interior_point(stopped[0] * jnp.sqrt(stopped[1])[None, :], stopped[2], limit)
+def solve(problem: Problem, limit: int) -> Support:
+    """The optimum of the hinge loss, differentiable in `U`, `c` and the tilt."""
+    stopped = jax.lax.stop_gradient(problem)
+    end = _interior_point(stopped.B, stopped.tilt, limit)
     largest = jnp.max(end.a)
     side = jnp.where(end.q > 1 - end.a, ABOVE, INSIDE)
     side = jnp.where((end.p * largest > end.a) & (end.p > end.q), BELOW, side)
-    return active_set.solve(U, c, tilt, side, end.a, end.i, limit)
+    return active_set.solve(problem, side, end.a, end.i, limit)
 
 
 def _start(B: Float[Array, "n k"], tilt: Tilt | None) -> State:

@@ -22,6 +22,7 @@ from jaxtyping import Array
 from gsdyn._fixed_points import certificate
 from gsdyn._numerics.batching import batched, finish, in_chunks
 from gsdyn._numerics.pairs import Pair, Quad, gram, pair, scaled
+from gsdyn._problem import Problem
 from gsdyn.losses import CellLoss
 
 CHUNK = 4096  # cells that fit the cache of one core
@@ -48,7 +49,7 @@ def solver(loss: CellLoss, limit: int) -> Callable[[Cells], Fields]:
 
     def alone(cell: Cells) -> Fields:
         u, c = cell
-        return certificate.minimum(jnp.stack(u).reshape(2, 2), jnp.stack(c), loss, None, limit)
+        return certificate.minimum(Problem(jnp.stack(u).reshape(2, 2), jnp.stack(c), loss, None), limit)
 
     return batched(alone, functools.partial(_all, loss, limit))
 
@@ -139,7 +140,7 @@ def _near(dtype: jnp.dtype) -> float:
 def _thorough(loss: CellLoss, limit: int, cells: Cells) -> Fields:
     @jax.vmap
     def solve(u: Quad, c: Pair) -> Fields:
-        return certificate.minimum(jnp.stack(u).reshape(2, 2), jnp.stack(c), loss, None, limit - STEPS)
+        return certificate.minimum(Problem(jnp.stack(u).reshape(2, 2), jnp.stack(c), loss, None), limit - STEPS)
 
     *solved, steps, done = solve(*cells)
     return *solved, steps + STEPS, done

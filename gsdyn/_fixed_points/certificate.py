@@ -10,43 +10,42 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from gsdyn._fixed_points.newton import minimise, pull
+from gsdyn._fixed_points.newton import minimise
 from gsdyn._numerics.linear import adjoint, product
-from gsdyn.losses import Loss
-from gsdyn.penalties import Tilt
+from gsdyn._problem import Problem
 
 EMPTY = 1.0  # a bound of the error of dual variables beyond which it says nothing
 
 
 def minimum(
-    U: Array, c: Array, loss: Loss, tilt: Tilt | None, limit: int
+    problem: Problem, limit: int
 ) -> tuple[Array, Float[Array, ""], Float[Array, ""], Int[Array, ""], Bool[Array, ""]]:
     """The optimal responses `z` by Newton's method, their `bounds`, its steps, and whether the last was rounding and
     the bounds say anything."""
-    rc = jnp.sqrt(c)
-    y, iterations, converged = minimise(loss, tilt, U * rc[None, :], limit)
-    z = rc.reshape((-1,) + (1,) * (y.ndim - 1)) * y
-    gap, error = bounds(U, c, loss, tilt, z)
+    y, iterations, converged = minimise(problem, limit)
+    z = jnp.sqrt(problem.c).reshape((-1,) + (1,) * (y.ndim - 1)) * y
+    gap, error = bounds(problem, z)
     return z, gap, error, iterations, converged & (error <= EMPTY)
 
 
-def bounds(U: Array, c: Array, loss: Loss, tilt: Tilt | None, z: Array) -> tuple[Array, Array]:
+def bounds(problem: Problem, z: Array) -> tuple[Array, Array]:
     """Duality gap and bound of `|alpha - alpha*|_2` at the responses `z`, with all that rounding can have done."""
+    U, loss, tilt = problem.U, problem.loss, problem.tilt
     eps = jnp.finfo(U.dtype).eps
     unit = (U.shape[0] + U.shape[1] + 16) * eps
     column = (-1,) + (1,) * (z.ndim - 1)
-    rc = jnp.sqrt(c).reshape(column)
+    rc = jnp.sqrt(problem.c).reshape(column)
     y = jnp.where(rc > 0, z / jnp.where(rc > 0, rc, 1.0), 0.0)
-    f = product(U, z)
+    f = problem.margins(z)
     alpha = loss.dual(f)
-    a = pull(loss, tilt, f)
+    a = problem.pull(f)
     df = unit * product(jnp.abs(U), jnp.abs(z))
     moved = loss.root_curvature(f) ** 2 * df if f.ndim == 1 else 2 * alpha * jnp.max(df, axis=1, keepdims=True)
     stored = moved + 8 * eps * jnp.abs(alpha)
     da = stored + 8 * eps * jnp.abs(a)
     if tilt is not None:
         da = da + tilt.curvature * df + 8 * eps * (jnp.abs(tilt.curvature * f) + jnp.abs(tilt.pull))
-    pulled = loss.balanced(rc * adjoint(U, a), rc * adjoint(jnp.abs(U), jnp.abs(a)))
+    pulled = loss.balanced(rc * problem.gather(a), rc * adjoint(jnp.abs(U), jnp.abs(a)))
     g = jnp.abs(y - pulled) + unit * jnp.abs(y)
     g = g + rc * adjoint(jnp.abs(U), unit * jnp.abs(a) + da)
     gap = jnp.sum(g * g) / 2

@@ -13,8 +13,9 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from gsdyn._fixed_points import cells, certificate, newton
+from gsdyn._fixed_points import cells, certificate
 from gsdyn._numerics import linear, pairs
+from gsdyn._problem import Problem
 from gsdyn.losses import CellLoss, Loss
 from gsdyn.losses.softmax import sum_to_zero
 from gsdyn.penalties import Tilt
@@ -32,40 +33,45 @@ class Solution(NamedTuple):
     converged: Bool[Array, ""]
 
 
-def separated(U: Array, c: Array, tilt: Tilt | None) -> tuple[Array, Array, Tilt | None, Callable[[Array], Array]]:
-    """Basis, filter and tilt of an equal problem, and the map from its responses to those of the given one.
+def separated(problem: Problem) -> tuple[Problem, Callable[[Array], Array]]:
+    """An equal problem, and the map from its responses to those of the given one.
 
     Where a quadratic of each example meets features of one filter, as many as there are examples, every example is a
     problem of its own: in these quadratics of any size may stand side by side.
     """
+    U, c, tilt = problem.U, problem.c, problem.tilt
     if tilt is None or U.shape[0] != U.shape[1]:
-        return U, c, tilt, lambda z: z
+        return problem, lambda z: z
     alone = jnp.all(c > 0) & jnp.all(c == c[0])
     own = jnp.where(alone, 1 / (tilt.curvature + 1 / jnp.where(alone, c, 1.0)), c)
     basis = jnp.where(alone, jnp.eye(len(c), dtype=U.dtype), U)
     rest = Tilt(jnp.where(alone, 0.0, tilt.curvature), tilt.pull)
-    return basis, own, rest, lambda z: jnp.where(alone, linear.adjoint(U, z), z)
+    return Problem(basis, own, problem.loss, rest), lambda z: jnp.where(alone, linear.adjoint(U, z), z)
 
 
 @eqx.filter_custom_jvp
-def solve(U: Float[Array, "n k"], c: Float[Array, " k"], loss: Loss, tilt: Tilt | None, limit: int) -> Solution:
+def solve(problem: Problem, limit: int) -> Solution:
     """The fixed point `z = c U^T a(U z)`, with implicit derivatives of every order."""
-    if U.shape == (2, 2) and tilt is None and isinstance(loss, CellLoss) and limit >= cells.LEAST:
+    U, c, loss = problem.U, problem.c, problem.loss
+    if U.shape == (2, 2) and problem.tilt is None and isinstance(loss, CellLoss) and limit >= cells.LEAST:
         return Solution(*cells.solver(loss, limit)((pairs.entries(U), (c[0], c[1]))))
-    basis, own, rest, back = separated(U, c, tilt)
-    solution = Solution(*certificate.minimum(basis, own, loss, rest, limit))
+    equal, back = separated(problem)
+    solution = Solution(*certificate.minimum(equal, limit))
     return solution._replace(z=back(solution.z))
 
 
 @solve.def_jvp
 def _solve_jvp(primals: tuple, tangents: tuple) -> tuple[Solution, Solution]:
-    U, c, loss, tilt, limit = primals
-    dU, dc, dloss, dtilt, _ = tangents
-    solution = solve(U, c, loss, tilt, limit)
-    z = solution.z
-    a, da = eqx.filter_jvp(
-        lambda U, loss, tilt: linear.adjoint(U, newton.pull(loss, tilt, U @ z)), (U, loss, tilt), (dU, dloss, dtilt)
-    )
+    problem, limit = primals
+    change, _ = tangents
+    solution = solve(problem, limit)
+    z, c, dc = solution.z, problem.c, change.c
+
+    def gathered(U: Array, loss: Loss, tilt: Tilt | None) -> Array:
+        moved = Problem(U, c, loss, tilt)
+        return moved.gather(moved.pull(U @ z))
+
+    a, da = eqx.filter_jvp(gathered, (problem.U, problem.loss, problem.tilt), (change.U, change.loss, change.tilt))
     source = jnp.zeros_like(z)
     if dc is not None:
         # z / c is U^T a, without the cancellation of the sum
@@ -73,7 +79,7 @@ def _solve_jvp(primals: tuple, tangents: tuple) -> tuple[Solution, Solution]:
         source += columns(dc, z) * jnp.where(live, z / jnp.where(live, columns(c, z), 1.0), a)
     if da is not None:
         source += columns(c, z) * da
-    dz = respond(U, c, newton.root_curvature(loss, tilt, U @ z), source)
+    dz = respond(problem.U, c, problem.root_curvature(problem.U @ z), source)
     return solution, Solution(dz, None, None, None, None)  # pyright: ignore[reportArgumentType]
 
 

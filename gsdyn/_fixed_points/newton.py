@@ -15,41 +15,23 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from gsdyn._numerics import linear
-from gsdyn.losses import Loss
-from gsdyn.penalties import Tilt
+from gsdyn._problem import Problem
 
 FULL_STEP = 1.79
 
 
-def pull(loss: Loss, tilt: Tilt | None, f: Array) -> Array:
-    """`a(f)`, with what a tilt adds to it."""
-    a = loss.weight(f)
-    return a if tilt is None else a - tilt.curvature * f + tilt.pull
-
-
-def root_curvature(loss: Loss, tilt: Tilt | None, f: Array) -> Array:
-    """`R` with `R^T R` the curvature of the loss and the tilt at margins `f`."""
-    root = loss.root_curvature(f)
-    if tilt is None:
-        return root
-    # the root of the sum, never of the curvature alone: that is 0 in some example, where its derivative is infinite
-    total = root * root + tilt.curvature
-    return jnp.where(total > 0, jnp.sqrt(jnp.where(total > 0, total, 1.0)), root)
-
-
-def minimise(
-    loss: Loss, tilt: Tilt | None, B: Float[Array, "n k"], limit: int, start: Array | None = None
-) -> tuple[Array, Array, Array]:
+def minimise(problem: Problem, limit: int) -> tuple[Array, Array, Array]:
     """The minimum `y` of `P`, the steps it took and whether it was reached."""
+    loss, B = problem.loss, problem.B
     eps = jnp.finfo(B.dtype).eps
     large = jnp.abs(B)
 
     def residual(y: Array) -> tuple[Array, Array, Array, Array]:
         f = B @ y
-        a = pull(loss, tilt, f)
+        a = problem.pull(f)
         size = jnp.abs(y) + linear.adjoint(large, jnp.abs(a))
         return f, a, loss.balanced(y - linear.adjoint(B, a), size), size
 
@@ -57,7 +39,7 @@ def minimise(
         y, i, _, last = state
         f, _, g, size = residual(y)
         rtol = jnp.minimum(0.1, last)
-        d = -linear.solver(root_curvature(loss, tilt, f), B, rtol)(g)
+        d = -linear.solver(problem.root_curvature(f), B, rtol)(g)
         d = loss.centred(d)
         df = B @ d
         m = loss.spread(df)
@@ -66,12 +48,10 @@ def minimise(
         return jnp.where(m < jnp.inf, loss.centred(y + t * d), y), i + 1, done, m
 
     def _slope(f: Array, df: Array) -> Array:
-        return jnp.sum(pull(loss, tilt, f) * df)
+        return jnp.sum(problem.pull(f) * df)
 
-    if start is None:
-        start = _working_response(loss, tilt, B)
     one = jnp.ones((), B.dtype)
-    state = (loss.centred(start), jnp.zeros((), jnp.int32), jnp.zeros((), bool), one)
+    state = (loss.centred(_working_response(problem)), jnp.zeros((), jnp.int32), jnp.zeros((), bool), one)
     y, i, done, m = jax.lax.while_loop(lambda s: ~s[2] & (s[1] < limit), step, state)
     return y, i, done & (m < jnp.inf)
 
@@ -97,9 +77,10 @@ def _inexact(B: Array) -> float:
     return 1.0 if B.shape[1] > linear.DENSE_LIMIT else 0.0
 
 
-def _working_response(loss: Loss, tilt: Tilt | None, B: Float[Array, "n k"]) -> Array:
+def _working_response(problem: Problem) -> Array:
     """The least-squares fit of the first working response, from the margins of uncoupled examples."""
-    f = loss.start(jnp.sum(B * B, axis=1))
-    root = root_curvature(loss, tilt, f)
-    target = pull(loss, tilt, f) + linear.curvature_product(root, f)
+    B = problem.B
+    f = problem.loss.start(jnp.sum(B * B, axis=1))
+    root = problem.root_curvature(f)
+    target = problem.pull(f) + linear.curvature_product(root, f)
     return linear.solver(root, B, 1e-2)(linear.adjoint(B, target))

@@ -9,11 +9,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from gsdyn._numerics.pairs import Pair, Quad
-from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy
+from gsdyn.losses import CellLoss
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 10.0
-
-PairLoss = CrossEntropy | FirstOrderCrossEntropy
 
 
 class Cell(NamedTuple):
@@ -39,7 +37,7 @@ class Saved(NamedTuple):
 class Method(NamedTuple):
     """What all flows of a batch share."""
 
-    loss: PairLoss
+    loss: CellLoss
     rtol: float
     atol: float
     limit: int

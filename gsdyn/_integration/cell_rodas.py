@@ -17,7 +17,6 @@ from jaxtyping import Array, Float
 from gsdyn._integration.cell_problem import (
     Cell,
     Method,
-    PairLoss,
     Saved,
     first_length,
     judge,
@@ -28,7 +27,7 @@ from gsdyn._integration.cell_problem import (
 )
 from gsdyn._numerics.pairs import Pair, Quad, gram, scaled
 from gsdyn._numerics.rodas import END, GAMMA, A, C, H
-from gsdyn.losses import CrossEntropy
+from gsdyn.losses import CellLoss
 
 CHUNK = 128
 ROWS = 320  # steps, taken or not
@@ -100,7 +99,7 @@ def effort(method: Method, cells: Cell) -> Array:
 
 def _velocity(method: Method, cells: Cell, z: Pair) -> Pair:
     p = cells.alpha0
-    return velocity(cells, (_slope(method.loss, p[0]), _slope(method.loss, p[1])), z)
+    return velocity(cells, (method.loss.quick_slope(p[0]), method.loss.quick_slope(p[1])), z)
 
 
 def _start(method: Method, cells: Cell) -> State:
@@ -110,11 +109,6 @@ def _start(method: Method, cells: Cell) -> State:
     none = jnp.zeros(cells.eta.shape, jnp.int32)
     h = first_length(method, cells, k)
     return State(jnp.zeros_like(cells.eta), p, z, h, jnp.ones(none.shape, bool), none, none)
-
-
-def _slope(loss: PairLoss, p: Array) -> Array:
-    """`h'(p)`, by one logarithm; not finite outside its domain."""
-    return jnp.log((1 - p) / p) if isinstance(loss, CrossEntropy) else -jnp.log(p) - p
 
 
 def _step(method: Method, cells: Cell, matrix: Quad, end: Array, s: State) -> tuple[State, Row]:
@@ -136,7 +130,7 @@ def _step(method: Method, cells: Cell, matrix: Quad, end: Array, s: State) -> tu
     return state, Row(s.t, t, s.p, y1, bends)
 
 
-def _solutions(loss: PairLoss, matrix: Quad, p: Pair, tau: Array) -> list[Pair]:
+def _solutions(loss: CellLoss, matrix: Quad, p: Pair, tau: Array) -> list[Pair]:
     """The solutions `k` of the stages: `(1/(gamma tau) + 1/w + K) k = h'(u) - K u + sum C k / tau`."""
     k11, k12, k22, area = matrix
     d1, d2 = (1 / (GAMMA * tau) + 1 / loss.rates(v)[0] for v in p)
@@ -148,8 +142,8 @@ def _solutions(loss: PairLoss, matrix: Quad, p: Pair, tau: Array) -> list[Pair]:
     for a, c in zip(A, C, strict=True):
         u1, u2 = moved(p, a, k)
         q1, q2 = moved((0.0, 0.0), c, k)
-        g1 = _slope(loss, u1) - k11 * u1 - k12 * u2 + q1 * rate
-        g2 = _slope(loss, u2) - k12 * u1 - k22 * u2 + q2 * rate
+        g1 = loss.quick_slope(u1) - k11 * u1 - k12 * u2 + q1 * rate
+        g2 = loss.quick_slope(u2) - k12 * u1 - k22 * u2 + q2 * rate
         k.append(((m22 * g1 - k12 * g2) / det, (m11 * g2 - k12 * g1) / det))
     return k
 

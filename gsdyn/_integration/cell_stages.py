@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float
 
 from gsdyn._fixed_points.newton import FULL_STEP
 from gsdyn._numerics.pairs import Pair, Quad
-from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy
+from gsdyn.losses import CellLoss
 
 SHORT = 0.5  # the longest Newton step that is worth a correction
 
@@ -31,7 +31,7 @@ class Point(NamedTuple):
 
 
 def solve(
-    loss: CrossEntropy | FirstOrderCrossEntropy,
+    loss: CellLoss,
     B: Quad,
     shift: tuple[Array | float, Array | float],
     r: Pair,
@@ -63,7 +63,7 @@ def solve(
 
 
 def _newton(
-    loss: CrossEntropy | FirstOrderCrossEntropy,
+    loss: CellLoss,
     B: Quad,
     shift: tuple[Array | float, Array | float],
     r: Pair,

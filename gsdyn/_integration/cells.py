@@ -21,7 +21,6 @@ from gsdyn._integration.kvaerno import EARLIER, GAMMA, PREDICT
 from gsdyn._integration.stages import EDGE, NEWTON_LIMIT, NEWTON_SHARE
 from gsdyn._numerics.batching import batched, finish, in_chunks_with
 from gsdyn._numerics.pairs import Pair, Quad, scaled
-from gsdyn.flows import into_domain
 
 CHUNK = 64
 STAGES = 6  # the extra stage of `kvaerno` serves interpolation only
@@ -78,7 +77,7 @@ def _solve(method: Method, cell: Cell) -> Saved:
             lambda s: _step(method, problem, s, end),
             state,
         )
-        alpha = into_domain(method.loss, state.p[0]), into_domain(method.loss, state.p[1])
+        alpha = method.loss.into_domain(state.p[0]), method.loss.into_domain(state.p[1])
         return state, jax.tree.map(lambda v: jnp.where(state.t >= end, v, jnp.nan), (alpha, state.z))
 
     end, (alpha, z) = jax.lax.scan(save, start, cell.ts)

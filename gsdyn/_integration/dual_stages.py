@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -12,9 +13,9 @@ from gsdyn._integration.stages import EDGE, Solution, Stages, Step, columns
 from gsdyn._numerics import dense
 from gsdyn._numerics import linear as _linear
 from gsdyn._numerics.linear import adjoint
-from gsdyn._problem import problem
-from gsdyn.flows import DualFlow, into_domain
-from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy, Loss, Softmax
+from gsdyn._problem import Problem
+from gsdyn.flows import DualFlow
+from gsdyn.losses import CellLoss, Loss, Softmax
 
 TOGETHER = 8  # unknowns up to which a batch shares its operations; its flows need unequally many Newton steps
 
@@ -35,25 +36,22 @@ class DualStages(Stages):
     alpha0: Array
 
     def __init__(self, flow: DualFlow):
-        c, tilt = problem(flow.basis, flow.loss, flow.penalty)
-        self.loss, self.U, self.c, self.eta, self.alpha0 = flow.loss, flow.basis.U, c, flow.eta, flow.alpha0
-        B = self.U * jnp.sqrt(c)[None, :]
+        problem = Problem.of(flow.basis, flow.loss, flow.penalty)
+        c, tilt, B = problem.c, problem.tilt, problem.B
+        self.loss, self.U, self.c, self.eta, self.alpha0 = flow.loss, problem.U, c, flow.eta, flow.alpha0
         if tilt is not None:
             lower = dense.cholesky(jnp.eye(len(c), dtype=c.dtype) + B.T @ (tilt.curvature[:, None] * B))
             B = dense.lower_solve(lower, B.T).T
         self.B, self.shift = B, None if tilt is None else tilt.pull
 
     def start(self) -> tuple[tuple[Array, ...], Array]:
-        if isinstance(self.loss, Softmax):
-            x = jnp.log(self.alpha0)
-            p = self.loss.weight(x)  # not E - alpha, which would lose the digits of a small pull
-        else:
-            x, p = self.loss.slope(self.alpha0), self.alpha0
+        x = jnp.log(self.alpha0) if isinstance(self.loss, Softmax) else self.loss.slope(self.alpha0)
+        p = self.loss.dual_to_pull(self.alpha0, x)
         return (p, self._responses(p)), x
 
     def velocity(self, y: tuple[Array, ...], x: Array | None = None) -> tuple[Array, ...]:
-        p, z = y
-        slope = self.loss.slope(into_domain(self.loss, self._pull(p))) if x is None else self._centred(x)
+        _, z = y
+        slope = self.loss.slope(self.observe(y)[0]) if x is None else self.loss.centred(x)
         k = self.eta * (slope - _linear.product(self.U, z))
         return k, self._responses(k) if self.shift is None else adjoint(self.U, self._up(adjoint(self.B, k)))
 
@@ -74,7 +72,7 @@ class DualStages(Stages):
         edge = -jnp.log(EDGE * self._fine())
         at_edge = self._at_edge(x, EDGE)
         if isinstance(self.loss, Softmax):
-            alpha = self._pull(predicted)
+            alpha = self.loss.exchange(predicted)
             known = (alpha > 0) & ~at_edge
             return jnp.where(known, jnp.log(jnp.where(known, alpha, 1.0)), jnp.maximum(self._log_alpha(x), -edge))
         slope = self.loss.slope(predicted)
@@ -82,7 +80,7 @@ class DualStages(Stages):
 
     def residual(self, x: Array, r: Array, tau: Array) -> Array:
         p = self.loss.weight(x)
-        return p - r + tau * (self._up(self._down(p)) - self._centred(x))
+        return p - r + tau * (self._up(self._down(p)) - self.loss.centred(x))
 
     def linear(self, x: Array, tau: Array, accuracy: float) -> Callable[[Array], Array]:
         root, apply_W, inverse = self._damped(x, tau)
@@ -97,13 +95,13 @@ class DualStages(Stages):
 
     def newton(self, x: Array, f: Array, p: Array, r: Array, tau: Array, accuracy: float) -> Step:
         del f
-        root, centred = self.loss.root_curvature(x), self._centred(x)
+        root, centred = self.loss.root_curvature(x), self.loss.centred(x)
         d = self.linear(x, tau, accuracy)(p - r - tau * centred, self._down(p))  # pyright: ignore[reportCallIssue]
         w = root * root if root.ndim == 1 else jnp.sum(root * root, axis=1)
         size = jnp.abs(p) + jnp.abs(r) + jnp.sum(jnp.abs(p - r) + tau * jnp.abs(centred))
         noise = 8 * jnp.finfo(d.dtype).eps * size / (tau + w)
         d = jnp.where(jnp.abs(d) <= noise, 0.0, d)
-        rest = tau / (1 + tau * jnp.sum(self.c)) * jnp.sum(self._centred(d) ** 2)
+        rest = tau / (1 + tau * jnp.sum(self.c)) * jnp.sum(self.loss.centred(d) ** 2)
         if isinstance(self.loss, Softmax):
             d = d - jnp.max(x + d, axis=1, keepdims=True)
         return Step(d, d, _linear.curvature_product(root, d), rest)
@@ -112,17 +110,16 @@ class DualStages(Stages):
         return jnp.all(jnp.abs(dp) <= share * jnp.abs(p))
 
     def pair(self) -> tuple[Loss, Array, Array | None] | None:
-        quick = isinstance(self.loss, CrossEntropy | FirstOrderCrossEntropy) and self.B.shape == (2, 2)
+        quick = isinstance(self.loss, CellLoss) and self.B.shape == (2, 2)
         return (self.loss, self.B, self.shift) if quick else None
 
     def alone(self) -> bool:
-        classes = self.loss.classes if isinstance(self.loss, Softmax) else 1
-        return self.B.shape[1] * classes > TOGETHER
+        return math.prod(self.loss.shape(self.B.shape[1])) > TOGETHER
 
     def state(self, solution: Solution, r: Array, tau: Array) -> tuple[Array, ...]:
         # Where tau c > 1 the margins follow from the coordinate: c U^T p would magnify the rounding of p by c.
         z = self._responses(solution.pull)
-        slaved = adjoint(self.U, self._centred(solution.x) - (solution.pull - r) / tau)
+        slaved = adjoint(self.U, self.loss.centred(solution.x) - (solution.pull - r) / tau)
         return solution.pull, jnp.where(columns(self.c, z) * tau > 1, slaved, z)
 
     def settle(self, k: Array, x: Array, rtol: float) -> Array:
@@ -147,14 +144,7 @@ class DualStages(Stages):
 
     def observe(self, y: tuple[Array, ...]) -> tuple[Array, Array]:
         p, z = y
-        return into_domain(self.loss, self._pull(p)), z
-
-    def _pull(self, alpha: Array) -> Array:
-        # its own inverse
-        return self.loss.one_hot(alpha.dtype) - alpha if isinstance(self.loss, Softmax) else alpha
-
-    def _centred(self, x: Array) -> Array:
-        return x - jnp.mean(x, axis=1, keepdims=True) if isinstance(self.loss, Softmax) else x
+        return self.loss.into_domain(self.loss.exchange(p)), z
 
     def _log_alpha(self, x: Array) -> Array:
         return jax.nn.log_softmax(x, axis=1)

@@ -11,7 +11,7 @@ from gsdyn._integration.stages import Solution, Stages, Step, columns
 from gsdyn._numerics import linear as _linear
 from gsdyn._numerics.linear import adjoint
 from gsdyn._problem import fitting
-from gsdyn.flows import PrimalFlow, into_domain
+from gsdyn.flows import PrimalFlow
 from gsdyn.losses import Loss
 from gsdyn.penalties import Tilt
 
@@ -106,7 +106,7 @@ class PrimalStages(Stages):
 
     def observe(self, y: tuple[Array, ...]) -> tuple[Array, Array]:
         z = columns(self.s, y[0]) * y[0]
-        return into_domain(self.loss, self.loss.dual(_linear.product(self.U, z))), z
+        return self.loss.into_domain(self.loss.dual(_linear.product(self.U, z))), z
 
     def _margin_change(self, d: Array) -> Array:
         return _linear.product(self.U, columns(self.s, d) * d)

@@ -25,7 +25,7 @@ from jaxtyping import Array, Bool
 from gsdyn._fixed_points.newton import FULL_STEP
 from gsdyn._integration import cell_stages
 from gsdyn._numerics import pairs
-from gsdyn.losses import Loss, SquaredError
+from gsdyn.losses import Loss
 
 NEWTON_LIMIT = 40
 NEWTON_SHARE = 0.01  # of the relative tolerance
@@ -140,14 +140,10 @@ def _solve(stages: Stages, r: Array, tau: Array, guess: Array, rtol: float) -> S
         return Solution(jnp.stack(x), jnp.stack(p), found)
     one = jnp.ones((), r.dtype)
 
-    def pull(f: Array, linear: Array) -> Array:
-        # 1 - f would lose the digits of a small pull
-        return linear if isinstance(stages.loss, SquaredError) else stages.loss.weight(f)
-
     def body(carry: tuple) -> tuple:
         x, f, p, step, t, i, _ = carry
         ft = f + t * step.df
-        pt = pull(ft, p - t * step.Wdf)
+        pt = stages.loss.weight_after(ft, p - t * step.Wdf)
         curvature = jnp.sum(step.df * step.Wdf)
         slope = jnp.sum(step.df * (p - pt)) - curvature - (1 - t) * step.rest
         accept = (slope <= (curvature + step.rest) / 2) | (t * stages.loss.spread(step.df) <= FULL_STEP)

@@ -19,6 +19,8 @@ class CrossEntropy(CellLoss):
     `a(f) = sigma(-f)` on (0, 1); `h'(a) = log((1-a)/a)`.
     """
 
+    steepest: ClassVar[float | None] = 1 / 4
+
     def value(self, f: Array) -> Float[Array, ""]:
         return jnp.sum(jax.nn.softplus(-f))
 
@@ -35,6 +37,9 @@ class CrossEntropy(CellLoss):
 
     def slope(self, alpha: Array) -> Array:
         return jnp.log1p(-alpha) - jnp.log(alpha)
+
+    def quick_slope(self, alpha: Array) -> Array:
+        return jnp.log((1 - alpha) / alpha)
 
     def dual_error(self, alpha: Array, gap: Float[Array, ""]) -> Float[Array, ""]:
         # The gap bounds sum_i KL(alpha_i, alpha_i*), which exceeds 2 (a - a*)^2 (Pinsker) and
@@ -77,6 +82,8 @@ class FirstOrderCrossEntropy(CellLoss):
 
     `h'(a) = -log a - a`, so `a(f) = omega(-f)`, the Wright omega function `W(e^-f)`.
     """
+
+    steepest: ClassVar[float | None] = 1.0
 
     def value(self, f: Array) -> Float[Array, ""]:
         a = self.weight(f)
@@ -140,6 +147,8 @@ class FirstOrderCrossEntropy(CellLoss):
 class SquaredError(Loss):
     """Squared error `l(f) = (1 - f)^2 / 2` (P21 Table 4), `h(a) = a - a^2/2`: the dual is linear."""
 
+    steepest: ClassVar[float | None] = 1.0
+
     def value(self, f: Array) -> Float[Array, ""]:
         return jnp.sum((1 - f) ** 2) / 2
 
@@ -170,6 +179,10 @@ class SquaredError(Loss):
 
     def into_domain(self, alpha: Array) -> Array:
         return alpha
+
+    def weight_after(self, f: Array, linear: Array) -> Array:
+        # all of it is linear, and 1 - f would lose the digits of a small pull
+        return linear
 
 
 class Hinge(Loss):

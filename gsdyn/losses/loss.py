@@ -16,6 +16,8 @@ class Loss(eqx.Module):
     """A convex loss in the margins, shape (n,), or in the logits, shape (n, C)."""
 
     smooth: ClassVar[bool] = True
+    steepest: ClassVar[float | None] = None  # the largest curvature `l''`, where it is known
+    dual_sign: ClassVar[int] = 1  # of the pull's change where the dual variable grows
 
     @abc.abstractmethod
     def value(self, f: Array) -> Float[Array, ""]:
@@ -45,6 +47,10 @@ class Loss(eqx.Module):
         """The paper's dual variable at margins `f`: the weight, or the softmax of logits."""
         return self.weight(f)
 
+    def exchange(self, alpha: Array) -> Array:
+        """The pull whose dual variable is `alpha`, and the dual variable whose pull is `alpha`: the same map."""
+        return alpha
+
     def dual_to_pull(self, alpha: Array, f: Array) -> Array:
         """The weight at margins `f` whose dual variable is `alpha`."""
         del f
@@ -55,6 +61,11 @@ class Loss(eqx.Module):
         (0, 1) by default."""
         info = jnp.finfo(alpha.dtype)
         return jnp.clip(alpha, info.tiny, 1 - info.epsneg)
+
+    def weight_after(self, f: Array, linear: Array) -> Array:
+        """The weight at margins `f`, which is `linear` to first order."""
+        del linear
+        return self.weight(f)
 
     def shape(self, examples: int) -> tuple[int, ...]:
         """The shape of margins and dual variables of so many examples."""
@@ -107,6 +118,10 @@ class CellLoss(Loss):
     @abc.abstractmethod
     def rates(self, alpha: Array) -> tuple[Array, Array]:
         """`(w, w'/w)` where the weight is `alpha`."""
+
+    def quick_slope(self, alpha: Array) -> Array:
+        """`h'(alpha)` by one logarithm, up to rounding of one; not finite outside its domain."""
+        return self.slope(alpha)
 
     @abc.abstractmethod
     def edge(self, alpha: Array) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -20,6 +22,9 @@ class Softmax(Loss):
 
     The pull is `E - alpha` with `E` the one-hot labels and `alpha = softmax(F)`; the kernel is unsigned.
     """
+
+    steepest: ClassVar[float | None] = 1 / 2
+    dual_sign: ClassVar[int] = -1
 
     labels: Int[Array, " n"]
     classes: int = eqx.field(static=True)
@@ -80,6 +85,9 @@ class Softmax(Loss):
 
     def dual(self, f: Array) -> Array:
         return jax.nn.softmax(f, axis=1)
+
+    def exchange(self, alpha: Array) -> Array:
+        return self.one_hot(alpha.dtype) - alpha
 
     def dual_to_pull(self, alpha: Array, f: Array) -> Array:
         # from the margins: E - alpha cancels where an example is learnt
