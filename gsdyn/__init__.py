@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gsdyn import data as data
     from gsdyn import experiments as experiments
     from gsdyn import kernels as kernels
+    from gsdyn import losses as losses
     from gsdyn import modes as modes
     from gsdyn import networks as networks
     from gsdyn import plotting as plotting
@@ -91,6 +92,7 @@ _MODULES = (
     "data",
     "experiments",
     "kernels",
+    "losses",
     "modes",
     "networks",
     "plotting",

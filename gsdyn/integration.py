@@ -134,8 +134,9 @@ def integrate(
       alpha, however small `lam` and wherever alpha starts; or an adaptive solver of diffrax (such as
       `diffrax.Tsit5()`) on the plain vector field, for problems that are not stiff.
     - `max_steps`: where to give up. `dense`: keep what `Trajectory.evaluate` needs, in memory for `max_steps`.
-    - `adjoint`: how diffrax differentiates, default its `DirectAdjoint`, for derivatives forward, reverse and of any
-      order; `RecursiveCheckpointAdjoint` needs less memory for one reverse derivative.
+    - `adjoint`: how diffrax differentiates, default its `DirectAdjoint`, for derivatives forward of any order, reverse,
+      and forward over reverse (`jax.hessian`); `RecursiveCheckpointAdjoint` needs less memory for one reverse
+      derivative.
 
     A failure shows as a result code with NaN at the times not reached. Raises `ValueError` for a flow of a loss that is
     not smooth, times that do not increase and tolerances that are not positive.

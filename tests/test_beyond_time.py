@@ -147,6 +147,7 @@ def test_coefficients_are_what_each_penalty_says():
     np.testing.assert_allclose(y[:, None] * gs.feature_functions(basis, theta, y), basis.U, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_coefficients_of_a_trajectory():
     theta, new, y = _data()
     basis, ts = gs.FeatureBasis.from_kernel(theta, y), np.array([0.1, 1.0])

@@ -373,7 +373,10 @@ def test_verify_fails_on_a_violation(monkeypatch, capsys):
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize(
     ("script", "arguments"),
-    [("starvation_curves.py", SMALL[1:]), ("verify_theorem2.py", ["--cells", "300"])],
+    [
+        ("starvation_curves.py", SMALL[1:]),
+        pytest.param("verify_theorem2.py", ["--cells", "300"], marks=pytest.mark.slow),
+    ],
 )
 def test_scripts(script, arguments, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

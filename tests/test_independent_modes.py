@@ -66,6 +66,7 @@ def test_one_neuron_a_class():
     assert ds["error"].sel(batches="full batch")[0, 0] > 0.005  # the error that falls is there to begin with
 
 
+@pytest.mark.slow
 def test_theory_is_the_inverse_of_log_plus_ei():
     """C18-Eq2 by quadrature and root finding, with none of gsdyn's functions."""
     ds = modes().sel(case="one neuron").isel(seed=0)

@@ -84,5 +84,5 @@ def test_importtime_sees_a_heavy_import():
 def test_the_page_about_the_layout_names_every_module():
     page = (ROOT / "docs" / "layout.md").read_text()
     named = {name for cell in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)}
-    present = {path.stem for path in (ROOT / "gsdyn").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    present = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert named == present - {"__init__", "__main__"}

@@ -36,6 +36,7 @@ def test_every_leg_of_the_path():
     np.testing.assert_allclose(points.margins(100.0), points.margins(stops[1]), rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_the_printed_formula_holds_to_the_first_stop_only():
     points = HingePoints(X, W0, Z0, RATE)
     total = X.sum(axis=0)

@@ -76,6 +76,7 @@ def test_permanent_silence():
     assert (dying.logit(np.full(SIZE, 1e6)) == 0).all()
 
 
+@pytest.mark.slow
 def test_derivatives():
     def outputs(y0):
         return Neurons(R, y0, jnp.array(GROUPS[0][1]), rate=P, loss=gs.Hinge()).logit(0.4)
