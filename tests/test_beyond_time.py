@@ -1,28 +1,13 @@
 """Starvation at every time, outputs at new inputs, hard margins and groups, against 25-digit values and NumPy."""
 
-import json
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from _flow_oracles import CE, FREE, ORACLES, numbers
 from scipy.optimize import nnls
 
 import gsdyn as gs
-
-ORACLES = json.loads((Path(__file__).parent / "data" / "flows.json").read_text())
-CE = gs.CrossEntropy()
-FREE = gs.Unregularised()
-
-
-def numbers(x):
-    return np.array(x, dtype=object).astype(float)
-
-
-def penalty(lam1, lam2):
-    lam1, lam2 = float(lam1), float(lam2)
-    return gs.Mixed(lam1, lam2) if lam1 + lam2 > 0 else FREE
 
 
 @pytest.mark.parametrize("case", range(len(ORACLES["primal"])))

@@ -1,30 +1,15 @@
 """Flows of many examples, against 25-digit values and SciPy's integrators."""
 
-import json
-from pathlib import Path
-
 import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from _flow_oracles import CE, FREE, ORACLES, numbers, penalty
 from scipy.integrate import solve_ivp
 from scipy.special import expit, softmax, wrightomega
 
 import gsdyn as gs
-
-ORACLES = json.loads((Path(__file__).parent / "data" / "flows.json").read_text())
-CE = gs.CrossEntropy()
-FREE = gs.Unregularised()
-
-
-def numbers(x):
-    return np.array(x, dtype=object).astype(float)
-
-
-def penalty(lam1, lam2):
-    lam1, lam2 = float(lam1), float(lam2)
-    return gs.Mixed(lam1, lam2) if lam1 + lam2 > 0 else FREE
 
 
 def kernel(n, seed=0, decay=1.5):

@@ -21,7 +21,6 @@ from gsdyn._numerics import linear
 from gsdyn._problem import Problem
 from gsdyn.penalties import Tilt
 
-LIMIT = 200
 BACK = 0.995  # how much of the longest step is taken
 
 
