@@ -152,7 +152,6 @@ class Stages(NamedTuple):
     system: System
     rate: Array
     found: Array
-    corrections: Array
 
 
 def within_reach(problem: Problem, force: Force, f: Array) -> Array:
@@ -191,8 +190,8 @@ def correct(
     no, zero = jnp.zeros((), bool), jnp.zeros((), jnp.int32)
     still = jax.tree.map(jnp.zeros_like, Move(*guess, *guess))
     start = *guess, still, (still,) * MEMORY, jnp.zeros((), f.dtype), rate, no, no, zero
-    Z, KZ, *_, rate, found, _, i = jax.lax.while_loop(go, step, start)
-    return Stages(Z, KZ, system, rate, found, i)
+    Z, KZ, *_, rate, found, _, _ = jax.lax.while_loop(go, step, start)
+    return Stages(Z, KZ, system, rate, found)
 
 
 class Move(NamedTuple):

@@ -123,7 +123,6 @@ class Theory(NamedTuple):
     path: np.ndarray
     optimum: np.ndarray
     order: np.ndarray
-    stronger: float
     change: np.ndarray
     slope: np.ndarray
 
@@ -139,7 +138,7 @@ def theory(task: Problem) -> Theory:
     moved = FeatureBasis(basis.U, basis.s.at[cause].set(jnp.sqrt(basis.s[cause] ** 2 + more)))
     slope = np.asarray(starvation_matrix(basis, fixed))[:, cause] * more
     path = np.asarray(task.flow(basis) @ basis.U)
-    return Theory(path, z, order, more, np.asarray(task.optimum(moved)) - z, slope)
+    return Theory(path, z, order, np.asarray(task.optimum(moved)) - z, slope)
 
 
 def _one(task: Problem, know: Theory, plan: tuple[str, int, int], folder: Path | None) -> dict[str, np.ndarray]:
