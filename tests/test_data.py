@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits, make_moons
 
-from gsdyn.data import digits, moons
+from gsdyn.data import colour_digits, coloured, digits, mnist_sample, moons
 
 
 def test_digits_are_all_there():
@@ -72,3 +72,44 @@ def test_seed_noise_and_size_matter():
 def test_bad_settings_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         moons(**arguments)
+
+
+def test_the_sample_of_mnist_is_500_of_each_digit():
+    small, large = mnist_sample(14), mnist_sample()
+    assert small.x.shape == (5000, 196)
+    np.testing.assert_array_equal(np.bincount(np.asarray(large.digit)), 500)
+    pixels = np.asarray(large.x).reshape(-1, 28, 28)
+    assert (pixels.min(), pixels.max()) == (0, 1)
+    np.testing.assert_array_equal(np.asarray(small.x).reshape(-1, 14, 14), pixels[:, ::2, ::2])
+    np.testing.assert_array_equal(large.y, np.where(np.asarray(large.digit) < 5, 1.0, -1.0))
+    with pytest.raises(ValueError, match="pixels must be 14 or 28, got 7"):
+        mnist_sample(7)
+
+
+def test_colours_agree_with_the_noisy_labels_as_often_as_asked():
+    images, y, _ = digits()
+    data = coloured(images, y, [0.9, 0.8], noise=0.25, seed=3)
+    np.testing.assert_array_equal(data.gray, images)
+    np.testing.assert_array_equal(data.true, y)
+    empty = np.asarray(data.x).reshape(-1, 2, 64).sum(axis=2) == 0
+    np.testing.assert_array_equal(empty[:, 0], np.asarray(data.colour) > 0)
+    np.testing.assert_array_equal(empty[:, 1], np.asarray(data.colour) < 0)
+    agrees = np.asarray(data.y == data.colour)
+    first = np.asarray(data.environment) == 0
+    assert abs(agrees[first].mean() - 0.9) < 0.04
+    assert abs(agrees[~first].mean() - 0.8) < 0.05
+    assert abs(np.mean(np.asarray(data.y != data.true)) - 0.25) < 0.04
+    assert np.mean(np.asarray(coloured(images, y, 1.0, noise=0).colour == y)) == 1
+    with pytest.raises(ValueError, match=r"agreement must be one number or a list of numbers in \[0, 1\], got 1.5"):
+        coloured(images, y, 1.5)
+
+
+def test_new_digits_are_others_and_differ_in_colour():
+    data = colour_digits(1000, 700, source=digits(), seed=1)
+    assert data.train.x.shape == (1000, 128)
+    assert abs(np.mean(np.asarray(data.test.y == data.test.colour)) - 0.1) < 0.04
+    together = np.concatenate([data.train.gray, data.test.gray])
+    stored = {image.tobytes() for image in np.asarray(digits().x)}
+    assert {image.tobytes() for image in together} <= stored
+    with pytest.raises(ValueError, match=r"train \+ test must be at most the 1797 images there are, got 1500 \+ 500"):
+        colour_digits(1500, 500, source=digits())
