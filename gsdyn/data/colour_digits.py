@@ -73,9 +73,14 @@ def coloured(images: ArrayLike, y: ArrayLike, agreement: ArrayLike, *, noise: fl
     environment = np.arange(n) * len(shares) // n
     noisy = np.asarray(y) * np.where(rng.random(n) < noise, -1, 1)
     colour = noisy * np.where(rng.random(n) < shares[environment], 1, -1)
-    second = jnp.asarray(colour > 0)[:, None]
-    x = jnp.concatenate([jnp.where(second, 0, images), jnp.where(second, images, 0)], axis=1)
+    x = in_colour(images, jnp.asarray(colour))
     return Coloured(x, *(jnp.asarray(column, x.dtype) for column in (noisy, colour, y, environment)))
+
+
+def in_colour(images: Float[Array, "n d"], colour: Array) -> Float[Array, "n d2"]:
+    """Images in two channels: in the second where the colour is +1, else in the first."""
+    second = colour[:, None] > 0
+    return jnp.concatenate([jnp.where(second, 0, images), jnp.where(second, images, 0)], axis=1)
 
 
 def colour_digits(
