@@ -1,0 +1,95 @@
+"""Images with a class, attributes and a split: what loaders of real data give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax.dtypes import canonicalize_dtype
+from jax.typing import DTypeLike
+from jaxtyping import Array, ArrayLike, Float, Int
+
+from gsdyn import _checks
+
+SPLITS = ("train", "validation", "test")
+
+
+class Images(NamedTuple):
+    """Images and what is known of them, a row each.
+
+    - `x` (n, h, w, channels): levels in [0, 1].
+    - `label` (n,): the class, 0, 1, ...; with two classes `2*label - 1` is -1 or +1.
+    - `attributes` (n, k): whole numbers, in the order of `attribute_names`; k may be 0.
+    - `split` (n,): 0 to train, 1 to validate, 2 to test.
+    - `classes`: the names of the classes. `attribute_names`: those of the attributes.
+    """
+
+    x: Float[Array, "n h w c"]
+    label: Int[Array, " n"]
+    attributes: Int[Array, "n k"]
+    split: Int[Array, " n"]
+    classes: tuple[str, ...]
+    attribute_names: tuple[str, ...] = ()
+
+    def attribute(self, name: str) -> Int[Array, " n"]:
+        """One attribute by its name."""
+        return self.attributes[:, self.attribute_names.index(one_of("name", name, self.attribute_names))]
+
+    def take(self, rows: ArrayLike) -> Images:
+        """Some of the images, by their numbers or by a mask of n booleans."""
+        kept = (part[jnp.asarray(rows)] for part in (self.x, self.label, self.attributes, self.split))
+        return Images(*kept, self.classes, self.attribute_names)
+
+    def part(self, split: str) -> Images:
+        """The images of one split, "train", "validation" or "test"."""
+        return self.take(np.flatnonzero(np.asarray(self.split) == split_number(split)))
+
+
+def one_of(name: str, given: Any, allowed: Sequence[str]) -> str:
+    """`given`, which must be one of the names."""
+    if given not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {_checks.in_short(given)}")
+    return given
+
+
+def split_number(split: str) -> int:
+    """The number of a split."""
+    return SPLITS.index(one_of("split", split, SPLITS))
+
+
+def chosen(split: np.ndarray, only: str | None, at_most: int | None) -> np.ndarray:
+    """The rows of one split, or all, and of each at most so many, evenly spaced among them."""
+    wanted = range(len(SPLITS)) if only is None else [split_number(only)]
+    count = None if at_most is None else _checks.integer("at_most", at_most, 1)
+    rows = []
+    for number in wanted:
+        own = np.flatnonzero(split == number)
+        few = count is not None and count < len(own)
+        rows.append(own[np.arange(count) * len(own) // count] if few else own)
+    return np.concatenate(rows)
+
+
+def levels(pixels: np.ndarray, dtype: DTypeLike) -> Float[Array, "..."]:
+    """Bytes 0 to 255 as levels in [0, 1]."""
+    kind = canonicalize_dtype(dtype)
+    if not jnp.issubdtype(kind, jnp.floating):
+        raise ValueError(f"dtype must be a type of floating-point numbers, got {_checks.in_short(dtype)}")
+    return jnp.asarray(np.divide(pixels, 255, dtype=np.promote_types(kind, np.float32)), kind)
+
+
+def assembled(
+    pixels: np.ndarray,
+    label: np.ndarray,
+    split: np.ndarray,
+    classes: Sequence[str],
+    *,
+    attributes: np.ndarray | None = None,
+    names: Sequence[str] = (),
+    dtype: DTypeLike = float,
+) -> Images:
+    """Images from bytes (n, h, w, channels) and columns."""
+    columns = np.zeros((len(label), 0), int) if attributes is None else attributes
+    known = (jnp.asarray(part, int) for part in (label, columns, split))
+    return Images(levels(pixels, dtype), *known, tuple(classes), tuple(names))
