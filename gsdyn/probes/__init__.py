@@ -1,4 +1,5 @@
-"""What a trained network relies on: its margins in input space, its worst groups, its use of colour.
+"""What a trained network relies on: its margins in input space, its worst groups, its use of colour or of
+any coordinates.
 
 A probe takes the network as `apply` and `params` and asks it about examples; it trains nothing.
 """
@@ -9,6 +10,7 @@ from gsdyn.probes.colour import ColourProbe, ColourVariants, colour_probe, colou
 from gsdyn.probes.groups import GroupAccuracy, Interval, group_accuracy, wilson
 from gsdyn.probes.input_margin import InputMargins, input_margin
 from gsdyn.probes.norms import L2, Linf, Norm
+from gsdyn.probes.randomised import RandomisedAUC, randomised_auc
 
 __all__ = [
     "L2",
@@ -22,6 +24,7 @@ __all__ = [
     "Interval",
     "Linf",
     "Norm",
+    "RandomisedAUC",
     "Search",
     "adversarial_margin",
     "colour_probe",
@@ -29,5 +32,6 @@ __all__ = [
     "group_accuracy",
     "input_margin",
     "prediction_entropy",
+    "randomised_auc",
     "wilson",
 ]
