@@ -12,6 +12,8 @@ from gsdyn import _checks
 PATIENCE = 5  # exchanges in a row that may leave no fewer examples on the wrong side
 ROUNDS = 10  # changes of the support per example, after which no more help
 
+UNEVEN = 1e-6  # how far from 1 a margin on the support may be
+
 
 class HardMargin(eqx.Module):
     """The widest margin of a kernel.
@@ -37,8 +39,9 @@ def hard_margin(theta: ArrayLike, y: ArrayLike | None) -> HardMargin:
     without any, in log t. Its optimality is `beta >= 0` and `beta_i = 0` wherever the margin exceeds 1: where `K^-1 1
     > 0` all margins are 1, and the responses `z = U^T 1` depend on no strength.
 
-    - `theta`: the kernel, symmetric and positive definite, shape (n, n). `y`: labels -1 or +1, shape (n,), or None
-      where `theta` carries them.
+    - `theta`: the kernel, symmetric and positive semi-definite, shape (n, n): that of a linear model of fewer weights
+      than examples too, whose `coefficients` are then one choice of many, with at most so many of them above 0. `y`:
+      labels -1 or +1, shape (n,), or None where `theta` carries them.
 
     By block pivoting, then Lawson and Hanson's active set method, in double precision, outside `jit`. Responses of a
     basis are `U^T margins`. Raises `ValueError` for what is no kernel, and for one in which the examples cannot all
@@ -83,12 +86,13 @@ def _active_set(K: np.ndarray) -> np.ndarray:
         support = np.flatnonzero(inside)
         if len(support):
             wanted = _even(K, support)
-            if (wanted <= 0).any():
-                negative = wanted <= 0
+            way = _without_end(K, support) if wanted is None else wanted - beta[support]
+            if wanted is None or (wanted <= 0).any():
+                negative = way < 0 if wanted is None else wanted <= 0
                 now = beta[support]
-                shares = np.where(negative, now / np.where(negative, now - wanted, 1.0), np.inf)
+                shares = np.where(negative, now / np.where(negative, -way, 1.0), np.inf)
                 share = float(shares.min())
-                beta[support] = np.maximum(now + share * (wanted - now), 0.0)
+                beta[support] = np.maximum(now + share * way, 0.0)
                 leaving = negative & (shares <= share)
                 beta[support[leaving]], inside[support[leaving]] = 0.0, False
                 continue
@@ -109,10 +113,10 @@ def _start(K: np.ndarray) -> np.ndarray:
     while patience:
         support = np.flatnonzero(inside)
         beta = np.zeros(len(K))
-        try:
-            beta[support] = _even(K, support)
-        except ValueError:
+        even = _even(K, support)
+        if even is None:
             return best
+        beta[support] = even
         wrong = np.where(inside, beta <= 0, 1 - K @ beta > 0)
         count = int(wrong.sum())
         if count < fewest:
@@ -125,14 +129,29 @@ def _start(K: np.ndarray) -> np.ndarray:
     return best
 
 
-def _even(K: np.ndarray, support: np.ndarray) -> np.ndarray:
-    """The coefficients with which every example of a support has margin 1."""
+def _even(K: np.ndarray, support: np.ndarray) -> np.ndarray | None:
+    """The coefficients with which every example of a support has margin 1; None where rounding cannot tell the kernel
+    of the support from a singular one."""
     from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
     block = K[np.ix_(support, support)]
     try:
         factor = cho_factor(block)
     except LinAlgError:
-        raise ValueError("theta must be positive definite on the examples that count, got a singular part") from None
+        return None
     x = cho_solve(factor, np.ones(len(block)))
-    return x + cho_solve(factor, 1 - block @ x)
+    x += cho_solve(factor, 1 - block @ x)
+    return x if np.abs(1 - block @ x).max() <= UNEVEN else None
+
+
+def _without_end(K: np.ndarray, support: np.ndarray) -> np.ndarray:
+    """A direction in a singular support in which `beta^T K beta/2 - sum beta` falls for ever, until a coefficient
+    vanishes."""
+    from scipy.linalg import eigh
+
+    vectors = eigh(K[np.ix_(support, support)], subset_by_index=[0, 0])[1][:, 0]
+    way = vectors if vectors.sum() > 0 else -vectors
+    way[np.abs(way) <= len(way) * np.finfo(float).eps] = 0.0
+    if (way >= 0).all():
+        raise ValueError("theta must let all examples have margin 1, got one in which they cannot")
+    return way

@@ -41,6 +41,9 @@ CHEAP = [
     "beyond-unlearning",
     "beyond-hard-margin",
     "beyond-gap",
+    "beyond-Puli-SD",
+    "beyond-Nagarajan-skew",
+    "beyond-Shah-AUC",
 ]
 
 

@@ -14,6 +14,7 @@ from gsdyn.verification import (
     c18_extensions,
     c18_modes,
     c18_rare,
+    later_papers,
     p21_closed_forms,
     p21_decoupling,
     p21_dual,
@@ -32,6 +33,7 @@ GROUPS: tuple[Group, ...] = (
     c18_extensions.GROUP,
     c18_rare.GROUP,
     beyond_time.GROUP,
+    later_papers.GROUP,
 )
 
 
