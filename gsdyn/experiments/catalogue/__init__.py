@@ -6,6 +6,7 @@ The functions of `gsdyn.experiments` take their defaults from here; the command 
 
 from gsdyn.experiments.catalogue._experiment import FIGURES, FORMATS, RESULTS, Experiment, Part
 from gsdyn.experiments.catalogue.c18 import Depth, HingeLoss, IndependentModes, PhasePlane, RareFeature
+from gsdyn.experiments.catalogue.later import GeometricSkew, Perception, SlabData
 from gsdyn.experiments.catalogue.p21 import (
     Legendre,
     Moons,
@@ -27,6 +28,9 @@ EXPERIMENTS: tuple[type[Experiment], ...] = (
     TheoryInOneFigure,
     Legendre,
     Width,
+    Perception,
+    SlabData,
+    GeometricSkew,
 )
 
 __all__ = [
@@ -36,6 +40,7 @@ __all__ = [
     "RESULTS",
     "Depth",
     "Experiment",
+    "GeometricSkew",
     "HingeLoss",
     "IndependentModes",
     "Legendre",
@@ -43,8 +48,10 @@ __all__ = [
     "MoonsRegularisers",
     "MoonsResponses",
     "Part",
+    "Perception",
     "PhasePlane",
     "RareFeature",
+    "SlabData",
     "TheoryInOneFigure",
     "Width",
 ]
