@@ -29,8 +29,10 @@ def brightness(images: ArrayLike, y: ArrayLike, *, dark: int = -1, shift: float 
 
     Reference: Combes et al., On the learning dynamics of deep neural networks (2018), section 4.
 
-        images, y, _ = gs.data.digits()
-        x = gs.data.brightness(images, y, dark=1)
+        >>> images, labels, _ = gs.data.digits()
+        >>> shifted = gs.data.brightness(images, labels)
+        >>> print(shifted[labels > 0].min(), shifted[labels < 0].max())
+        0.5019607843137255 0.4980392156862745
     """
     images = _checks.require("images", images, "in [0, 1]", lambda v: (v >= 0) & (v <= 1))
     y = _checks.labels("y", y)

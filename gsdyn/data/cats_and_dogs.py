@@ -44,8 +44,9 @@ def cats_and_dogs(
 
     Raises `ValueError` in one line for a folder without cats or dogs, and for damaged files.
 
-        data = gs.data.cats_and_dogs("~/PetImages", leave_out=("Cat/666.jpg", "Dog/11702.jpg"), gray=True)
-        x = gs.data.brightness(data.x, 2*data.label - 1)
+        >>> left = ("Cat/666.jpg", "Dog/11702.jpg")
+        >>> data = gs.data.cats_and_dogs("~/PetImages", leave_out=left, gray=True)  # doctest: +SKIP
+        >>> shifted = gs.data.brightness(data.x, 2 * data.label - 1)  # doctest: +SKIP
     """
     folders = folder_of(folder, BELOW)
     root, animals = next(((place, files) for place in folders if all(files := _animals(place))), (folders[0], ([], [])))

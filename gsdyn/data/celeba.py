@@ -44,8 +44,8 @@ def celeba(
 
     Reference: Liu, Luo, Wang, Tang, Deep learning face attributes in the wild (2015).
 
-        data = gs.data.celeba("~/celeba", "train", at_most=20000)
-        blond, man = 2*data.label - 1, data.attribute("Male")
+        >>> data = gs.data.celeba("~/celeba", "train", at_most=20000)  # doctest: +SKIP
+        >>> blond, man = 2 * data.label - 1, data.attribute("Male")  # doctest: +SKIP
     """
     folders = folder_of(folder, ("Anno", "Eval"))
     names, table = _attributes(found(folders, ("list_attr_celeba.txt", "list_attr_celeba.csv")))

@@ -15,7 +15,11 @@ from gsdyn import _checks
 
 
 class CoreAndShortcut(NamedTuple):
-    """The points `x` (n, d), their labels `y` (n,), -1 or +1, and the two hidden features `z` (n, 2), core first."""
+    """The points `x` (n, d), their labels `y` (n,), -1 or +1, and the two hidden features `z` (n, 2), core first.
+
+    >>> print(gs.data.core_and_shortcut(10).z.shape)
+    (10, 2)
+    """
 
     x: Float[Array, "n d"]
     y: Float[Array, " n"]
@@ -53,7 +57,9 @@ def core_and_shortcut(
     Reference: Hermann, Mobahi, Fel, Mozer, On the foundations of shortcut learning (2024), arXiv:2310.16228, section 2;
     the scale of the layers is this library's.
 
-        x, y, z = gs.data.core_and_shortcut(1000, amplification=(1, 8))
+        >>> points = gs.data.core_and_shortcut(1000, amplification=(1, 8))
+        >>> print(points.x.shape, points.z.shape)
+        (1000, 100) (1000, 2)
     """
     n, dimension = _checks.integer("n", n, 1), _checks.integer("dimension", dimension, 2)
     seed = _checks.integer("seed", seed, 0, 2**32 - 1)

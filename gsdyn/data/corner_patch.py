@@ -23,8 +23,8 @@ def corner_patch(
 
     Returns the images in the shape they had. Raises `ValueError` for other shapes and outside these ranges.
 
-        images, y, _ = gs.data.mnist_sample()
-        x = gs.data.corner_patch(images, y, pixels=4)
+        >>> print(gs.data.corner_patch(np.zeros((1, 16)), [1], pixels=1).reshape(4, 4)[0])
+        [1. 0. 0. 0.]
     """
     images, attribute = _checks.finite("images", images), _checks.labels("attribute", attribute)
     _checks.same_length("attribute", attribute, "images", images)

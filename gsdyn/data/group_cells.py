@@ -28,8 +28,10 @@ def group_cells(images: ArrayLike, y: ArrayLike, counts: Mapping[Cell, int], *, 
     Returns images in random order, without label noise, all of environment 0. Raises `ValueError` for counts that are
     none, and for more images of a label than there are.
 
-        images, y, _ = gs.data.mnist_sample(14)
-        data = gs.data.group_cells(images, y, gs.data.cell_counts(2000, gs.data.CELEBA))
+        >>> images, labels, _ = gs.data.digits()
+        >>> cells = gs.data.group_cells(images, labels, gs.data.cell_counts(1000, gs.data.CELEBA))
+        >>> print(cells.x.shape, int(((cells.y > 0) & (cells.colour > 0)).sum()))
+        (1000, 128) 8
     """
     images, y = _checks.finite("images", images, ndim=2), _checks.labels("y", y)
     _checks.same_length("y", y, "images", images)
@@ -63,8 +65,9 @@ def cell_rows(
 
     Raises `ValueError` for counts that are none, and for more rows of a cell than there are.
 
-        rows = gs.data.cell_rows(y, attribute, {(-1, -1): 500, (1, -1): 500, (1, 1): 20})
-        x[rows], y[rows], attribute[rows]
+        >>> rows = gs.data.cell_rows(y, [0, 0, 1, 1], {(1, 0): 1, (1, 1): 1})
+        >>> print(sorted(rows.tolist()))
+        [0, 2]
     """
     label, value = (np.asarray(_checks.finite(*given, ndim=1)) for given in (("y", y), ("attribute", attribute)))
     if label.shape != value.shape:
@@ -86,7 +89,8 @@ def cell_counts(n: int, shares: Mapping[Cell, float]) -> dict[Cell, int]:
 
     Raises `ValueError` outside these ranges.
 
-        gs.data.cell_counts(2000, gs.data.CELEBA)          # {(-1, -1): 880, (-1, 1): 822, (1, -1): 281, (1, 1): 17}
+        >>> print(gs.data.cell_counts(2000, gs.data.CELEBA))
+        {(-1, -1): 880, (-1, 1): 822, (1, -1): 281, (1, 1): 17}
     """
     weights = np.asarray(_checks.positive("shares", list(dict(shares).values()), ndim=1))
     n = _checks.integer("n", n, max(1, len(weights)))

@@ -24,6 +24,8 @@ class Images(NamedTuple):
     - `attributes` (n, k): whole numbers, in the order of `attribute_names`; k may be 0.
     - `split` (n,): 0 to train, 1 to validate, 2 to test.
     - `classes`: the names of the classes. `attribute_names`: those of the attributes.
+
+        >>> pair = gs.data.cifar10("~/cifar").part("test")  # doctest: +SKIP
     """
 
     x: Float[Array, "n h w c"]

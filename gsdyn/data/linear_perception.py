@@ -13,7 +13,12 @@ from gsdyn import _checks
 
 
 class LinearPerception(NamedTuple):
-    """The points `x` (n, d), their labels `y` and their shortcuts `z` (n,), both -1 or +1."""
+    """The points `x` (n, d), their labels `y` and their shortcuts `z` (n,), both -1 or +1.
+
+    >>> points = gs.data.linear_perception(1000, 300, agreement=1.0)
+    >>> print((points.z == points.y).all())
+    True
+    """
 
     x: Float[Array, "n d"]
     y: Float[Array, " n"]
@@ -41,7 +46,9 @@ def linear_perception(
     Reference: Puli, Zhang, Wald, Ranganath, Don't blame dataset shift! Shortcut learning due to gradients and cross
     entropy (2023), arXiv:2308.12553, section 2.
 
-        x, y, z = gs.data.linear_perception(1000, 300, agreement=0.9)
+        >>> points = gs.data.linear_perception(1000, 300)
+        >>> print(points.x.shape, (points.x[:, 1] == points.y).all())
+        (1000, 300) True
     """
     n, dimension = _checks.integer("n", n, 1), _checks.integer("dimension", dimension, 2)
     seed = _checks.integer("seed", seed, 0, 2**32 - 1)

@@ -37,7 +37,7 @@ def mnist(
     Returns images as rows in [0, 1], `y` +1 for the digits 0 to 4 and -1 for 5 to 9, and the digits: what
     `gs.data.colour_digits(source=...)` takes. Raises `ValueError` in one line for files that are missing or damaged.
 
-        train, test = gs.data.mnist("~/mnist"), gs.data.mnist("~/mnist", "test")
+        >>> train, test = gs.data.mnist("~/mnist"), gs.data.mnist("~/mnist", "test")  # doctest: +SKIP
     """
     if _checks.integer("pixels", pixels, 1) not in (14, PIXELS):
         raise ValueError(f"pixels must be 14 or {PIXELS}, got {pixels}")
@@ -56,8 +56,9 @@ def fashion_mnist(folder: Any, split: str | None = None, *, dtype: DTypeLike = f
 
     Raises `ValueError` in one line for files that are missing or damaged.
 
-        data = gs.data.fashion_mnist("~/fashion")
-        data.x, data.label, data.classes                       # (70000, 28, 28, 1), (70000,), ten names
+        >>> data = gs.data.fashion_mnist("~/fashion")  # doctest: +SKIP
+        >>> data.x.shape, data.classes[9]  # doctest: +SKIP
+        ((70000, 28, 28, 1), 'Ankle boot')
     """
     wanted = tuple(PREFIX) if split is None else (one_of("split", split, tuple(PREFIX)),)
     parts = [_stored("fashion-mnist", folder, part, ("raw", "FashionMNIST/raw"), cache) for part in wanted]

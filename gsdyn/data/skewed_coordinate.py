@@ -17,6 +17,9 @@ class Skewed(NamedTuple):
 
     - `x` (n, d + 1): the points; `y` (n,): their labels, -1 or +1.
     - `aligned` (n,): +1 where the coordinate has the sign of the label, -1 for the minority.
+
+        >>> print(gs.data.skewed_coordinate(x, y, minority=0.0).aligned)
+        [1. 1. 1. 1.]
     """
 
     x: Float[Array, "n d1"]
@@ -45,7 +48,9 @@ def skewed_coordinate(
     Reference: Nagarajan, Andreassen, Neyshabur, Understanding the failure modes of out-of-distribution generalization
     (2021), arXiv:2010.15775, section 4.
 
-        skewed = gs.data.skewed_coordinate(x, y, minority=0.01)
+        >>> skewed = gs.data.skewed_coordinate(x, y, minority=0.5)
+        >>> print(skewed.x.shape, skewed.aligned.sum())
+        (4, 3) 0.0
     """
     x, y = _checks.finite("x", x, ndim=2), _checks.labels("y", y)
     _checks.same_length("y", y, "x", x)

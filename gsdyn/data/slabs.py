@@ -21,7 +21,11 @@ SHARES: dict[int, tuple[float, ...]] = {
 
 
 class Slabs(NamedTuple):
-    """The points `x` (n, d), their labels `y` (n,), -1 or +1, and how many slabs every coordinate has, d integers."""
+    """The points `x` (n, d), their labels `y` (n,), -1 or +1, and how many slabs every coordinate has, d integers.
+
+    >>> print(gs.data.slabs(10, (2, 3)).kinds)
+    (2, 3)
+    """
 
     x: Float[Array, "n d"]
     y: Float[Array, " n"]
@@ -59,7 +63,9 @@ def slabs(
     Reference: Shah, Tamuly, Raghunathan, Jain, Netrapalli, The pitfalls of simplicity bias in neural networks (2020),
     arXiv:2006.07710, section 3 (LMS-k: `(2, k, k, ...)`; noisy: with `noise`; MS-(5, 7): `(5, 7, 7, ...)`).
 
-        x, y, kinds = gs.data.slabs(1000, (2, 5, 5))
+        >>> points = gs.data.slabs(1000, (2, 5, 5))
+        >>> print(points.x.shape, points.kinds)
+        (1000, 3) (2, 5, 5)
     """
     n, seed = _checks.integer("n", n, 1), _checks.integer("seed", seed, 0, 2**32 - 1)
     kinds = _kinds(kinds)

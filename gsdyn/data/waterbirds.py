@@ -35,8 +35,8 @@ def waterbirds(folder: Any, split: str | None = None, **options: Any) -> Images:
 
     Reference: Sagawa, Koh, Hashimoto, Liang, Distributionally robust neural networks for group shifts (2020).
 
-        data = gs.data.waterbirds("~/waterbirds", "train")
-        y, water = 2*data.label - 1, data.attribute("place")
+        >>> data = gs.data.waterbirds("~/waterbirds", "train")  # doctest: +SKIP
+        >>> bird, water = 2 * data.label - 1, data.attribute("place")  # doctest: +SKIP
     """
     classes = ("landbird", "waterbird")
     return table_images(folder, split, attributes=("place",), classes=classes, name="waterbirds", **options)
@@ -74,7 +74,7 @@ def table_images(
 
     Raises `ValueError` in one line for columns and files that are missing, and for damaged ones.
 
-        data = gs.data.table_images("~/birds", label="y", attributes=("place",))
+        >>> data = gs.data.table_images("~/birds", label="y", attributes=("place",))  # doctest: +SKIP
     """
     path = found(folder_of(folder, ("waterbirds_v1.0", "waterbird_complete95_forest2water2")), (table,))
     rows = _table(path, (image, label, part, *attributes))

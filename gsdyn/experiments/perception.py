@@ -118,6 +118,7 @@ def perception(
             "lam": LAM,
             "published_ratio": [ratio for ratio, _ in PUBLISHED],
             "published": [value for _, value in PUBLISHED],
+            "published_ends": [1.0, PUBLISHED[1][1]],
         },
     )
     return labelled(dataset, NAMES)

@@ -21,21 +21,20 @@ def draw_perception(dataset: xr.Dataset) -> Figure:
             _training(axes, dataset.sel(problem=ratio), dataset.attrs, float(ratio))
             style.letter(axes, i, f"on the way, $d/n = {ratio:g}$")
         panels[0].set_ylabel("accuracy where the shortcut is wrong")
-        panels[1].legend(loc="center right", bbox_to_anchor=(1.0, 0.42))
+        panels[2].legend(loc="lower right")
     return figure
 
 
 def _transition(axes: Axes, dataset: xr.Dataset) -> None:
-    value = dataset["optimum"]
+    value, colour = dataset["optimum"], style.COLOURS[1]
     axes.axvline(1.0, color="0.7", linewidth=0.6)
     below = value["ratio"].values < 1
-    for part, marker in ((value[:, below], "-"), (value[:, ~below], "-")):
-        axes.plot(part["ratio"], part.mean("seed"), marker, color=style.COLOURS[1])
-        axes.fill_between(
-            part["ratio"], part.min("seed"), part.max("seed"), color=style.COLOURS[1], alpha=0.25, linewidth=0
-        )
-    axes.plot(value["ratio"], value.mean("seed"), "o", color=blue, label="optimum, in closed form")
-    axes.plot([0.3, 1.2], [1.0, 0.397], "X", color=style.COLOURS[2], markersize=6, label="published")
+    for part in (value[:, below], value[:, ~below]):
+        axes.plot(part["ratio"], part.mean("seed"), color=colour)
+        axes.fill_between(part["ratio"], part.min("seed"), part.max("seed"), color=colour, alpha=0.25, linewidth=0)
+    axes.plot(value["ratio"], value.mean("seed"), "o", color=colour, label="optimum, in closed form")
+    ends = dataset.attrs["published_ends"]
+    axes.plot(dataset["problem"], ends, "X", color=style.COLOURS[2], markersize=6, label="published")
     axes.set_xlabel(style.label(dataset["ratio"], "$d/n$"))
     axes.set_ylim(-0.03, 1.05)
     axes.legend(loc="lower left")
@@ -52,12 +51,6 @@ def _training(axes: Axes, dataset: xr.Dataset, settings: dict, ratio: float) -> 
         level = settings["published"][i]
         if ratio == settings["published_ratio"][i]:
             axes.axhline(level, color=colour, linewidth=0.8, linestyle=style.DASHES[2])
-            axes.text(
-                0.42,
-                settings["published"][i] + 0.015,
-                f"published {settings['published'][i]:.3f}",
-                fontsize=7,
-                color=colour,
-            )
+            axes.text(0.42, level + 0.015, f"published {level:.3f}", fontsize=7, color=colour)
     axes.set_xscale("log")
     axes.set_xlabel(style.label(dataset["time"], "learning rate × steps"))
