@@ -41,8 +41,10 @@ class Images(NamedTuple):
 
     def take(self, rows: ArrayLike) -> Images:
         """Some of the images, by their numbers or by a mask of n booleans."""
-        kept = (part[jnp.asarray(rows)] for part in (self.x, self.label, self.attributes, self.split))
-        return Images(*kept, self.classes, self.attribute_names)
+        row = jnp.asarray(rows)
+        return self._replace(
+            x=self.x[row], label=self.label[row], attributes=self.attributes[row], split=self.split[row]
+        )
 
     def part(self, split: str) -> Images:
         """The images of one split, "train", "validation" or "test"."""
@@ -68,8 +70,8 @@ def chosen(split: np.ndarray, only: str | None, at_most: int | None) -> np.ndarr
     rows = []
     for number in wanted:
         own = np.flatnonzero(split == number)
-        few = count is not None and count < len(own)
-        rows.append(own[np.arange(count) * len(own) // count] if few else own)
+        few = len(own) if count is None else min(count, len(own))
+        rows.append(own[np.arange(few) * len(own) // max(few, 1)])
     return np.concatenate(rows)
 
 
@@ -93,5 +95,5 @@ def assembled(
 ) -> Images:
     """Images from bytes (n, h, w, channels) and columns."""
     columns = np.zeros((len(label), 0), int) if attributes is None else attributes
-    known = (jnp.asarray(part, int) for part in (label, columns, split))
-    return Images(levels(pixels, dtype), *known, tuple(classes), tuple(names))
+    known = [jnp.asarray(part, int) for part in (label, columns, split)]
+    return Images(levels(pixels, dtype), known[0], known[1], known[2], tuple(classes), tuple(names))

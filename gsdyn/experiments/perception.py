@@ -178,7 +178,7 @@ def _descended(drawn: list[tuple[np.ndarray, np.ndarray]], method: str, steps: n
     found = []
     for x, y in drawn:
         start = jnp.zeros(x.shape[1])
-        run = train(start, OBJECTIVES[method], (x, y), optax.sgd(RATES[method]), steps)
+        run = train(start, OBJECTIVES[method], (jnp.asarray(x), jnp.asarray(y)), optax.sgd(RATES[method]), steps)
         found.append(worst_group(np.asarray(run.observed)))
     return np.array(found)
 

@@ -100,7 +100,7 @@ def _models(data: Slabs, n: int, steps: int, seed: int) -> list[tuple[Model, Any
     x, y = data.x[:n], data.y[:n]
     start, optimizer = NET.init(jax.random.key(seed), DIMENSION), optax.adam(RATE)
     found: list[tuple[Model, Any]] = [
-        (NET.apply, train(start, objective, (x, y), optimizer, [steps], observe=_last).params)
+        (NET.apply, train(start, objective, (x, y), optimizer, np.array([steps]), observe=_last).params)
         for objective in (OBJECTIVE, Decoupled(OBJECTIVE, LAM / 2))
     ]
     theta = infinite_ntk(NET, x)

@@ -23,10 +23,11 @@ def draw_geometric_skew(dataset: xr.Dataset) -> Figure:
         left.plot([0.5, 0.01], values, "X", color=style.BLACK, markersize=6, label="obesity table, published")
         left.set_ylabel("spurious weight over norm")
         right.set_ylabel("norm for the minority over norm for all")
+        right.set_yscale("log")
         for i, (axes, title) in enumerate(((left, "what the widest margin uses"), (right, "why: few need little"))):
             axes.set_xscale("log")
             axes.set_xlabel(style.label(dataset["minority"], "share of the minority"))
-            axes.legend(loc=("upper right", "upper left")[i])
+            axes.legend(loc=("upper right", "center left")[i])
             style.letter(axes, i, title)
     return figure
 

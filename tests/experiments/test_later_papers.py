@@ -90,7 +90,9 @@ def figures():
     )
 
 
-@pytest.mark.parametrize(("draw", "count", "dataset"), list(figures()), ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize(
+    ("draw", "count", "dataset"), list(figures()), ids=lambda value: getattr(value, "__name__", "")
+)
 def test_figures_say_what_they_show(draw, count, dataset):
     figure = draw(dataset)
     assert len(figure.axes) == count
