@@ -92,7 +92,7 @@ def cell_counts(n: int, shares: Mapping[Cell, float]) -> dict[Cell, int]:
         >>> print(gs.data.cell_counts(2000, gs.data.CELEBA))
         {(-1, -1): 880, (-1, 1): 822, (1, -1): 281, (1, 1): 17}
     """
-    weights = np.asarray(_checks.positive("shares", list(dict(shares).values()), ndim=1))
+    weights = np.asarray(_checks.positive("shares", np.asarray(list(dict(shares).values())), ndim=1))
     n = _checks.integer("n", n, max(1, len(weights)))
     if not len(weights):
         raise ValueError("shares must name at least one cell, got none")

@@ -21,7 +21,7 @@ def draw_perception(dataset: xr.Dataset) -> Figure:
             _training(axes, dataset.sel(problem=ratio), dataset.attrs, float(ratio))
             style.letter(axes, i, f"on the way, $d/n = {ratio:g}$")
         panels[0].set_ylabel("accuracy where the shortcut is wrong")
-        panels[2].legend(loc="lower right")
+        panels[2].legend(loc="upper left")
     return figure
 
 
@@ -32,12 +32,12 @@ def _transition(axes: Axes, dataset: xr.Dataset) -> None:
     for part in (value[:, below], value[:, ~below]):
         axes.plot(part["ratio"], part.mean("seed"), color=colour)
         axes.fill_between(part["ratio"], part.min("seed"), part.max("seed"), color=colour, alpha=0.25, linewidth=0)
-    axes.plot(value["ratio"], value.mean("seed"), "o", color=colour, label="optimum, in closed form")
+    axes.plot(value["ratio"], value.mean("seed"), "o", color=colour, label="closed form")
     ends = dataset.attrs["published_ends"]
     axes.plot(dataset["problem"], ends, "X", color=style.COLOURS[2], markersize=6, label="published")
     axes.set_xlabel(style.label(dataset["ratio"], "$d/n$"))
     axes.set_ylim(-0.03, 1.05)
-    axes.legend(loc="lower left")
+    axes.legend(loc="center right", bbox_to_anchor=(1.0, 0.75))
 
 
 def _training(axes: Axes, dataset: xr.Dataset, settings: dict, ratio: float) -> None:
@@ -47,10 +47,10 @@ def _training(axes: Axes, dataset: xr.Dataset, settings: dict, ratio: float) -> 
         axes.plot(path["time"], path.mean("seed"), color=colour, linestyle=style.DASHES[(1, 0)[i]], label=loss)
         axes.fill_between(path["time"], path.min("seed"), path.max("seed"), color=colour, alpha=0.2, linewidth=0)
         axes.plot(path["time"], part["descent"].mean("seed"), style.MARKERS[i], color=colour, markerfacecolor="white",
-                  markevery=3, label="gradient descent")  # fmt: skip
+                  markevery=3, label="_" if i else "gradient descent")  # fmt: skip
         level = settings["published"][i]
         if ratio == settings["published_ratio"][i]:
             axes.axhline(level, color=colour, linewidth=0.8, linestyle=style.DASHES[2])
-            axes.text(0.42, level + 0.015, f"published {level:.3f}", fontsize=7, color=colour)
+            axes.text(1000, level + 0.015, f"published {level:.3f}", fontsize=7, color=colour, ha="right")
     axes.set_xscale("log")
     axes.set_xlabel(style.label(dataset["time"], "learning rate × steps"))
