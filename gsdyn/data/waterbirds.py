@@ -95,10 +95,13 @@ def table_images(
 def _table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """The rows of a table, which must have these columns in each."""
     reader = csv.DictReader(io.StringIO(content(path).decode("utf-8-sig", "replace")))
-    missing = [name for name in columns if name not in (reader.fieldnames or ())]
+    try:
+        header, rows = reader.fieldnames or (), list(reader)
+    except csv.Error as error:
+        raise ValueError(f"folder must hold tables of comma-separated values, got {path}: {error}") from None
+    missing = [name for name in columns if name not in header]
     if missing:
         raise ValueError(f"folder must hold a table with columns {', '.join(missing)}, got {path} without")
-    rows = list(reader)
     for i, row in enumerate(rows):
         if any(not row[name] for name in columns):
             raise ValueError(f"folder must hold whole tables, got row {i + 1} cut short in {path}")

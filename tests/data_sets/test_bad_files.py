@@ -156,6 +156,9 @@ def test_damaged_birds_are_named(tmp_path):
     for text, word in [
         (whole.replace("place,", "spot,"), "columns place, got"),
         (whole.split("\n")[0], "tables with rows, got none"),
+        (whole + "x" * 200_000, "comma-separated values, got"),
+        ("\0\1\2", "columns img_filename, y, split, place, got"),
+        ("", "columns img_filename, y, split, place, got"),
         (whole[: whole.index("bird_3.png")], "got row 4 cut short"),
         (whole.replace("bird_2.png,1", "bird_2.png,two"), "whole numbers in column y, got 'two'"),
         (whole.replace("bird_2.png,1", "bird_2.png,2"), "classes 0 to 1, got others"),

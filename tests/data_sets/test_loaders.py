@@ -60,6 +60,9 @@ def test_cifar_is_the_same_from_either_version(tmp_path, hundred):
         np.testing.assert_array_equal(found[True].attribute("coarse"), coarse)
     else:
         assert found[True].classes[7] == "horse"
+        kept = found[True].take(found[True].label < 5)
+        np.testing.assert_array_equal(kept.x, (images / 255)[fine < 5])
+        assert kept.classes == found[True].classes
     assert load(tmp_path / "True", "test", cache=False).x.shape[0] == 4
 
 
