@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gsdyn import closed_forms as closed_forms
     from gsdyn import data as data
+    from gsdyn import diagnosis as diagnosis
     from gsdyn import experiments as experiments
     from gsdyn import kernels as kernels
     from gsdyn import losses as losses
@@ -90,6 +91,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = (
     "closed_forms",
     "data",
+    "diagnosis",
     "experiments",
     "kernels",
     "losses",
