@@ -10,6 +10,7 @@ from gsdyn.data.corner_patch import corner_patch
 from gsdyn.data.digits import Digits, digits
 from gsdyn.data.group_cells import CELEBA, cell_counts, cell_rows, group_cells
 from gsdyn.data.images import Images
+from gsdyn.data.labels import BinaryLabels, ClassLabels, Labels, read_labels
 from gsdyn.data.linear_perception import LinearPerception, linear_perception
 from gsdyn.data.mnist import fashion_mnist, mnist
 from gsdyn.data.mnist_sample import mnist_sample
@@ -20,11 +21,14 @@ from gsdyn.data.waterbirds import table_images, waterbirds
 
 __all__ = [
     "CELEBA",
+    "BinaryLabels",
+    "ClassLabels",
     "ColourDigits",
     "Coloured",
     "CoreAndShortcut",
     "Digits",
     "Images",
+    "Labels",
     "LinearPerception",
     "Moons",
     "Skewed",
@@ -47,6 +51,7 @@ __all__ = [
     "mnist",
     "mnist_sample",
     "moons",
+    "read_labels",
     "skewed_coordinate",
     "slabs",
     "table_images",
