@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from gsdyn import verification as verification
     from gsdyn._checks import PrecisionWarning as PrecisionWarning
     from gsdyn.cache import enable_cache as enable_cache
+    from gsdyn.diagnosis import Report as Report
+    from gsdyn.diagnosis import diagnose as diagnose
     from gsdyn.features import FeatureBasis as FeatureBasis
     from gsdyn.fixed_points import FixedPoint as FixedPoint
     from gsdyn.fixed_points import fixed_point as fixed_point
@@ -71,6 +73,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "_checks": ("PrecisionWarning",),
     "cache": ("enable_cache",),
+    "diagnosis": ("Report", "diagnose"),
     "features": ("FeatureBasis",),
     "losses": ("CrossEntropy", "FirstOrderCrossEntropy", "Hinge", "Loss", "Softmax", "SquaredError"),
     "penalties": ("Mixed", "Penalty", "SpectralDecoupling", "Unregularised", "WeightDecay"),

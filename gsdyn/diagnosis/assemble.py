@@ -1,0 +1,213 @@
+"""From what was solved to the labelled dataset of a report (its schema: `gsdyn.diagnosis.report`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from gsdyn.diagnosis import choices, features, groups
+from gsdyn.diagnosis._schema import COORDINATES, VARIABLES
+from gsdyn.diagnosis.problem import Problem
+from gsdyn.diagnosis.solutions import Solutions
+from gsdyn.special import r_lambertw
+
+_AXES = {"time": ("time",), "decay": ("decay",), "switch": ("switch", "decoupling", "after")}
+
+
+def assemble(problem: Problem, found: Solutions, select: str, attrs: Mapping[str, Any]) -> xr.Dataset:
+    """The dataset, all but the verdict."""
+    values = {
+        **_features(problem, found),
+        **_responses(found),
+        **found.ties,
+        **_starvation(found),
+        **_groups(problem, found),
+        **_without(problem, found),
+        **_choices(problem, found, select),
+        "duality_gap": found.optima["duality_gap"],
+        "alpha_error": np.minimum(found.optima["alpha_error"], found.starvation["optimum_error"]),
+        "flow_reached": np.array(list(found.reached.values())),
+        "attribute_agreement": np.array([a.agreement(problem.y) for a in problem.attributes], float),
+        "attribute_reading": np.array([a.reading for a in problem.attributes], str),
+    }
+    variables = {}
+    for name, value in values.items():
+        about = VARIABLES[name]
+        variables[name] = (about.dims, value, {"units": about.units, "description": about.description})
+    return xr.Dataset(variables, coords=_coordinates(problem, found, values), attrs=dict(attrs))
+
+
+def _coordinates(problem: Problem, found: Solutions, values: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    k, grids = len(found.features["s"]), found.grids
+    number = np.arange(1, k + 1)
+    plain: dict[str, Any] = {
+        "feature": number,
+        "cause": number,
+        "attribute": np.array([a.name for a in problem.attributes], str),
+        "split": np.array(problem.splits),
+        "time": grids.ts,
+        "decay": grids.decays,
+        "switch": grids.switches,
+        "decoupling": grids.decouplings,
+        "after": grids.ts,
+        "removed": np.array([j + 1 for j in found.removed], int),
+        "carrier": np.arange(values["carrier_example"].shape[1]),
+        "strategy": np.array(choices.STRATEGIES),
+        "path": np.array(list(found.reached)),
+    }
+    coords: dict[str, Any] = {
+        name: (name, value, {"units": COORDINATES[name][0], "description": COORDINATES[name][1]})
+        for name, value in plain.items()
+    }
+    coords["group"] = ("group", np.arange(len(found.groups.all)))
+    for part in ("name", "kind", "attribute", "label", "value"):
+        coords[f"group_{part}"] = ("group", np.array([getattr(g, part) for g in found.groups.all], str))
+    if "direction" in values:
+        count = values["direction"].shape[1]
+        names = problem.columns or tuple(f"pixel {i}" for i in range(count))
+        coords["input"] = ("input", np.arange(count))
+        coords["input_name"] = ("input", np.array(names, str))
+    return coords
+
+
+def _features(problem: Problem, found: Solutions) -> dict[str, np.ndarray]:
+    part, U = found.features, found.features["U"]
+    order, weight = features.carriers(U)
+    margins = found.margins["time"]["train"]
+    z = margins @ U
+    mean = margins[found.plain_at].mean()
+    values = {
+        "strength": part["s"],
+        "strength_share": part["strength_share"],
+        "eigen_residual": part["eigen_residual"],
+        "repeated": part["repeated"],
+        "half_time": features.half_times(found.grids.ts, z, z[-1]),
+        "mean_margin_share": z[found.plain_at] * U.mean(axis=0) / mean if mean else np.full(U.shape[1], np.nan),
+        "carrier_example": problem.rows[order],
+        "carrier_weight": weight,
+        "carrier_label": np.where(problem.y[order] > 0, problem.names[1], problem.names[0]),
+    }
+    if problem.x is not None:
+        values["direction"], values["input_std"] = features.directions(U, problem.y, problem.x)
+    return values
+
+
+def _responses(found: Solutions) -> dict[str, np.ndarray]:
+    U, time = found.features["U"], found.margins["time"]["train"]
+    z = time @ U
+    total = U.sum(axis=0)
+    lams = found.grids.decouplings
+    even = np.asarray(r_lambertw(jnp.asarray(1 / lams))) if len(lams) else np.zeros(0)
+    return {
+        "response_time": z,
+        "response_time_rest": np.linalg.norm(time - z @ U.T, axis=1),
+        "response_decay": found.starvation["response"],
+        "response_decay_error": found.starvation["response_error"],
+        "response_decoupling": even[:, None] * total[None, :],
+        "response_decoupling_error": 64 * np.finfo(float).eps * even[:, None] * np.abs(U).sum(axis=0)[None, :],
+        "response_switch": found.margins["switch"]["train"] @ U,
+    }
+
+
+def _starvation(found: Solutions) -> dict[str, np.ndarray]:
+    values = {}
+    for path, part in (("decay", found.starvation), ("time", found.over_time)):
+        values[f"starvation_{path}"], values[f"starvation_{path}_error"] = part["matrix"], part["error"]
+        values[f"elasticity_{path}"], values[f"starves_{path}"] = part["elasticity"], part["starves"]
+    values["few_error_time"] = found.over_time["apart"]
+    return values
+
+
+def _groups(problem: Problem, found: Solutions) -> dict[str, np.ndarray]:
+    """Accuracies, margins and gaps along every path, all splits together."""
+    splits, values = problem.splits, {}
+    for path in _AXES:
+        rows = [groups.metrics(found.groups, split, found.margins[path][split]) for split in splits]
+        for name, end in (("accuracy", ""), ("low", "_low"), ("high", "_high")):
+            values[f"accuracy_{path}{end}"] = np.stack([row[name] for row in rows])
+        values[f"margin_{path}"] = np.stack([row["margin"] for row in rows])
+        gaps = [groups.gap(found.contrasts[split], found.margins[path][split]) for split in splits]
+        values[f"gap_{path}"] = np.stack(gaps)
+        values[f"gap_rest_{path}"] = np.stack(
+            [gap - _by_features(found, path, split) for split, gap in zip(splits, gaps, strict=True)]
+        )
+    values["count"] = np.stack([found.groups.count(split) for split in splits])
+    values["kappa"] = np.stack([_kappa(found, split) for split in splits])
+    values["gap_share"] = found.gap_share.T
+    return values
+
+
+def _kappa(found: Solutions, split: str) -> np.ndarray:
+    """(attribute, feature); NaN of examples held out."""
+    rows = found.weights(split)
+    if rows is None:
+        return np.full((len(found.contrasts[split]), len(found.features["s"])), np.nan)
+    return found.contrasts[split] @ rows
+
+
+def _by_features(found: Solutions, path: str, split: str) -> np.ndarray:
+    """What the features carry of the gap along a path, (attribute, *path)."""
+    z = found.margins[path]["train"] @ found.features["U"]
+    return np.moveaxis(z @ _kappa(found, split).T, -1, 0)
+
+
+def _without(problem: Problem, found: Solutions) -> dict[str, np.ndarray]:
+    part = found.without
+    shape = (len(found.removed), len(problem.splits), len(found.groups.all), len(found.grids.ts))
+    accuracy = np.full(shape, np.nan)
+    for i, split in enumerate(problem.splits):
+        name = {"train": "margins", "test": "new"}.get(split)
+        if name is not None:
+            accuracy[:, i] = np.moveaxis(groups.metrics(found.groups, split, part[name])["accuracy"], 0, 1)
+    return {
+        "response_without": part["response"],
+        "half_time_without": part["half_time"],
+        "response_gain": part["gain"],
+        "accuracy_without": accuracy,
+    }
+
+
+def _choices(problem: Problem, found: Solutions, select: str) -> dict[str, np.ndarray]:
+    accuracies = {
+        path: {split: groups.metrics(found.groups, split, rows)["accuracy"] for split, rows in by_split.items()}
+        for path, by_split in ((path, {s: found.margins[path][s] for s in problem.splits}) for path in _AXES)
+    }
+    names = [a.name for a in problem.attributes]
+    made = choices.choose(found.groups, accuracies, names, select, found.plain_at)
+    grids = found.grids
+    axes = {
+        "time": grids.ts, "decay": grids.decays, "switch": grids.switches, "decoupling": grids.decouplings,
+        "after": grids.ts,
+    }  # fmt: skip
+    values = {f"choice_{axis}": np.full((len(names), len(choices.STRATEGIES)), np.nan) for axis in axes}
+    for j, strategy in enumerate(choices.STRATEGIES):
+        for place, axis in enumerate(choices.axes(strategy)):
+            at = made["index"][:, j, place]
+            if len(axes[axis]):
+                values[f"choice_{axis}"][:, j] = np.where(at >= 0, axes[axis][np.maximum(at, 0)], np.nan)
+    return {**values, "choice_worst": made["worst"], "choice_average": made["average"]}
+
+
+def attributes_of(problem: Problem, found: Solutions, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands in the attributes of the dataset."""
+    shape = [] if problem.x is None else list(problem.x.shape[1:])
+    return {
+        "title": "Starvation report",
+        "n": problem.n,
+        "n_given": problem.given,
+        "n_held_out": int(problem.held_out.sum()),
+        "n_test": 0 if problem.test is None else len(problem.test),
+        "features": len(found.features["s"]),
+        "negative": problem.names[0],
+        "positive": problem.names[1],
+        "labels": problem.labels,
+        "input_shape": json.dumps(shape),
+        "plain_time": float(found.grids.ts[found.plain_at]),
+        "subsample": problem.subsample,
+        **given,
+    }

@@ -1,0 +1,132 @@
+"""What is known of the examples besides their labels: values of each attribute, and which examples it agrees with."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gsdyn import _checks
+
+RARE = 5  # examples below which a value is no group of its own, and a group decides nothing
+MANY = 10  # different numbers above which an attribute is cut at its median
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Attribute:
+    """One attribute of n training examples and of those of the test set.
+
+    - `values`: its values in words. `code`: the value of each example, 0.. or -1 for one that training lacks, (n,).
+    - `b`: -1 or +1, the label that goes with the value more often than on average in the training data; 0 where
+      unknown. Examples with `b = y` are aligned, those with `b = -y` conflicting.
+    - `test_code`, `test_b`: the same of the test set, or None. `reading`: how it was read, in words.
+    """
+
+    name: str
+    values: tuple[str, ...]
+    code: np.ndarray
+    b: np.ndarray
+    reading: str
+    test_code: np.ndarray | None = None
+    test_b: np.ndarray | None = None
+
+    def take(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Codes and directions of some training examples."""
+        return self.code[rows], self.b[rows]
+
+    def agreement(self, y: np.ndarray) -> float:
+        """The share of the training examples that are aligned."""
+        return float(np.mean(self.b == y))
+
+
+def column(name: str, given: Any, n: int, rows: str) -> np.ndarray:
+    """One entry for each example, as numbers or words; raises `ValueError` for what is missing or of another length."""
+    try:
+        array = np.asarray(given)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be one entry for each example, got {_checks.in_short(given)}") from None
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.shape != (n,):
+        raise ValueError(f"{name} must have one entry for each of the {n} {rows}, got shape {array.shape}")
+    if array.dtype.kind == "b":
+        return array.astype(int).astype(str)
+    if array.dtype.kind in "iufV":  # V: bfloat16 and its like
+        numbers = array.astype(float)
+        if not np.isfinite(numbers).all():
+            row = int(np.argmin(np.isfinite(numbers)))
+            raise ValueError(f"{name} must have a finite value in every row, got {numbers[row]} in row {row}")
+        return numbers
+    for row, entry in enumerate(array):
+        if entry is None or entry != entry or not str(entry).strip():
+            raise ValueError(f"{name} must have a value in every row, got {entry!r} in row {row}")
+    return np.array([str(entry) for entry in array])
+
+
+def read(given: Mapping[str, Any] | None, y: np.ndarray, test: Mapping[str, Any] | None, m: int) -> list[Attribute]:
+    """The attributes of the training examples with labels `y`, and of m test examples where they have them."""
+    if given is None:
+        return []
+    if not isinstance(given, Mapping):
+        raise ValueError(f"attributes must be a dictionary of columns by name, got {_checks.in_short(given)}")
+    found = []
+    for name, entries in given.items():
+        called = f"attributes[{str(name)!r}]"
+        own = column(called, entries, len(y), "examples")
+        other = None
+        if test is not None and name in test:
+            other = column(f"test {called}", test[name], m, "test examples")
+            if (other.dtype.kind == "f") != (own.dtype.kind == "f"):
+                raise ValueError(f"test {called} must be of the kind that it is in training, got {other[0]!r}")
+        found.append(_attribute(str(name), called, own, other, y))
+    return found
+
+
+def _attribute(name: str, called: str, own: np.ndarray, other: np.ndarray | None, y: np.ndarray) -> Attribute:
+    values, counts = np.unique(own, return_counts=True)
+    if len(values) < 2:
+        raise ValueError(f"{called} must take at least two values, got {_word(values[0])} in every row")
+    if own.dtype.kind == "f" and len(values) > MANY:
+        middle = float(np.median(own))
+        middle = middle if middle < values[-1] else float(values[-2])
+        words = (f"<= {middle:g}", f"> {middle:g}")
+        code, reading = (own > middle).astype(int), f"{name}: numbers, cut at their median {middle:g}"
+        test_code = None if other is None else (other > middle).astype(int)
+    else:
+        words, code, test_code, reading = _categories(name, called, own, other, values, counts)
+    mean = (y > 0).mean()
+    shares = np.array([(y[code == i] > 0).mean() if (code == i).any() else mean for i in range(len(words))])
+    direction = np.where(shares >= mean, 1.0, -1.0)
+    if len(words) == 2:  # the two are opposite also where both go with the labels alike
+        direction = np.array([-1.0, 1.0]) if shares[1] >= shares[0] else np.array([1.0, -1.0])
+    test_b = None if test_code is None else np.where(test_code >= 0, direction[test_code], 0.0)
+    told = ", ".join(f"{word} with {'+1' if d > 0 else '-1'}" for word, d in zip(words[:6], direction, strict=False))
+    return Attribute(name, words, code, direction[code], f"{reading}; goes {told}", test_code, test_b)
+
+
+def _categories(
+    name: str, called: str, own: np.ndarray, other: np.ndarray | None, values: np.ndarray, counts: np.ndarray
+) -> tuple[tuple[str, ...], np.ndarray, np.ndarray | None, str]:
+    """Values as they are, but for the rare ones of several, which become one."""
+    kept = counts >= RARE
+    reading = f"{name}: {len(values)} values"
+    if len(values) == 2 or kept.all():
+        kept = np.ones(len(values), bool)
+    elif kept.sum() < 1 or len(values) > max(2, len(own) // RARE):
+        raise ValueError(f"{called} must have values that repeat, got {len(values)} different ones in {len(own)} rows")
+    else:
+        reading = f"{name}: {kept.sum()} values and {(~kept).sum()} with fewer than {RARE} examples taken as one"
+    words = tuple(_word(v) for v in values[kept]) + (() if kept.all() else ("(rare)",))
+    place = np.where(kept, np.cumsum(kept) - 1, kept.sum())
+    code = place[np.searchsorted(values, own)]
+    test_code = None
+    if other is not None:
+        at = np.minimum(np.searchsorted(values, other), len(values) - 1)
+        test_code = np.where(values[at] == other, place[at], -1)
+    return words, code, test_code, reading
+
+
+def _word(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float | np.floating) else str(value)

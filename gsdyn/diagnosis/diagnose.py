@@ -1,0 +1,163 @@
+"""`gs.diagnose`: a user's own data and network, and which features it learns, starves, and follows as shortcuts."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gsdyn import _checks
+from gsdyn._progress import Progress
+from gsdyn._provenance import provenance
+from gsdyn.diagnosis import problem as problems
+from gsdyn.diagnosis import solutions, verdict
+from gsdyn.diagnosis.assemble import assemble, attributes_of
+from gsdyn.diagnosis.gram import gram, require_memory
+from gsdyn.diagnosis.paths import RTOL
+from gsdyn.diagnosis.report import Report
+from gsdyn.diagnosis.stages import Stages, fingerprint
+
+DECOUPLINGS = (0.2, 2.0)
+
+
+def diagnose(
+    x: Any,
+    y: Any,
+    *,
+    attributes: Mapping[str, Any] | None = None,
+    test: Any = None,
+    network: Any = None,
+    params: Any = None,
+    kernel: Any = None,
+    positive: Any = None,
+    features: int = 20,
+    ts: Any = None,
+    decays: Any = None,
+    decouplings: Any = DECOUPLINGS,
+    switch_times: Any = None,
+    examples: int | None = 10_000,
+    columns: Any = None,
+    notes: tuple[str, ...] = (),
+    level: float = 0.05,
+    select: str = "held-out",
+    seed: int = 0,
+    memory: int | None = None,
+    progress: bool | Progress = True,
+    out: str | Path | None = None,
+) -> Report:
+    """The starvation report: which features of the data the network learns, which starve which, whether one of them is
+    a shortcut, and what weight decay, spectral decoupling or stopping earlier would change (*beyond* P21).
+
+    Computed before any training, from the network's neural tangent kernel: gradient flow of the cross-entropy summed
+    over examples, `f' = K sigma(-f)`, whole and without truncation (THEORY sections 8 to 10).
+
+    - `x`: inputs, one example a row, shape (n, ...); None with a `kernel`. As the network would see them: nothing is
+      scaled. `y`: labels of two classes in any form (see `gs.data.read_labels`); of more with `positive`.
+    - `attributes`: by name, one value for each example: what the network should not go by, such as colour or hospital.
+      Numbers of many values are cut at their median, values of fewer than 5 examples taken as one.
+    - `test`: new examples, a mapping (or object) with `x` (or `kernel`, shape (m, n)), `y` and perhaps `attributes`.
+    - `network`: of `gs.networks` (default `FullyConnected(depth=3)`) at infinite width; with `params` any network that
+      `gs.kernels.empirical_ntk` takes, at these parameters. `kernel`: one made elsewhere, shape (n, n).
+    - `positive`: the class that is learnt against the rest.
+    - `features`: how many of the strongest features are told, at least 1.
+    - `ts`: saved times of training, increasing, >= 0; `decays`: weight decays > 0; `decouplings`: strengths of spectral
+      decoupling > 0; `switch_times`: when it sets in, >= 0 (0: from the start). By default from the kernel's scales.
+    - `examples`: of more, so many are drawn, the same share of every group; None takes all.
+    - `columns`: a name for each input. `notes`: sentences about the data that the report shall repeat.
+    - `level`: the probability of any false tie between a feature and an attribute, in (0, 1).
+    - `select`: on what the best time and penalty are chosen: "held-out", a fifth of the training examples, or "test".
+    - `seed`: of the draws. `memory`: bytes that may be used; by default what is free.
+    - `progress`: True for a line a stage on stderr, False for none, or a function of stage, stages done and all.
+    - `out`: a folder that keeps finished stages; the same call after an interruption goes on there.
+
+    Returns a `Report` with `dataset`, `verdict` and `save`. Raises `ValueError` in one line that names the argument,
+    before anything is computed, and `gs.kernels.NotEnoughMemory` where the kernels do not fit.
+
+        data = gs.data.colour_digits(2000, 1000)
+        report = gs.diagnose(
+            data.train.x, data.train.y, attributes={"colour": data.train.colour},
+            test={"x": data.test.x, "y": data.test.y, "attributes": {"colour": data.test.colour}},
+        )
+        print(report.verdict)
+    """
+    seed = _checks.integer("seed", seed, 0, 2**32 - 1)
+    limit = None if examples is None else _checks.integer("examples", examples, 2 * problems.FEWEST)
+    level = _checks.number("level", level, "a number in (0, 1)", lambda v: 0 < v < 1)
+    wishes = solutions.Wishes(
+        _checks.integer("features", features, 1),
+        None if ts is None else _grid("ts", ts, zero=True),
+        None if decays is None else _grid("decays", decays),
+        None if switch_times is None else _grid("switch_times", switch_times, zero=True),
+        _grid("decouplings", decouplings),
+        level,
+    )
+    if select not in ("held-out", "test"):
+        raise ValueError(f"select must be 'held-out' or 'test', got {select!r}")
+    if select == "test" and test is None:
+        raise ValueError("select must be 'held-out' where there is no test set, got 'test'")
+    problem = problems.read(x, y, attributes, test, kernel, positive=positive, limit=limit, seed=seed)
+    problem = problems.named(problem, columns, notes)
+    chosen = select if select in problem.splits else "train"
+    total = require_memory(problem, None if memory is None else _checks.integer("memory", memory, 1))
+    stages = _stages(problem, network, params, wishes, progress, out, total)
+    kernels = gram(problem, network, params)
+    found = solutions.solve(problem, kernels, wishes, stages)
+    told = {
+        "kernel": kernels.words,
+        "seed": seed,
+        "select": chosen,
+        "level": level,
+        "rtol": RTOL,
+        "memory": total,
+        "notes": json.dumps(list(problem.notes)),
+        **provenance({"features": wishes.features, "seed": seed, "select": select, "level": level}),
+    }
+    dataset = assemble(problem, found, chosen, attributes_of(problem, found, told))
+    return verdict.finished(dataset)
+
+
+def _stages(
+    problem: problems.Problem,
+    network: Any,
+    params: Any,
+    wishes: solutions.Wishes,
+    progress: bool | Progress,
+    out: str | Path | None,
+    memory: int,
+) -> Stages:
+    """The stages, known by all that they depend on."""
+    import jax
+
+    key = ""
+    if out is not None:
+        given = {"y": problem.y, "held_out": problem.held_out, "x": problem.x, "kernel": problem.kernel}
+        given |= {f"attribute {a.name}": np.stack([a.code, a.b]) for a in problem.attributes}
+        if problem.test is not None:
+            given |= {"test y": problem.test.y, "test x": problem.test.x, "test kernel": problem.test.kernel}
+        leaves = [leaf for leaf in jax.tree.leaves(params) if hasattr(leaf, "shape")]
+        given |= {f"parameter {i}": leaf for i, leaf in enumerate(leaves)}
+        settings = {
+            "wishes": repr(wishes),
+            "network": repr(network),
+            "precision": str(np.asarray(_checks.as_float(0)).dtype),
+        }
+        key = fingerprint({name: value for name, value in given.items() if value is not None}, settings)
+    stages = Stages(progress, out, key, len(solutions.NAMES))
+    if progress is True:
+        stages.say(f"{problem.n} examples, about {memory / 2**30:.2g} GiB of memory")
+    return stages
+
+
+def _grid(name: str, values: Any, *, zero: bool = False) -> np.ndarray:
+    """Increasing numbers, all > 0 or >= 0."""
+    check = _checks.nonnegative if zero else _checks.positive
+    array = np.atleast_1d(np.asarray(check(name, values), float))
+    if array.ndim != 1 or (np.diff(array) <= 0).any():
+        raise ValueError(f"{name} must be increasing numbers, got {_checks.in_short(values)}")
+    if name in ("ts", "decays") and (len(array) < 1 or math.isclose(array[-1], 0)):
+        raise ValueError(f"{name} must hold a number above 0, got {_checks.in_short(values)}")
+    return array

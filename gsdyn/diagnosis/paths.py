@@ -1,0 +1,115 @@
+"""Training by the kernel: over time, under each weight decay, and under spectral decoupling from some moment on."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from gsdyn.integration import integrate
+from gsdyn.kernel_fixed_points import kernel_path
+from gsdyn.kernel_flows import KernelFlow
+from gsdyn.losses import CrossEntropy
+from gsdyn.penalties import Penalty, SpectralDecoupling, Unregularised
+
+TIMES, DECAYS = 32, 11
+RTOL = 1e-5  # of a step of a flow, beside the largest margin; see `gs.integrate`
+GAP = 1e-10  # of an optimum, relative
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Grids:
+    """Saved times of plain training, weight decays (ascending), moments of the switch (among the times, or 0), and
+    strengths of spectral decoupling; times after the switch are those of plain training."""
+
+    ts: np.ndarray
+    decays: np.ndarray
+    switches: np.ndarray
+    decouplings: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Solver:
+    """Flows and optima of n examples with kernel `theta`, seen at these examples or at m others, `new` (m, n).
+
+    Solutions are told in margins: of the examples where `new` is None or `both`, of the others where there are any.
+    """
+
+    theta: Array
+    y: np.ndarray
+    new: Array | None
+    new_y: np.ndarray | None
+
+    def flow(self, penalty: Penalty, ts: np.ndarray, start: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """`coefficients` (t, n), `margins` (t, n), `new` (t, m), and whether all was reached."""
+        run = integrate(KernelFlow(self.theta, self.y, CrossEntropy(), penalty, start), ts, rtol=RTOL)
+        beta = np.asarray(run.coefficients)
+        found = {"coefficients": beta, "margins": np.asarray(run.margins), "reached": np.asarray(run.succeeded)}
+        return self._with_new(found)
+
+    def optima(self, decays: np.ndarray) -> dict[str, np.ndarray]:
+        """The optimum under every weight decay, and its certificate."""
+        path = kernel_path(self.theta, self.y, CrossEntropy(), lams=decays[::-1], rtol=GAP)
+        alpha = np.asarray(path.alpha)[::-1]
+        found = {
+            "alpha": alpha,
+            "coefficients": alpha / decays[:, None],
+            "margins": np.asarray(path.margins)[::-1],
+            "duality_gap": np.asarray(path.gap / path.objective)[::-1],
+            "alpha_error": np.asarray(path.error_bound)[::-1],
+        }
+        return self._with_new(found)
+
+    def switched(self, plain: dict[str, np.ndarray], grids: Grids) -> dict[str, np.ndarray]:
+        """Spectral decoupling of every strength from every moment on: margins (switch, decoupling, after, n or m)."""
+        shape = (len(grids.switches), len(grids.decouplings), len(grids.ts))
+        kept: dict[str, np.ndarray] = {"reached": np.zeros(shape[:2], bool)}
+        for i, switch in enumerate(grids.switches):
+            start = None if switch == 0 else plain["coefficients"][int(np.argmin(np.abs(grids.ts - switch)))]
+            for j, lam in enumerate(grids.decouplings):
+                run = self.flow(SpectralDecoupling(lam), grids.ts, start)
+                for name in ("margins", "new"):
+                    if name in run:
+                        kept.setdefault(name, np.empty((*shape, run[name].shape[-1])))[i, j] = run[name]
+                kept["reached"][i, j] = run["reached"]
+        return kept
+
+    def _with_new(self, found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if self.new is not None and self.new_y is not None:
+            signed = jnp.asarray(self.y * found["coefficients"]).astype(self.new.dtype)
+            found["new"] = self.new_y * np.asarray(signed @ self.new.T)
+        return found
+
+    def plain(self, ts: np.ndarray) -> dict[str, np.ndarray]:
+        """Cross-entropy without a penalty."""
+        return self.flow(Unregularised(), ts)
+
+    def without(self, u: np.ndarray, s2: float, phi: np.ndarray | None) -> Solver:
+        """The same examples in a kernel that lacks one feature: `K - s^2 u u^T`, and so at new inputs."""
+        v = jnp.asarray(self.y * u).astype(self.theta.dtype)
+        new = self.new
+        if new is not None and phi is not None:
+            new = new - s2 * jnp.asarray(phi).astype(new.dtype)[:, None] * v[None, :]
+        return Solver(self.theta - s2 * v[:, None] * v[None, :], self.y, new, self.new_y)
+
+
+def rest(solver: Solver, held: np.ndarray) -> Solver:
+    """Without the examples held out, and seen at them. Its kernel grows by the share of examples that it lacks, so that
+    strengths, and with them times and decays, mean the same."""
+    fit, out = np.flatnonzero(~held), np.flatnonzero(held)
+    scale = len(held) / len(fit)
+    theta, between = solver.theta[fit][:, fit] * scale, solver.theta[out][:, fit] * scale
+    return Solver(theta, solver.y[fit], between, solver.y[out])
+
+
+def times(theta: Array, s2: float) -> np.ndarray:
+    """Saved times, from when the strongest feature starts to when an example that learns alone has long learnt itself:
+    `0.05/s_1^2` to `20/mean_i K_ii`."""
+    return np.geomspace(0.05 / s2, 20.0 / float(jnp.mean(jnp.diagonal(theta))), TIMES)
+
+
+def decays(ts: np.ndarray, s2: float) -> np.ndarray:
+    """Weight decays from one that hardly holds anything back within `ts` to one that holds the strongest feature."""
+    return np.geomspace(1.0 / ts[-1], s2, DECAYS)

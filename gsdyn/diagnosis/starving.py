@@ -1,0 +1,116 @@
+"""Who starves whom: the starvation matrix of the leading features in the whole kernel, with its error.
+
+    G[j, i] = d z_j*/d(s_i^2) = u_j^T A^-1 u_i (u_i^T alpha)/lam,    A = I + K W/lam,    W = diag(alpha (1 - alpha))
+
+which is what `gs.starvation_matrix` gives in a basis of all n features, for k of them: adding to the strength of
+feature i adds `u_i u_i^T` to the kernel. No feature is left out of the kernel, so nothing is truncated.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+
+from gsdyn.features import FeatureBasis
+from gsdyn.flows import PrimalFlow
+from gsdyn.losses import CrossEntropy
+from gsdyn.penalties import Unregularised
+from gsdyn.starvation_paths import starvation_over_time
+
+FEW = 8  # leading features whose starvation is followed over time, in a model of these alone
+POLISH = 3
+
+
+def at_optima(K: np.ndarray, basis: FeatureBasis, alphas: np.ndarray, decays: np.ndarray) -> dict[str, np.ndarray]:
+    """Responses at every weight decay, `G`, elasticities, and their errors, which are known to first order.
+
+    - `K`: the signed kernel, (n, n). `alphas`: dual optima, nearly, (d, n): Newton steps finish them here.
+    """
+    found = [_at_optimum(K, basis, alpha, float(lam)) for alpha, lam in zip(alphas, decays, strict=True)]
+    return {name: np.stack([one[name] for one in found]) for name in found[0]}
+
+
+def _at_optimum(K: np.ndarray, basis: FeatureBasis, alpha: np.ndarray, lam: float) -> dict[str, np.ndarray]:
+    from scipy.linalg import cho_factor, cho_solve
+
+    U, s2 = np.asarray(basis.U, float), np.asarray(basis.s, float) ** 2
+    n = len(K)
+    alpha = np.clip(alpha, 1e-300, 1 - 1e-16)
+    root = np.sqrt(alpha * (1 - alpha))
+    inner = K * root[:, None]
+    inner *= root / lam
+    inner[np.diag_indices(n)] += 1
+    factor = cho_factor(inner.T, lower=True, overwrite_a=True)  # its transpose, which it equals, is not copied
+
+    def inverse(r: np.ndarray) -> np.ndarray:
+        """`A^-1 r` by Woodbury's identity, with the `W` of the start."""
+        w = root[:, None] if r.ndim == 2 else root
+        return r - K @ (w * cho_solve(factor, w * r)) / lam
+
+    v = np.log(alpha) - np.log1p(-alpha)
+    for _ in range(POLISH):
+        v = v - inverse(v + K @ _sigmoid(v) / lam)
+    alpha = _sigmoid(v)
+    f = K @ alpha / lam
+    unit = (n + 16) * float(np.finfo(float).eps)
+    size = _absolute(K, alpha) / lam
+    # log((1 - a)/a) - K a/lam falls at a rate of at least 4 in a (P21-Thm1, beyond)
+    error = float(np.linalg.norm(np.abs(v + f) + unit * (size + np.abs(v)))) / 4
+    w = alpha * (1 - alpha)
+    X = inverse(U)
+    for _ in range(2):
+        X = X + inverse(U - X - K @ (w[:, None] * X) / lam)
+    left = U - X - K @ (w[:, None] * X) / lam
+    # u_j^T A^-1 r = (A^-T u_j)^T r, and A^-T u = u - W A^-1 K u/lam, where K u_j = s_j^2 u_j nearly
+    L = U - w[:, None] * inverse(K @ U) / lam
+    pulled = U.T @ alpha / lam
+    G = (U.T @ X) * pulled[None, :]
+    lost = np.abs(left) + unit * (np.abs(X) + _absolute(K, w[:, None] * np.abs(X)) / lam)
+    solved = np.abs(L).T @ lost * np.abs(pulled)[None, :]
+    # |d(w_i)| <= |d alpha_i|: the answer of A^-1 to it, and that of u_i^T alpha
+    B = np.abs(K @ L) / lam
+    turned = np.sqrt((B * B).T @ (X * X)) * np.abs(pulled)[None, :] * error
+    moved = np.abs(U.T @ X) * (error + unit * float(np.abs(alpha).sum())) / lam
+    bound = solved + turned + moved + unit * np.abs(G)
+    z = U.T @ f
+    z_error = s2 * error / lam + unit * (np.abs(U).T @ size)
+    other = ~np.eye(len(s2), dtype=bool)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        elasticity = np.where(np.abs(z) > z_error, 1.0, np.nan)[:, None] * s2[None, :] * G / z[:, None]
+    harm = G * np.sign(z)[:, None]
+    return {
+        "response": z,
+        "response_error": z_error,
+        "matrix": G,
+        "error": bound,
+        "elasticity": elasticity,
+        "starves": (harm < -bound) & other & (np.abs(z) > z_error)[:, None],
+        "optimum_error": np.asarray(error),
+    }
+
+
+def over_time(basis: FeatureBasis, ts: np.ndarray, margins: np.ndarray) -> dict[str, np.ndarray]:
+    """`G(t)` of plain training among the few leading features, in a model of these alone, NaN for the others; and how
+    far its margins are from `margins` (t, n), those of all features, relative."""
+    U, s = jnp.asarray(basis.U), jnp.asarray(basis.s)
+    few, k = min(FEW, len(s)), len(s)
+    small = FeatureBasis._of(U[:, :few], s[:few])
+    path = starvation_over_time(PrimalFlow(small, CrossEntropy(), Unregularised()), ts, rtol=1e-6)
+    z, part = np.asarray(path.z), np.full((3, len(ts), k, k), np.nan)
+    part[0, :, :few, :few], part[1, :, :few, :few] = np.asarray(path.matrix), np.asarray(path.error)
+    part[2, :, :few, :few] = np.asarray(path.elasticities())
+    harm = part[0, :, :few, :few] * np.sign(z)[:, :, None]
+    certain = np.zeros((len(ts), k, k), bool)
+    certain[:, :few, :few] = (harm < -part[1, :, :few, :few]) & ~np.eye(few, dtype=bool)
+    size = np.linalg.norm(margins, axis=1)
+    apart = np.linalg.norm(margins - z @ np.asarray(small.U).T, axis=1) / np.where(size > 0, size, 1.0)
+    return {"matrix": part[0], "error": part[1], "elasticity": part[2], "starves": certain, "apart": apart}
+
+
+def _absolute(K: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """`|K| v`, some rows at a time, so that no second kernel is held."""
+    return np.concatenate([np.abs(K[i : i + 256]) @ v for i in range(0, len(K), 256)])
+
+
+def _sigmoid(v: np.ndarray) -> np.ndarray:
+    return np.where(v >= 0, 1.0, np.exp(-np.abs(v))) / (1 + np.exp(-np.abs(v)))
