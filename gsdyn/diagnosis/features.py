@@ -17,7 +17,7 @@ def leading(theta: Array, y: np.ndarray, rank: int, new: Array | None) -> dict[s
     basis = FeatureBasis.from_kernel(theta, y, rank=rank)
     live = np.asarray(basis.s) > 0
     U, s2 = np.asarray(basis.U)[:, live], np.asarray(basis.s)[live] ** 2
-    image = y[:, None] * np.asarray(theta @ jnp.asarray(y[:, None] * U))
+    image = y[:, None] * np.asarray(theta @ jnp.asarray(y[:, None] * U, theta.dtype))
     found = {
         "U": U,
         "s": np.sqrt(s2),

@@ -39,6 +39,16 @@ class Groups:
     def one(self, kind: str, attribute: str = "") -> int:
         return int(self.where(kind, attribute)[0])
 
+    def judged_on(self, attribute: str) -> str:
+        """The split on which an attribute is judged: "test" where it has examples enough, aligned and conflicting, else
+        "held-out", else "train"."""
+        for split in ("test", "held-out"):
+            if split in self.members:
+                count = self.count(split)
+                if min(count[self.one(kind, attribute)] for kind in ("aligned", "conflicting")) >= RARE:
+                    return split
+        return "train"
+
     def deciding(self, split: str, attribute: str) -> np.ndarray:
         """The cells of an attribute that are large enough in a split to decide anything."""
         cells = self.where("cell", attribute)

@@ -43,7 +43,7 @@ Ties (feature, attribute)
     tie_p, tie_p_corrected    of tie_given_label = 0; corrected (Holm) for all features and attributes
     tied                      tie_p_corrected < level: bool
     attribute_agreement (attribute)   share of training examples aligned;  attribute_reading  how it was read, words
-    attribute_verdict (attribute)     "shortcut", "no shortcut" or "undecided"
+    attribute_verdict (attribute)     "shortcut", "no shortcut" or "undecided";  attribute_split  where it is judged
 
 Starvation (..., feature, cause): G[j, i] = d z_j / d(s_i^2), exact in the whole kernel at the optimum
     starvation_decay, starvation_decay_error, elasticity_decay, starves_decay   (decay, feature, cause); the last bool,

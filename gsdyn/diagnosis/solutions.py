@@ -84,7 +84,8 @@ def solve(problem: Problem, kernels: Gram, wishes: Wishes, stages: Stages) -> So
         split: groups.contrasts(found, split, [a.name for a in problem.attributes]) for split in problem.splits
     }
     z = plain["margins"] @ leading["U"]
-    share = _gap_share(leading, contrasts, margins["time"], z[plain_at], plain_at)
+    judged = [found.judged_on(a.name) for a in problem.attributes]
+    share = _gap_share(leading, contrasts, judged, margins["time"], z[plain_at], plain_at)
     removed = counterfactual.candidates(z[plain_at], tied["tied"], share)
     without = stages.do("without", lambda: counterfactual.solved_without(solver, leading, removed, grids.ts))
     without |= counterfactual.compared(grids.ts, z, without["response"], plain_at)
@@ -147,17 +148,19 @@ def _plain_stop(held: np.ndarray | None, count: int) -> int:
 def _gap_share(
     leading: dict[str, np.ndarray],
     contrasts: dict[str, np.ndarray],
+    judged: list[str],
     margins: dict[str, np.ndarray],
     z: np.ndarray,
     at: int,
 ) -> np.ndarray:
-    """What part of each attribute's gap each feature carries at a saved time, (features, attributes): on the test set
-    where both groups are there, else on the training set."""
-    shares = np.full((len(z), len(contrasts["train"])), np.nan)
-    for split, rows in (("train", leading["U"]), ("test", leading.get("signed_phi"))):
-        if rows is None or split not in margins:
-            continue
-        total = contrasts[split] @ margins[split][at]
-        for i in np.flatnonzero(np.isfinite(total) & (total != 0)):
-            shares[:, i] = z * (contrasts[split][i] @ rows) / total[i]
+    """What part of each attribute's gap each feature carries at a saved time, (features, attributes), on the split on
+    which it is judged; for those held out, on which features are not functions of the examples, on the training set."""
+    shares = np.full((len(z), len(judged)), np.nan)
+    for i, split in enumerate(judged):
+        split = "test" if split == "test" else "train"
+        rows = leading["signed_phi"] if split == "test" else leading["U"]
+        contrast = contrasts[split][i]
+        total = float(contrast @ margins[split][at])
+        if np.isfinite(total) and total != 0:
+            shares[:, i] = z * (contrast @ rows) / total
     return shares

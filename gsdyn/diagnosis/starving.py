@@ -8,6 +8,8 @@ feature i adds `u_i u_i^T` to the kernel. No feature is left out of the kernel, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -18,7 +20,7 @@ from gsdyn.penalties import Unregularised
 from gsdyn.starvation_paths import starvation_over_time
 
 FEW = 8  # leading features whose starvation is followed over time, in a model of these alone
-POLISH = 3
+POLISH = 20  # Newton steps, at most, with the curvature of the start
 
 
 def at_optima(K: np.ndarray, basis: FeatureBasis, alphas: np.ndarray, decays: np.ndarray) -> dict[str, np.ndarray]:
@@ -31,36 +33,12 @@ def at_optima(K: np.ndarray, basis: FeatureBasis, alphas: np.ndarray, decays: np
 
 
 def _at_optimum(K: np.ndarray, basis: FeatureBasis, alpha: np.ndarray, lam: float) -> dict[str, np.ndarray]:
-    from scipy.linalg import cho_factor, cho_solve
-
     U, s2 = np.asarray(basis.U, float), np.asarray(basis.s, float) ** 2
-    n = len(K)
-    alpha = np.clip(alpha, 1e-300, 1 - 1e-16)
-    root = np.sqrt(alpha * (1 - alpha))
-    inner = K * root[:, None]
-    inner *= root / lam
-    inner[np.diag_indices(n)] += 1
-    factor = cho_factor(inner.T, lower=True, overwrite_a=True)  # its transpose, which it equals, is not copied
-
-    def inverse(r: np.ndarray) -> np.ndarray:
-        """`A^-1 r` by Woodbury's identity, with the `W` of the start."""
-        w = root[:, None] if r.ndim == 2 else root
-        return r - K @ (w * cho_solve(factor, w * r)) / lam
-
-    v = np.log(alpha) - np.log1p(-alpha)
-    for _ in range(POLISH):
-        v = v - inverse(v + K @ _sigmoid(v) / lam)
-    alpha = _sigmoid(v)
-    f = K @ alpha / lam
-    unit = (n + 16) * float(np.finfo(float).eps)
-    size = _absolute(K, alpha) / lam
-    # log((1 - a)/a) - K a/lam falls at a rate of at least 4 in a (P21-Thm1, beyond)
-    error = float(np.linalg.norm(np.abs(v + f) + unit * (size + np.abs(v)))) / 4
+    unit = (len(K) + 16) * float(np.finfo(float).eps)
+    inverse = _inverse(K, alpha, lam)
+    alpha, f, size, error = _polished(K, alpha, lam, inverse, unit)
     w = alpha * (1 - alpha)
-    X = inverse(U)
-    for _ in range(2):
-        X = X + inverse(U - X - K @ (w[:, None] * X) / lam)
-    left = U - X - K @ (w[:, None] * X) / lam
+    X, left = _solved(lambda v: v + K @ (w[:, None] * v) / lam, inverse, U)
     # u_j^T A^-1 r = (A^-T u_j)^T r, and A^-T u = u - W A^-1 K u/lam, where K u_j = s_j^2 u_j nearly
     L = U - w[:, None] * inverse(K @ U) / lam
     pulled = U.T @ alpha / lam
@@ -87,6 +65,60 @@ def _at_optimum(K: np.ndarray, basis: FeatureBasis, alpha: np.ndarray, lam: floa
         "starves": (harm < -bound) & other & (np.abs(z) > z_error)[:, None],
         "optimum_error": np.asarray(error),
     }
+
+
+def _inverse(K: np.ndarray, alpha: np.ndarray, lam: float) -> Callable[[np.ndarray], np.ndarray]:
+    """`r -> (I + K W/lam)^-1 r` by Woodbury's identity, from one Cholesky factor."""
+    from scipy.linalg import cho_factor, cho_solve
+
+    root = np.sqrt(alpha * (1 - alpha))
+    inner = K * root[:, None]
+    inner *= root / lam
+    inner[np.diag_indices(len(K))] += 1
+    factor = cho_factor(inner.T, lower=True, overwrite_a=True)  # its transpose, which it equals, is not copied
+
+    def inverse(r: np.ndarray) -> np.ndarray:
+        w = root[:, None] if r.ndim == 2 else root
+        return r - K @ (w * cho_solve(factor, w * r)) / lam
+
+    return inverse
+
+
+def _polished(
+    K: np.ndarray, alpha: np.ndarray, lam: float, inverse: Callable[[np.ndarray], np.ndarray], unit: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """The optimum to rounding: `alpha`, margins, `|K| alpha/lam`, and a bound of `|alpha - alpha*|`.
+
+    `log((1 - a)/a) - K a/lam` falls at a rate of at least 4 in a (P21-Thm1, beyond), so a quarter of its size, rounding
+    included, bounds the error.
+    """
+    alpha = np.clip(alpha, 1e-300, 1 - 1e-16)
+    v, last = np.log(alpha) - np.log1p(-alpha), np.inf
+    for _ in range(POLISH):
+        missing = v + K @ _sigmoid(v) / lam
+        size = float(np.linalg.norm(missing))
+        if not size < 0.5 * last:
+            break
+        v, last = v - inverse(missing), size
+    alpha = _sigmoid(v)
+    f, size = K @ alpha / lam, _absolute(K, alpha) / lam
+    error = float(np.linalg.norm(np.abs(v + f) + unit * (size + np.abs(v)))) / 4
+    return alpha, f, size, error
+
+
+def _solved(
+    product: Callable[[np.ndarray], np.ndarray], inverse: Callable[[np.ndarray], np.ndarray], right: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """`X` with `A X = right` by refinement from an inverse that is nearly that of `A`, and what is left of `right`."""
+    X = inverse(right)
+    left = right - product(X)
+    for _ in range(POLISH):
+        better = X + inverse(left)
+        now = right - product(better)
+        if not np.linalg.norm(now) < 0.5 * np.linalg.norm(left):
+            break
+        X, left = better, now
+    return X, left
 
 
 def over_time(basis: FeatureBasis, ts: np.ndarray, margins: np.ndarray) -> dict[str, np.ndarray]:

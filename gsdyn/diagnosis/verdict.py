@@ -8,12 +8,13 @@ A shortcut is an attribute
    positive: aligned examples have the larger margins;
 3. whose conflicting examples are less often right than the aligned ones, with 95% intervals that do not meet.
 
-Gap and accuracies are those of plain training where it stops by the least loss on held-out examples, on new examples
-where both groups are known there, else on held-out ones. Where 1 fails there is no shortcut; nor where 2 or 3 fails. It
-is undecided where groups of fewer than five examples, or an attribute that tells the label in every example, leave
-nothing to compare; and where 1 and 2 hold and the intervals meet while conflicting examples do worse by ten points or
-more, which more of them would decide. As all parts must hold, the probability that any of a number of attributes that
-have nothing to do with the inputs is called a shortcut is at most the level.
+Gap and accuracies are those of plain training where it stops by the least loss on held-out examples: on the test set
+where it has five aligned and five conflicting examples, else on held-out ones (with the gap of training), else on
+training ones. Where 1, 2 or 3 fails there is no shortcut. It is undecided where groups of fewer than five, or an
+attribute that tells the label in every example, leave nothing to compare; and where 1 and 2 hold and the intervals meet
+while conflicting examples do worse by ten points or more, which more of them would decide. As all parts must hold, the
+probability that any of a number of attributes that have nothing to do with the inputs is called a shortcut is at most
+the level.
 """
 
 from __future__ import annotations
@@ -54,22 +55,13 @@ def judge(ds: xr.Dataset) -> Verdict:
     return Verdict(kind, tuple(line for line in told if line), tuple(shortcuts), tuple(records))
 
 
-def deciding_split(ds: xr.Dataset, attribute: str) -> str:
-    """The split on which an attribute is judged: "test" where both groups are there, else "held-out", else "train"."""
-    splits = [str(s) for s in ds.split.values]
-    for split in ("test", "held-out"):
-        if split in splits and min(_count(ds, split, attribute, kind) for kind in ("aligned", "conflicting")) >= RARE:
-            return split
-    return "train"
-
-
 def _count(ds: xr.Dataset, split: str, attribute: str, kind: str) -> int:
     return int(ds["count"].sel(split=split).values[sentences.group(ds, attribute, kind)])
 
 
 def _record(ds: xr.Dataset, name: str) -> dict[str, Any]:
     """All numbers that decide on an attribute, and the verdict."""
-    split = deciding_split(ds, name)
+    split = str(ds.attribute_split.sel(attribute=name).values)
     at = {"time": ds.attrs["plain_time"]}
     own = ds.sel(attribute=name)
     tied = np.flatnonzero(own.tied.values)
@@ -116,8 +108,8 @@ def _decided(r: dict[str, Any], told: bool) -> tuple[Kind, str]:
     apart = r["accuracy_aligned"] - r["accuracy_conflicting"]
     if r["accuracy_aligned_low"] > r["accuracy_conflicting_high"]:
         return "shortcut", "tied features carry the gap, and conflicting examples are less often right"
-    shown = f"{sentences.percent(r, 'conflicting')} of the conflicting examples are right, {sentences.percent(r, 'aligned')} of the aligned"
-    return ("undecided" if apart > NOTABLE else "no shortcut"), shown
+    shown = [f"{sentences.percent(r, kind)} of the {kind} examples" for kind in ("conflicting", "aligned")]
+    return ("undecided" if apart > NOTABLE else "no shortcut"), f"{shown[0]} are right, {shown[1]}"
 
 
 def finished(ds: xr.Dataset) -> Report:
