@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+import gsdyn
 from gsdyn import _checks
 from gsdyn._progress import Progress
 from gsdyn._provenance import provenance
@@ -17,9 +18,10 @@ from gsdyn.diagnosis import problem as problems
 from gsdyn.diagnosis import solutions, verdict
 from gsdyn.diagnosis.assemble import assemble, attributes_of
 from gsdyn.diagnosis.gram import gram, require_memory
-from gsdyn.diagnosis.paths import RTOL
+from gsdyn.diagnosis.paths import GAP, RTOL
 from gsdyn.diagnosis.report import Report
 from gsdyn.diagnosis.stages import Stages, fingerprint
+from gsdyn.diagnosis.starving import FEW
 
 DECOUPLINGS = (0.2, 2.0)
 
@@ -138,12 +140,14 @@ def _stages(
         given |= {f"attribute {a.name}": np.stack([a.code, a.b]) for a in problem.attributes}
         if problem.test is not None:
             given |= {"test y": problem.test.y, "test x": problem.test.x, "test kernel": problem.test.kernel}
-        leaves = [leaf for leaf in jax.tree.leaves(params) if hasattr(leaf, "shape")]
+        leaves = [leaf for leaf in jax.tree.leaves((network, params)) if hasattr(leaf, "shape")]
         given |= {f"parameter {i}": leaf for i, leaf in enumerate(leaves)}
         settings = {
             "wishes": repr(wishes),
             "network": repr(network),
-            "precision": str(np.asarray(_checks.as_float(0)).dtype),
+            "precision": str(jax.numpy.zeros(()).astype(float).dtype),
+            "version": gsdyn.__version__,
+            "method": [RTOL, GAP, FEW],
         }
         key = fingerprint({name: value for name, value in given.items() if value is not None}, settings)
     stages = Stages(progress, out, key, len(solutions.NAMES))

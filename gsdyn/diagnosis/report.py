@@ -50,7 +50,7 @@ Starvation (..., feature, cause): G[j, i] = d z_j / d(s_i^2), exact in the whole
         true only where the sign is certain
     starvation_time, starvation_time_error, elasticity_time, starves_time       (time, feature, cause), in the model of
         the few leading features alone (NaN for the others);  few_error_time (time): how far its margins are from those
-        of all features, relative
+        of all features, relative; starves_time is True only while that is at most 0.1
 
 Counterfactual: solved again without a feature
     response_without (removed, time, feature)               half_time_without (removed, feature)
@@ -106,9 +106,10 @@ class Verdict:
 
     - `kind`: "shortcut", "no shortcut" or "undecided".
     - `sentences`: the same in words with numbers, the most important first.
-    - `shortcuts`: one record for each shortcut: `attribute`, `feature` (the one tied most), `features` (all tied),
-      `r2`, `r2_low`, `r2_high`, `gap`, `gap_share`, `split`, `accuracy_aligned`, `accuracy_conflicting` and their
-      intervals `..._low`, `..._high`.
+    - `shortcuts`: one record for each shortcut: `attribute`, `feature` (of those tied the one that carries most of the
+      gap), `features` (all tied), `r2`, `r2_low`, `r2_high`, `p_corrected`, `gap`, `gap_share` (of all tied),
+      `gap_share_feature`, `split`, `accuracy_aligned`, `accuracy_conflicting` and their intervals `..._low`,
+      `..._high`, `count_aligned`, `count_conflicting`.
     - `attributes`: one record for each attribute, with `verdict` and the same numbers.
     """
 

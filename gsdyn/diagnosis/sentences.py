@@ -22,14 +22,15 @@ def percent(r: dict[str, Any], kind: str) -> str:
 
 
 def shortcut(r: dict[str, Any]) -> str:
-    others = f" (with {len(r['features']) - 1} others)" if len(r["features"]) > 1 else ""
+    count = len(r["features"]) - 1
+    others = f" ({100 * r['gap_share']:.0f}% with {count} more that are tied to it)" if count else ""
     where = {"test": "new", "held-out": "held-out", "train": "training"}[r["split"]]
     return (
         f"{quoted(r['attribute'])} is a shortcut: feature {r['feature']} follows it "
-        f"(R^2 = {r['r2']:.2f} [{r['r2_low']:.2f}, {r['r2_high']:.2f}]) and{others} carries "
-        f"{100 * r['gap_share']:.0f}% of the gap of {r['gap']:.2g} between the margins of examples where it agrees "
-        f"with the label and of those where it does not; plain training classifies {percent(r, 'aligned')} of the "
-        f"aligned {where} examples rightly and {percent(r, 'conflicting')} of the conflicting ones."
+        f"(R^2 = {r['r2']:.2f} [{r['r2_low']:.2f}, {r['r2_high']:.2f}]) and carries {100 * r['gap_share_feature']:.0f}%"
+        f"{others} of the gap of {r['gap']:.2g} between the margins of examples where it agrees with the label and of "
+        f"those where it does not; plain training classifies {percent(r, 'aligned')} of the aligned {where} examples "
+        f"rightly and {percent(r, 'conflicting')} of the conflicting ones."
     )
 
 
@@ -88,41 +89,48 @@ def choice(ds: xr.Dataset, r: dict[str, Any]) -> str:
 
 
 def starving(ds: xr.Dataset) -> str:
+    """The largest certain harm of one feature to another, at the weight decay nearest to one over the plain stop."""
     if not ds.sizes["decay"]:
         return ""
-    first = ds.isel(decay=0)
-    count = first.starves_decay.sum("feature").values
-    if not count.max(initial=0):
-        return "No feature starves another for certain at the least weight decay."
-    i = int(np.argmax(count))
-    harm = np.where(first.starves_decay.values[:, i], first.elasticity_decay.values[:, i], 0.0)
-    most = int(np.argmin(harm))
+    at = ds.isel(decay=int(np.argmin(np.abs(np.log(ds.decay.values * ds.attrs["plain_time"])))))
+    elastic = np.where(at.starves_decay.values, at.elasticity_decay.values, 0.0)
+    lost = -elastic * np.abs(at.response_decay.values)[:, None]
+    if not lost.max(initial=0.0) > 0:
+        return f"At weight decay {float(at.decay):.2g} no feature starves another for certain."
+    j, i = np.unravel_index(np.argmax(lost), lost.shape)
+    count = int(at.starves_decay.values[:, i].sum())
     return (
-        f"At weight decay {float(first.decay):.2g} feature {i + 1} starves {int(count[i])} of the other "
-        f"{ds.sizes['feature'] - 1} leading features for certain, feature {most + 1} most: 1% more of its "
-        f"squared strength takes {-float(harm[most]):.2g}% of that response."
+        f"At weight decay {float(at.decay):.2g} the largest certain starvation is that of feature {j + 1} by feature "
+        f"{i + 1}: 1% more of its squared strength takes {-elastic[j, i]:.2g}% of that response; feature {i + 1} "
+        f"starves {count} of the other {len(lost) - 1} leading features."
     )
 
 
-def without(ds: xr.Dataset) -> str:
-    """What gains most by the absence of the feature taken out first, of the features that end with some response."""
+def without(ds: xr.Dataset, r: dict[str, Any] | None) -> str:
+    """What the absence of the feature taken out first does to the others it starves, and to conflicting examples."""
     if not ds.sizes["removed"]:
         return ""
     removed = ds.isel(removed=0)
     cause = int(removed.removed)
+    earlier = ds.half_time.values / removed.half_time_without.values
     size = np.abs(ds.response_time.values[-1])
-    share = ds.half_time.values / removed.half_time_without.values
-    large = (size >= 0.1 * size.max()) & (ds.feature.values != cause) & np.isfinite(share)
-    gain = np.where(large, removed.response_gain.values, np.nan)
-    if not np.isfinite(gain).any():
-        return ""
-    j = int(np.nanargmax(gain))
-    if float(gain[j]) <= 1:
-        return f"Without feature {cause} no other of the large features is learnt more by the plain stop."
-    return (
-        f"Without feature {cause}, feature {j + 1} has {float(gain[j]):.2g} times the response when plain "
-        f"training stops, and half of its end {float(share[j]):.2g} times as early."
-    )
+    large = (size >= 0.02 * size.max()) & (ds.feature.values != cause) & np.isfinite(earlier)
+    parts = []
+    if large.any():
+        j = int(np.argmax(np.where(large, earlier, -np.inf)))
+        if earlier[j] > 1:
+            gain = float(removed.response_gain[j])
+            parts.append(
+                f"feature {j + 1} has half of its end {earlier[j]:.2g} times as early, and {gain:.2g} times its response "
+                "when plain training stops"
+            )
+        else:
+            parts.append("no other large feature is learnt earlier")
+    if r is not None and r["split"] != "held-out":
+        path = removed.accuracy_without.sel(split=r["split"]).isel(group=group(ds, r["attribute"], "conflicting"))
+        value = float(path.sel(time=ds.attrs["plain_time"], method="nearest"))
+        parts.append(f"{100 * value:.0f}% of the conflicting {r['split']} examples would then be right")
+    return f"Without feature {cause}, {'; '.join(parts)}." if parts else ""
 
 
 def quoted(name: str) -> str:

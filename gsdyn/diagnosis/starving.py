@@ -19,6 +19,7 @@ from gsdyn.losses import CrossEntropy
 from gsdyn.penalties import Unregularised
 from gsdyn.starvation_paths import starvation_over_time
 
+HOLDS = 0.1  # how far, relative, margins of the model of these may be from all features' for its signs to be told
 FEW = 8  # leading features whose starvation is followed over time, in a model of these alone
 POLISH = 20  # Newton steps, at most, with the curvature of the start
 
@@ -122,8 +123,9 @@ def _solved(
 
 
 def over_time(basis: FeatureBasis, ts: np.ndarray, margins: np.ndarray) -> dict[str, np.ndarray]:
-    """`G(t)` of plain training among the few leading features, in a model of these alone, NaN for the others; and how
-    far its margins are from `margins` (t, n), those of all features, relative."""
+    """`G(t)` of plain training among the few leading features, in a model of these alone, NaN for the others; how far
+    its margins are from `margins` (t, n), those of all features, relative; and what starves for certain as long as that
+    is at most `HOLDS`."""
     U, s = jnp.asarray(basis.U), jnp.asarray(basis.s)
     few, k = min(FEW, len(s)), len(s)
     small = FeatureBasis._of(U[:, :few], s[:few])
@@ -132,10 +134,11 @@ def over_time(basis: FeatureBasis, ts: np.ndarray, margins: np.ndarray) -> dict[
     part[0, :, :few, :few], part[1, :, :few, :few] = np.asarray(path.matrix), np.asarray(path.error)
     part[2, :, :few, :few] = np.asarray(path.elasticities())
     harm = part[0, :, :few, :few] * np.sign(z)[:, :, None]
-    certain = np.zeros((len(ts), k, k), bool)
-    certain[:, :few, :few] = (harm < -part[1, :, :few, :few]) & ~np.eye(few, dtype=bool)
     size = np.linalg.norm(margins, axis=1)
     apart = np.linalg.norm(margins - z @ np.asarray(small.U).T, axis=1) / np.where(size > 0, size, 1.0)
+    certain = np.zeros((len(ts), k, k), bool)
+    certain[:, :few, :few] = (harm < -part[1, :, :few, :few]) & ~np.eye(few, dtype=bool)
+    certain &= (apart <= HOLDS)[:, None, None]
     return {"matrix": part[0], "error": part[1], "elasticity": part[2], "starves": certain, "apart": apart}
 
 

@@ -48,7 +48,7 @@ def judge(ds: xr.Dataset) -> Verdict:
         told += [sentences.none(clear)] if clear else []
     told += [f"Undecided for {sentences.quoted(r['attribute'])}: {r['reason']}." for r in open_]
     told += [line for r in shortcuts[:1] for line in (sentences.transient(ds, r), sentences.choice(ds, r))]
-    told += [sentences.starving(ds), sentences.without(ds)]
+    told += [sentences.starving(ds), sentences.without(ds, shortcuts[0] if shortcuts else None)]
     told.append(f"{ds.attrs['subsample']}." if ds.attrs["subsample"] else "")
     if not ds.flow_reached.values.all():
         told.append("Some flows did not reach all their times: see flow_reached.")
@@ -77,6 +77,7 @@ def _record(ds: xr.Dataset, name: str) -> dict[str, Any]:
         "r2_high": _float(own.tie_high.values[lead]),
         "p_corrected": _float(np.nanmin(own.tie_p_corrected.values) if own.tie_p.notnull().any() else np.nan),
         "gap": _float(own.gap_time.sel(split=_gap_split(split), method=None).sel(at, method="nearest")),
+        "gap_share_feature": _float(share[lead]),
         "gap_share": _float(share[tied].sum() if len(tied) else 0.0),
     }
     for kind in ("aligned", "conflicting"):
