@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+NOTABLE = 1.05  # times earlier
+
 
 def group(ds: xr.Dataset, attribute: str, kind: str) -> int:
     return int(np.flatnonzero((ds.group_attribute.values == attribute) & (ds.group_kind.values == kind))[0])
@@ -118,14 +120,14 @@ def without(ds: xr.Dataset, r: dict[str, Any] | None) -> str:
     parts = []
     if large.any():
         j = int(np.argmax(np.where(large, earlier, -np.inf)))
-        if earlier[j] > 1:
+        if earlier[j] > NOTABLE:
             gain = float(removed.response_gain[j])
             parts.append(
-                f"feature {j + 1} has half of its end {earlier[j]:.2g} times as early, and {gain:.2g} times its response "
-                "when plain training stops"
+                f"feature {j + 1} has half of its end {earlier[j]:.2g} times as early, and {gain:.2g} times its "
+                "response when plain training stops"
             )
         else:
-            parts.append("no other large feature is learnt earlier")
+            parts.append("no other large feature is learnt notably earlier")
     if r is not None and r["split"] != "held-out":
         path = removed.accuracy_without.sel(split=r["split"]).isel(group=group(ds, r["attribute"], "conflicting"))
         value = float(path.sel(time=ds.attrs["plain_time"], method="nearest"))
