@@ -30,7 +30,7 @@ def assemble(problem: Problem, found: Solutions, select: str, attrs: Mapping[str
         **_without(problem, found),
         **_choices(problem, found, select),
         "duality_gap": found.optima["duality_gap"],
-        "alpha_error": np.minimum(found.optima["alpha_error"], found.starvation["optimum_error"]),
+        "alpha_error": found.starvation["optimum_error"],
         "flow_reached": np.array(list(found.reached.values())),
         "attribute_agreement": np.array([a.agreement(problem.y) for a in problem.attributes], float),
         "attribute_split": np.array([found.groups.judged_on(a.name) for a in problem.attributes], str),

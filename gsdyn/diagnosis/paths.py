@@ -47,7 +47,7 @@ class Solver:
         run = integrate(KernelFlow(self.theta, self.y, CrossEntropy(), penalty, start), ts, rtol=RTOL)
         beta = np.asarray(run.coefficients)
         found = {"coefficients": beta, "margins": np.asarray(run.margins), "reached": np.asarray(run.succeeded)}
-        return self._with_new(found)
+        return found | self.seen(beta)
 
     def optima(self, decays: np.ndarray) -> dict[str, np.ndarray]:
         """The optimum under every weight decay, and its certificate."""
@@ -60,27 +60,28 @@ class Solver:
             "duality_gap": np.asarray(path.gap / path.objective)[::-1],
             "alpha_error": np.asarray(path.error_bound)[::-1],
         }
-        return self._with_new(found)
+        return found | self.seen(found["coefficients"])
 
     def switched(self, plain: dict[str, np.ndarray], grids: Grids) -> dict[str, np.ndarray]:
         """Spectral decoupling of every strength from every moment on: margins (switch, decoupling, after, n or m)."""
         shape = (len(grids.switches), len(grids.decouplings), len(grids.ts))
-        kept: dict[str, np.ndarray] = {"reached": np.zeros(shape[:2], bool)}
+        kept = {"reached": np.zeros(shape[:2], bool), "margins": np.empty((*shape, len(self.y)))}
+        if self.new_y is not None:
+            kept["new"] = np.empty((*shape, len(self.new_y)))
         for i, switch in enumerate(grids.switches):
             start = None if switch == 0 else plain["coefficients"][int(np.argmin(np.abs(grids.ts - switch)))]
             for j, lam in enumerate(grids.decouplings):
                 run = self.flow(SpectralDecoupling(lam), grids.ts, start)
-                for name in ("margins", "new"):
-                    if name in run:
-                        kept.setdefault(name, np.empty((*shape, run[name].shape[-1])))[i, j] = run[name]
-                kept["reached"][i, j] = run["reached"]
+                for name, place in kept.items():
+                    place[i, j] = run[name]
         return kept
 
-    def _with_new(self, found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        if self.new is not None and self.new_y is not None:
-            signed = jnp.asarray(self.y * found["coefficients"]).astype(self.new.dtype)
-            found["new"] = self.new_y * np.asarray(signed @ self.new.T)
-        return found
+    def seen(self, coefficients: np.ndarray) -> dict[str, np.ndarray]:
+        """`new`, the margins of the others (t, m) at coefficients (t, n); nothing where there are none."""
+        if self.new is None or self.new_y is None:
+            return {}
+        signed = jnp.asarray(self.y * coefficients, self.new.dtype)
+        return {"new": self.new_y * np.asarray(signed @ self.new.T)}
 
     def plain(self, ts: np.ndarray) -> dict[str, np.ndarray]:
         """Cross-entropy without a penalty."""

@@ -76,7 +76,8 @@ def solve(problem: Problem, kernels: Gram, wishes: Wishes, stages: Stages) -> So
 
     found = groups.of(problem)
     tied = ties.ties(leading["U"], y, problem.attributes, wishes.level)
-    margins = {"time": _splits(plain), "decay": _splits(optima), "switch": _splits(switched)}
+    finished = starved | solver.seen(starved["coefficients"])
+    margins = {"time": _splits(plain), "decay": _splits(finished), "switch": _splits(switched)}
     for path in margins if held else ():
         margins[path]["held-out"] = held[path]
     plain_at = _plain_stop(margins["time"].get("held-out"), len(grids.ts))
@@ -128,7 +129,7 @@ def _held_out(solver: Solver, problem: Problem, grids: Grids) -> dict[str, np.nd
     return {
         "time": plain["new"],
         "decay": part.optima(grids.decays)["new"],
-        "switch": switched.get("new", np.empty((*switched["reached"].shape, len(grids.ts), 0))),
+        "switch": switched["new"],
         "reached": np.asarray(reached),
     }
 

@@ -58,6 +58,8 @@ def _at_optimum(K: np.ndarray, basis: FeatureBasis, alpha: np.ndarray, lam: floa
         elasticity = np.where(np.abs(z) > z_error, 1.0, np.nan)[:, None] * s2[None, :] * G / z[:, None]
     harm = G * np.sign(z)[:, None]
     return {
+        "coefficients": alpha / lam,
+        "margins": f,
         "response": z,
         "response_error": z_error,
         "matrix": G,

@@ -1,0 +1,252 @@
+"""A whole report on few examples with all their features, against SciPy on the same kernel; files and interruptions."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.integrate import solve_ivp
+from scipy.optimize import root
+
+import gsdyn as gs
+from gsdyn.diagnosis import paths, verdict
+from gsdyn.diagnosis._schema import COORDINATES, VARIABLES
+
+N, M, SWITCH, DECOUPLING = 60, 30, 4.0, 2.0
+TS = np.append(np.geomspace(0.02, 2.0, 5), [4.0, 12.0, 40.0])
+
+
+def kernel_of(x, z):
+    """Some smooth kernel, made without gsdyn."""
+    return (x @ z.T / x.shape[1] + 1.0) ** 2 + 0.1 * np.exp(-((x[:, None] - z[None]) ** 2).sum(axis=2))
+
+
+def draw(rng, n, agreement):
+    """A loud colour that goes with the label, and a faint, noisy shape that is it."""
+    y = np.where(np.arange(n) % 2 == 0, 1.0, -1.0)
+    colour = np.where(rng.random(n) < agreement, y, -y)
+    x = np.stack([3 * colour, y + rng.normal(size=n), *rng.normal(size=(3, n))], axis=1)
+    return x, y, colour
+
+
+@pytest.fixture(scope="module")
+def given():
+    rng = np.random.default_rng(3)
+    x, y, colour = draw(rng, N, 0.85)
+    new, new_y, new_colour = draw(rng, M, 0.3)
+    return {
+        "x": x, "y": y, "colour": colour, "K": kernel_of(x, x), "new_y": new_y, "new_colour": new_colour,
+        "new": kernel_of(new, x),
+    }  # fmt: skip
+
+
+def ask(given, progress=False, out=None, **more):
+    return gs.diagnose(
+        None, given["y"], kernel=given["K"], features=N, ts=TS, decays=[0.05, 1.0], progress=progress, out=out, **more
+    )  # fmt: skip
+
+
+def ask_all(given, progress=False, out=None):
+    test = {"kernel": given["new"], "y": given["new_y"], "attributes": {"colour": given["new_colour"]}}
+    return ask(
+        given, progress, out, attributes={"colour": given["colour"]}, test=test, switch_times=[SWITCH],
+        decouplings=[DECOUPLING],
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def report(given, tmp_path_factory):
+    """Interrupted late, and then finished; what was done before is not done again."""
+    out = tmp_path_factory.mktemp("stages")
+
+    def stop(stage, done, total):
+        if stage == "over time":
+            assert (done, total) == (6, 8)
+            raise KeyboardInterrupt
+
+    def never(*_):
+        raise AssertionError("done twice")
+
+    with pytest.raises(KeyboardInterrupt):
+        ask_all(given, stop, out)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paths.Solver, "optima", never)
+        patch.setattr(paths.Solver, "switched", never)
+        finished = ask_all(given, False, out)
+        with pytest.raises(AssertionError, match="done twice"):  # other labels are another report
+            ask_all({**given, "y": -given["y"]}, False, out)
+    return finished
+
+
+@pytest.fixture(scope="module")
+def ds(report):
+    return report.dataset
+
+
+def flow(K, ts, lam2=0.0, beta=None):
+    """Coefficients over time by SciPy: `beta' = sigma(-f) - lam_2 f`, `f = K beta`."""
+
+    def velocity(_, b):
+        f = K @ b
+        return 1 / (1 + np.exp(f)) - lam2 * f
+
+    beta = np.zeros(len(K)) if beta is None else beta
+    run = solve_ivp(velocity, (0, ts[-1]), beta, "LSODA", np.append(0, ts), rtol=1e-9, atol=1e-11)
+    return run.y.T[1:]
+
+
+def close(actual, expected, K):
+    """Within what a step of tolerance `RTOL` may do, of the largest margin."""
+    allowed = 20 * paths.RTOL * max(1.0, np.abs(expected).max())
+    assert np.abs(actual - expected).max() <= allowed
+
+
+def signed(given):
+    return given["y"][:, None] * given["K"] * given["y"][None, :]
+
+
+def test_training_over_time_is_that_of_scipy(given, ds):
+    K, times = signed(given), ds.time.values
+    beta = flow(K, times)
+    s2, U = np.linalg.eigh(K)
+    assert np.allclose(ds.strength.values**2, s2[::-1], atol=1e-9 * s2[-1])
+    # responses up to their sign, in which features are arbitrary
+    close(np.abs(ds.response_time.values[:, :3]), np.abs(beta @ K @ U[:, ::-1][:, :3]), K)
+    new = given["new_y"] * (beta * given["y"] @ given["new"].T)
+    contrast = given["new_colour"] == given["new_y"]
+    close(ds.gap_time.sel(split="test").values[0], new[:, contrast].mean(axis=1) - new[:, ~contrast].mean(axis=1), K)
+    right = (new > 0).mean(axis=1)
+    assert np.allclose(ds.accuracy_time.sel(split="test").isel(group=0), right, atol=1.01 / M)
+    start = beta[np.argmin(np.abs(times - SWITCH))]
+    after = flow(K, times, DECOUPLING, start) @ K
+    close(np.abs(ds.response_switch.values[0, 0][:, 0]), np.abs(after @ U[:, -1]), K)
+    own = given["colour"] == given["y"]
+    close(
+        ds.gap_switch.sel(split="train").values[0, 0, 0],
+        after[:, own].mean(axis=1) - after[:, ~own].mean(axis=1),
+        K,
+    )
+
+
+def test_the_gap_is_an_exact_sum_over_features(ds):
+    for path, dims in (("time", 1), ("decay", 1), ("switch", 3)):
+        for split in ("train", "test"):
+            kappa = ds.kappa.sel(split=split, attribute="colour").values
+            whole = ds[f"gap_{path}"].sel(split=split, attribute="colour").values
+            parts = ds[f"response_{path}"].values @ kappa
+            assert whole.ndim == dims
+            assert np.abs(parts - whole).max() <= 1e-9 * max(1.0, np.abs(whole).max())
+            assert np.abs(ds[f"gap_rest_{path}"].sel(split=split).values).max() <= 1e-9 * np.abs(whole).max()
+    assert float(ds.gap_share.sum()) == pytest.approx(1.0, abs=1e-8)
+    assert float(ds.mean_margin_share.sum()) == pytest.approx(1.0, abs=1e-8)
+
+
+def test_without_a_feature_and_at_optima_too(given, ds):
+    K = signed(given)
+    s2, U = np.linalg.eigh(K)
+    j = int(ds.removed[0]) - 1
+    u = U[:, ::-1][:, j]
+    less = K - s2[::-1][j] * np.outer(u, u)
+    margins = flow(less, ds.time.values) @ less
+    size = np.linalg.norm(margins - np.outer(margins @ u, u), axis=1)
+    rest = np.delete(ds.response_without.values[0], j, axis=1)
+    close(np.linalg.norm(rest, axis=1), size, K)
+    assert np.abs(ds.response_without.values[0][:, j]).max() < 1e-6
+    for i, lam in enumerate(ds.decay.values):
+        optimum = root(lambda f, lam=lam: f - K @ (1 / (1 + np.exp(f))) / lam, np.ones(N), tol=1e-13).x
+        z = np.abs(U[:, ::-1].T @ optimum)
+        error = np.abs(np.abs(ds.response_decay.values[i]) - z)
+        assert (error[:3] <= 1e-8 * z.max()).all()
+        assert (ds.response_decay_error.values[i] < 1e-6).all()
+    even = ds.response_decoupling.values[0] / ds.response_decoupling.values[0][0]
+    total = np.abs(U[:, ::-1].sum(axis=0))
+    assert even[0] == 1
+    value = np.abs(ds.response_decoupling.values[0])[0] / total[0]
+    assert value == pytest.approx(0.5 / (1 + np.exp(value)), rel=1e-9)  # sigma(-f) = lam f
+
+
+def test_held_out_examples_are_seen_by_a_solution_of_the_others(given, ds):
+    from gsdyn.diagnosis import problem
+
+    test = {"kernel": given["new"], "y": given["new_y"], "attributes": {"colour": given["new_colour"]}}
+    held = problem.read(
+        None, given["y"], {"colour": given["colour"]}, test, given["K"], positive=None, limit=None, seed=0
+    ).held_out
+    assert held.sum() == ds.attrs["n_held_out"] == 12
+    scale = N / (N - held.sum())
+    K = scale * signed(given)
+    f = flow(K[~held][:, ~held], ds.time.values) @ K[held][:, ~held].T
+    accuracy = ds.accuracy_time.sel(split="held-out").isel(group=0).values
+    assert np.allclose(accuracy, (f > 0).mean(axis=1), atol=1.01 / held.sum())
+    loss = np.log1p(np.exp(-f)).mean(axis=1)
+    assert ds.attrs["plain_time"] == ds.time.values[np.argmin(loss)]
+    close(ds.margin_time.sel(split="held-out").isel(group=0).values, f.mean(axis=1), K)
+
+
+def test_the_choice_is_the_best_of_the_path_by_the_worst_cell_held_out(ds):
+    own = ds.sel(attribute="colour")
+    cells = np.flatnonzero((ds.group_kind == "cell") & (ds["count"].sel(split="held-out") >= 5))
+    for strategy, path in (("stopped", "time"), ("decay", "decay"), ("switch", "switch")):
+        score = ds[f"accuracy_{path}"].sel(split="held-out").isel(group=cells).min("group").values
+        assert float(own.choice_worst.sel(strategy=strategy, split="held-out")) == score.max()
+    at = {"time": float(own.choice_time.sel(strategy="stopped"))}
+    told = ds.accuracy_time.sel(split="test").sel(at).isel(group=0)
+    assert float(own.choice_average.sel(strategy="stopped", split="test")) == float(told)
+    assert np.isnan(float(own.choice_decay.sel(strategy="switch")))
+
+
+def test_the_verdict_names_the_colour(report):
+    assert report.verdict.kind == "shortcut"
+    (record,) = report.verdict.shortcuts
+    assert record["attribute"] == "colour"
+    assert record["r2"] > 0.5
+    assert record["gap_share"] > 0.5
+    assert record["accuracy_aligned_low"] > record["accuracy_conflicting_high"]
+    first = report.verdict.sentences[0]
+    assert first.startswith(f"'colour' is a shortcut: feature {record['feature']} follows it (R^2 = {record['r2']:.2f}")
+    assert "Spectral decoupling 2 from time 4 on" in str(report.verdict)
+    assert repr(report).startswith(f"Report of {N} examples, {N} features: shortcut\n  'colour'")
+    assert "&#x27;colour&#x27; is a shortcut" in report._repr_html_()
+
+
+def test_every_variable_is_of_the_schema(ds):
+    expected = set(VARIABLES) - {"direction", "input_std"}  # of a kernel alone there are no inputs
+    assert set(ds.data_vars) == expected
+    for name in ds.data_vars:
+        assert ds[name].dims == VARIABLES[name].dims
+        assert set(ds[name].attrs) == {"units", "description"}
+    for name in COORDINATES:
+        assert ds[name].attrs["description"]
+    assert bool(ds.flow_reached.all())
+    assert float(ds.duality_gap.max()) < 1e-8
+    assert float(ds.eigen_residual[:3].max()) < 1e-12
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".json"])
+def test_a_saved_report_comes_back(report, tmp_path, suffix):
+    path = report.save(tmp_path / f"report{suffix}")
+    back = gs.Report.load(path)
+    assert back.verdict == report.verdict
+    xr.testing.assert_identical(back.dataset.load(), report.dataset)
+    assert verdict.judge(back.dataset) == report.verdict
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+    if suffix == ".json":
+        json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+
+
+def test_what_is_no_report_is_told(report, tmp_path):
+    with pytest.raises(ValueError, match=r"path must end in .html, .json or .zarr, got 'report.txt'"):
+        report.save("report.txt")
+    (tmp_path / "other.json").write_text("{}")
+    with pytest.raises(ValueError, match="path must be a saved report, got"):
+        gs.Report.load(tmp_path / "other.json")
+    with pytest.raises(ValueError, match=r"path must be a saved report, .zarr or .json, got"):
+        gs.Report.load(tmp_path / "none.zarr")
+
+
+def test_without_attributes_test_set_and_decoupling_there_is_a_report_too(given, ds):
+    plain = ask(given, switch_times=[], decouplings=[])
+    assert plain.verdict.kind == "undecided"
+    assert plain.verdict.sentences[0] == "No attribute was named, so none could be called a shortcut."
+    assert plain.dataset.sizes["switch"] == plain.dataset.sizes["attribute"] == 0
+    np.testing.assert_array_equal(plain.dataset.response_time, ds.response_time)
