@@ -54,9 +54,7 @@ def gram(problem: Problem, network: Any, params: Any) -> Gram:
         new = None if problem.test is None else problem.test.kernel
         return Gram(_checks.as_float(problem.kernel), None if new is None else _checks.as_float(new), "a kernel given")
     network = FullyConnected(depth=3) if network is None else network
-    x, new = problem.x, None if problem.test is None else problem.test.x
-    if isinstance(network, FullyConnected):
-        x, new = (None if v is None else np.reshape(v, (len(v), -1)) for v in (x, new))
+    x, new = _inputs(problem, isinstance(network, FullyConnected))
     if params is None and isinstance(network, InfiniteWidth):
         theta = infinite_ntk(network, x)
         between = None if new is None else infinite_ntk(network, new, x)
@@ -64,6 +62,15 @@ def gram(problem: Problem, network: Any, params: Any) -> Gram:
     theta = _one_output(empirical_ntk(network, params, x))
     between = None if new is None else _one_output(empirical_ntk(network, params, new, x))
     return Gram(theta, between, f"NTK of {_checks.in_short(network)} at its parameters")
+
+
+def _inputs(problem: Problem, flat: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    """Inputs of examples and of new ones, as the network takes them."""
+    assert problem.x is not None
+    x, new = problem.x, None if problem.test is None else problem.test.x
+    if flat:
+        return x.reshape(len(x), -1), None if new is None else new.reshape(len(new), -1)
+    return x, new
 
 
 def _one_output(theta: Array) -> Array:

@@ -36,6 +36,7 @@ def at_optima(K: np.ndarray, basis: FeatureBasis, alphas: np.ndarray, decays: np
 def _at_optimum(K: np.ndarray, basis: FeatureBasis, alpha: np.ndarray, lam: float) -> dict[str, np.ndarray]:
     U, s2 = np.asarray(basis.U, float), np.asarray(basis.s, float) ** 2
     unit = (len(K) + 16) * float(np.finfo(float).eps)
+    alpha = np.clip(np.asarray(alpha, float), 1e-300, 1 - 1e-16)
     inverse = _inverse(K, alpha, lam)
     alpha, f, size, error = _polished(K, alpha, lam, inverse, unit)
     w = alpha * (1 - alpha)
@@ -95,7 +96,6 @@ def _polished(
     `log((1 - a)/a) - K a/lam` falls at a rate of at least 4 in a (P21-Thm1, beyond), so a quarter of its size, rounding
     included, bounds the error.
     """
-    alpha = np.clip(alpha, 1e-300, 1 - 1e-16)
     v, last = np.log(alpha) - np.log1p(-alpha), np.inf
     for _ in range(POLISH):
         missing = v + K @ _sigmoid(v) / lam

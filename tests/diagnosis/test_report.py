@@ -209,6 +209,22 @@ def test_the_verdict_names_the_colour(report):
     assert "&#x27;colour&#x27; is a shortcut" in report._repr_html_()
 
 
+def test_attributes_that_have_nothing_to_do_with_the_inputs_are_no_shortcuts(given):
+    rng = np.random.default_rng(5)
+    nothing = {f"a{i}": rng.integers(2, size=N) for i in range(20)}
+    plain = ask(given, attributes=nothing, switch_times=[], decouplings=[])
+    assert plain.verdict.kind == "no shortcut"
+    assert plain.verdict.sentences[0] == "No shortcut found."
+    assert plain.verdict.sentences[1].startswith(
+        "No feature is tied to 'a0', 'a1', 'a2', 'a3' and 16 more beyond chance"
+    )
+    assert plain.dataset.attribute_verdict.values.tolist() == ["no shortcut"] * 20
+    same = ask(given, attributes={"same": given["y"]}, switch_times=[], decouplings=[])
+    assert same.verdict.sentences[0] == (
+        "Undecided for 'same': it goes with the label in every training example, so that nothing tells the two apart."
+    )
+
+
 def test_every_variable_is_of_the_schema(ds):
     expected = set(VARIABLES) - {"direction", "input_std"}  # of a kernel alone there are no inputs
     assert set(ds.data_vars) == expected

@@ -1,0 +1,57 @@
+"""Kernels of a report: given, at infinite width, at parameters, and of two outputs."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gsdyn as gs
+from gsdyn.diagnosis import problem
+from gsdyn.diagnosis.gram import gram
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(12, 2, 3)), np.repeat([-1.0, 1.0], 6)
+TEST = {"x": RNG.normal(size=(5, 2, 3)), "y": [1, -1, 1, -1, 1]}
+
+
+def read(x=X, test=TEST, kernel=None):
+    return problem.read(x, Y, None, test, kernel, positive=None, limit=None, seed=0)
+
+
+def test_the_kernel_at_parameters_is_that_of_the_outputs_difference():
+    flat, new = X.reshape(12, -1), TEST["x"].reshape(5, -1)
+
+    def one(params, x):
+        return x.reshape(len(x), -1) @ params["w"]
+
+    w = {"w": jnp.asarray(RNG.normal(size=6))}
+    found = gram(read(), one, w)
+    np.testing.assert_allclose(found.theta, flat @ flat.T, rtol=1e-12)
+    np.testing.assert_allclose(found.new, new @ flat.T, rtol=1e-12)
+
+    def two(params, x):
+        return jnp.stack([one({"w": params["w"][0]}, x), one({"w": params["w"][1]}, x)], axis=1)
+
+    both = gram(read(), two, {"w": jnp.asarray(RNG.normal(size=(2, 6)))})
+    np.testing.assert_allclose(both.theta, 2 * flat @ flat.T, rtol=1e-12)  # each of the two weights has its share
+
+    def three(params, x):
+        return jnp.broadcast_to(one(params, x)[:, None], (len(x), 3))
+
+    with pytest.raises(ValueError, match="network must have one output, or two for two classes, got 3"):
+        gram(read(test=None), three, w)
+
+
+def test_images_are_flat_to_a_fully_connected_network():
+    found = gram(read(), None, None)
+    expected = gs.kernels.infinite_ntk(gs.networks.FullyConnected(depth=3), X.reshape(12, -1))
+    np.testing.assert_array_equal(found.theta, expected)
+    assert found.new.shape == (5, 12)
+    assert found.words.startswith("NTK at infinite width of FullyConnected(depth=3")
+
+
+def test_a_kernel_given_is_taken_as_it_is():
+    K = X.reshape(12, -1) @ X.reshape(12, -1).T
+    new = TEST["x"].reshape(5, -1) @ X.reshape(12, -1).T
+    found = gram(read(None, {"kernel": new, "y": TEST["y"]}, K), None, None)
+    np.testing.assert_array_equal(found.theta, K)
+    np.testing.assert_array_equal(found.new, new)
