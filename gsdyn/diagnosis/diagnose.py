@@ -23,8 +23,6 @@ from gsdyn.diagnosis.report import Report
 from gsdyn.diagnosis.stages import Stages, fingerprint
 from gsdyn.diagnosis.starving import FEW
 
-DECOUPLINGS = (0.2, 2.0)
-
 
 def diagnose(
     x: Any,
@@ -39,7 +37,7 @@ def diagnose(
     features: int = 20,
     ts: Any = None,
     decays: Any = None,
-    decouplings: Any = DECOUPLINGS,
+    decouplings: Any = None,
     switch_times: Any = None,
     examples: int | None = 10_000,
     columns: Any = None,
@@ -67,7 +65,8 @@ def diagnose(
     - `positive`: the class that is learnt against the rest.
     - `features`: how many of the strongest features are told, at least 1.
     - `ts`: saved times of training, increasing, >= 0; `decays`: weight decays > 0; `decouplings`: strengths of spectral
-      decoupling > 0; `switch_times`: when it sets in, >= 0 (0: from the start). By default from the kernel's scales.
+      decoupling > 0; `switch_times`: when it sets in, >= 0 (0: from the start). By default from the kernel's scales,
+      and fewer beyond 4,000 examples.
     - `examples`: of more, so many are drawn, the same share of every group; None takes all.
     - `columns`: a name for each input. `notes`: sentences about the data that the report shall repeat.
     - `level`: the probability of any false tie between a feature and an attribute, in (0, 1).
@@ -94,7 +93,7 @@ def diagnose(
         None if ts is None else _grid("ts", ts, zero=True),
         None if decays is None else _grid("decays", decays),
         None if switch_times is None else _grid("switch_times", switch_times, zero=True),
-        _grid("decouplings", decouplings),
+        None if decouplings is None else _grid("decouplings", decouplings),
         level,
     )
     if select not in ("held-out", "test"):

@@ -15,6 +15,8 @@ from gsdyn.losses import CrossEntropy
 from gsdyn.penalties import Penalty, SpectralDecoupling, Unregularised
 
 TIMES, DECAYS = 32, 11
+DECOUPLINGS = (0.2, 2.0)
+LARGE = 4000  # examples beyond which grids that nobody gave are thinner: 7 decays, one strength of decoupling
 RTOL = 1e-4  # of a step of a flow, beside the largest margin; see `gs.integrate`
 GAP = 1e-10  # of an optimum, relative
 
@@ -111,6 +113,11 @@ def times(theta: Array, s2: float) -> np.ndarray:
     return np.geomspace(0.05 / s2, 20.0 / float(jnp.mean(jnp.diagonal(theta))), TIMES)
 
 
-def decays(ts: np.ndarray, s2: float) -> np.ndarray:
+def decays(ts: np.ndarray, s2: float, n: int) -> np.ndarray:
     """Weight decays from one that hardly holds anything back within `ts` to one that holds the strongest feature."""
-    return np.geomspace(1.0 / ts[-1], s2, DECAYS)
+    return np.geomspace(1.0 / ts[-1], s2, DECAYS if n <= LARGE else 7)
+
+
+def decouplings(n: int) -> np.ndarray:
+    """Strengths of spectral decoupling: 2, that of P21's coloured digits, and a weaker one."""
+    return np.array(DECOUPLINGS if n <= LARGE else DECOUPLINGS[1:])

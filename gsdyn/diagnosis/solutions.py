@@ -25,7 +25,7 @@ class Wishes:
     ts: np.ndarray | None
     decays: np.ndarray | None
     switch_times: np.ndarray | None
-    decouplings: np.ndarray
+    decouplings: np.ndarray | None
     level: float
 
 
@@ -100,15 +100,17 @@ def solve(problem: Problem, kernels: Gram, wishes: Wishes, stages: Stages) -> So
 
 
 def _grids(kernels: Gram, s2: float, wishes: Wishes) -> Grids:
+    n = len(kernels.theta)
     ts = paths.times(kernels.theta, s2) if wishes.ts is None else wishes.ts
-    decays = paths.decays(ts, s2) if wishes.decays is None else wishes.decays
+    decays = paths.decays(ts, s2, n) if wishes.decays is None else wishes.decays
+    decouplings = paths.decouplings(n) if wishes.decouplings is None else wishes.decouplings
     if wishes.switch_times is None:
-        late = int(np.argmin(np.abs(np.log(ts[ts > 0] / ts[-1] * 10)))) + int(ts[0] == 0)
-        switches = np.unique([0.0, ts[late], ts[-1]])
+        late = ts[int(np.argmin(np.abs(ts - ts[-1] / 10)))]
+        switches = np.unique([0.0, late, ts[-1]])
     else:
         switches = wishes.switch_times
         ts = np.unique(np.concatenate([ts, switches[switches > 0]]))
-    return Grids(ts, decays, switches, wishes.decouplings)
+    return Grids(ts, decays, switches, decouplings)
 
 
 def _signed(solver: Solver) -> np.ndarray:
