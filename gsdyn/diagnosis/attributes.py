@@ -51,9 +51,7 @@ def column(name: str, given: Any, n: int, rows: str) -> np.ndarray:
         array = array[:, 0]
     if array.shape != (n,):
         raise ValueError(f"{name} must have one entry for each of the {n} {rows}, got shape {array.shape}")
-    if array.dtype.kind == "b":
-        return array.astype(int).astype(str)
-    if array.dtype.kind in "iufV":  # V: bfloat16 and its like
+    if array.dtype.kind in "biufV":  # V: bfloat16 and its like
         numbers = array.astype(float)
         if not np.isfinite(numbers).all():
             row = int(np.argmin(np.isfinite(numbers)))

@@ -46,14 +46,17 @@ class Solver:
 
     def flow(self, penalty: Penalty, ts: np.ndarray, start: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """`coefficients` (t, n), `margins` (t, n), `new` (t, m), and whether all was reached."""
-        run = integrate(KernelFlow(self.theta, self.y, CrossEntropy(), penalty, start), ts, rtol=RTOL)
+        dtype = self.theta.dtype
+        start = None if start is None else start.astype(dtype)
+        run = integrate(KernelFlow(self.theta, self.y, CrossEntropy(), penalty, start), ts.astype(dtype), rtol=RTOL)
         beta = np.asarray(run.coefficients)
         found = {"coefficients": beta, "margins": np.asarray(run.margins), "reached": np.asarray(run.succeeded)}
         return found | self.seen(beta)
 
     def optima(self, decays: np.ndarray) -> dict[str, np.ndarray]:
         """The optimum under every weight decay, and its certificate."""
-        path = kernel_path(self.theta, self.y, CrossEntropy(), lams=decays[::-1], rtol=GAP)
+        lams = decays[::-1].astype(self.theta.dtype)
+        path = kernel_path(self.theta, self.y, CrossEntropy(), lams=lams, rtol=GAP)
         alpha = np.asarray(path.alpha)[::-1]
         found = {
             "alpha": alpha,

@@ -58,11 +58,11 @@ def transient(ds: xr.Dataset, r: dict[str, Any]) -> str:
     i, j, k = np.unravel_index(np.nanargmax(path.values), path.shape)
     along, peak = path[int(i), int(j)], path[int(i), int(j), int(k)]
     start, top, end = (100 * float(v) for v in (along[0], peak, along[-1]))
-    falls = f"falls back to {end:.0f}% by {float(along.after[-1]):.2g}" if end < top - 1 else "stays there"
+    since = f"from time {float(peak.switch):.2g} on" if float(peak.switch) else "from the start"
+    falls = f", and then falls back to {end:.0f}%: it unlearns the strongest features first" if end < top - 1 else ""
     return (
-        f"Spectral decoupling {float(peak.decoupling):g} from time {float(peak.switch):.2g} on takes the conflicting "
-        f"{r['split']} examples from {start:.0f}% to {top:.0f}% at {float(peak.after):.2g} after the switch, and then "
-        f"{falls}: it unlearns the strongest features first."
+        f"Spectral decoupling {float(peak.decoupling):g} {since} takes the conflicting {r['split']} examples from "
+        f"{start:.0f}% to {top:.0f}% at {float(peak.after):.2g} after it sets in{falls}."
     )
 
 
@@ -74,8 +74,12 @@ def choice(ds: xr.Dataset, r: dict[str, Any]) -> str:
     if not np.isfinite(worst).any():
         return ""
     best = own.isel(strategy=int(np.nanargmax(worst)))
+    chooser = "the test set" if select == "test" else f"{select} training data"
+    if str(best.strategy.values) == "plain":
+        return (
+            f"By the worst group on {chooser} ({100 * np.nanmax(worst):.0f}%) nothing does better than plain training."
+        )
     chosen = {
-        "plain": "to stop as plain training does",
         "stopped": f"to stop plain training at {float(best.choice_time):.2g}",
         "decay": f"weight decay {float(best.choice_decay):.2g}",
         "switch": f"spectral decoupling {float(best.choice_decoupling):g} from time {float(best.choice_switch):.2g} "
@@ -86,7 +90,6 @@ def choice(ds: xr.Dataset, r: dict[str, Any]) -> str:
         now, then = (100 * float(v.choice_worst.sel(split=split)) for v in (own.sel(strategy="plain"), best))
         if np.isfinite([now, then]).all():
             parts.append(f"{then:.0f}% instead of {now:.0f}% ({split})")
-    chooser = "the test set" if select == "test" else f"{select} training data"
     return f"Chosen by the worst group on {chooser}: {chosen}, for a worst group of {', '.join(parts)}."
 
 
@@ -94,7 +97,7 @@ def starving(ds: xr.Dataset) -> str:
     """The largest certain harm of one feature to another, at the weight decay nearest to one over the plain stop."""
     if not ds.sizes["decay"]:
         return ""
-    at = ds.isel(decay=int(np.argmin(np.abs(np.log(ds.decay.values * ds.attrs["plain_time"])))))
+    at = ds.isel(decay=int(np.argmin(np.abs(np.log(ds.decay.values * max(ds.attrs["plain_time"], 1e-300))))))
     elastic = np.where(at.starves_decay.values, at.elasticity_decay.values, 0.0)
     lost = -elastic * np.abs(at.response_decay.values)[:, None]
     if not lost.max(initial=0.0) > 0:
