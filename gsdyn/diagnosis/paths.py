@@ -16,6 +16,7 @@ from gsdyn.penalties import Penalty, SpectralDecoupling, Unregularised
 
 TIMES, DECAYS = 32, 11
 DECOUPLINGS = (0.2, 2.0)
+FEW = 2000  # examples up to which compiling anew costs more than products with a kernel a fifth too large
 LARGE = 4000  # examples beyond which grids that nobody gave are thinner: 7 decays, one strength of decoupling
 RTOL = 1e-4  # of a step of a flow, beside the largest margin; see `gs.integrate`
 GAP = 1e-10  # of an optimum, relative
@@ -103,11 +104,18 @@ class Solver:
 
 def rest(solver: Solver, held: np.ndarray) -> Solver:
     """Without the examples held out, and seen at them. Its kernel grows by the share of examples that it lacks, so that
-    strengths, and with them times and decays, mean the same."""
+    strengths, and with them times and decays, mean the same.
+
+    Of few examples those held out stay, with a kernel of zero, which moves nothing: the programs are compiled already.
+    """
     fit, out = np.flatnonzero(~held), np.flatnonzero(held)
     scale = len(held) / len(fit)
-    theta, between = solver.theta[fit][:, fit] * scale, solver.theta[out][:, fit] * scale
-    return Solver(theta, solver.y[fit], between, solver.y[out])
+    between = solver.theta[out] * scale
+    if len(held) > FEW:
+        return Solver(solver.theta[fit][:, fit] * scale, solver.y[fit], between[:, fit], solver.y[out])
+    kept = jnp.asarray(~held, solver.theta.dtype)
+    theta = solver.theta * (scale * kept[:, None] * kept[None, :])
+    return Solver(theta, solver.y, between * kept[None, :], solver.y[out])
 
 
 def times(theta: Array, s2: float) -> np.ndarray:

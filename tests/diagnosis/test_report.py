@@ -2,6 +2,7 @@
 
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
@@ -46,18 +47,22 @@ def ask(given, progress=False, out=None, **more):
     )  # fmt: skip
 
 
-def ask_all(given, progress=False, out=None):
+def ask_all(given, progress=False, out=None, **more):
     test = {"kernel": given["new"], "y": given["new_y"], "attributes": {"colour": given["new_colour"]}}
     return ask(
         given, progress, out, attributes={"colour": given["colour"]}, test=test, switch_times=[SWITCH],
-        decouplings=[DECOUPLING],
+        decouplings=[DECOUPLING], **more,
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def report(given, tmp_path_factory):
+def out(tmp_path_factory):
+    return tmp_path_factory.mktemp("stages")
+
+
+@pytest.fixture(scope="module")
+def report(given, out):
     """Interrupted late, and then finished; what was done before is not done again."""
-    out = tmp_path_factory.mktemp("stages")
 
     def stop(stage, done, total):
         if stage == "over time":
@@ -183,6 +188,20 @@ def test_held_out_examples_are_seen_by_a_solution_of_the_others(given, ds):
     close(ds.margin_time.sel(split="held-out").isel(group=0).values, f.mean(axis=1), K)
 
 
+def test_of_many_examples_those_held_out_leave_the_kernel(given, monkeypatch):
+    held = np.arange(N) % 5 == 0
+    solver = paths.Solver(jnp.asarray(given["K"]), given["y"], None, None)
+    few = paths.rest(solver, held)
+    monkeypatch.setattr(paths, "FEW", N - 1)
+    many = paths.rest(solver, held)
+    assert few.theta.shape == (N, N)
+    assert many.theta.shape == (48, 48)
+    np.testing.assert_array_equal(many.theta, few.theta[~held][:, ~held])
+    np.testing.assert_array_equal(many.new, few.new[:, ~held])
+    assert not np.any(few.theta[held])
+    assert not np.any(few.new[:, held])
+
+
 def test_the_choice_is_the_best_of_the_path_by_the_worst_cell_held_out(ds):
     own = ds.sel(attribute="colour")
     cells = np.flatnonzero((ds.group_kind == "cell") & (ds["count"].sel(split="held-out") >= 5))
@@ -193,6 +212,17 @@ def test_the_choice_is_the_best_of_the_path_by_the_worst_cell_held_out(ds):
     told = ds.accuracy_time.sel(split="test").sel(at).isel(group=0)
     assert float(own.choice_average.sel(strategy="stopped", split="test")) == float(told)
     assert np.isnan(float(own.choice_decay.sel(strategy="switch")))
+
+
+def test_the_test_set_decides_only_where_it_is_asked(given, ds, out):
+    asked = ask_all(given, out=out, select="test").dataset
+    assert (ds.attrs["select"], asked.attrs["select"]) == ("held-out", "test")
+    worst = asked.choice_worst.sel(attribute="colour", split="test")
+    assert (worst >= ds.choice_worst.sel(attribute="colour", split="test"))[1:].all()
+    cells = np.flatnonzero((ds.group_kind == "cell") & (ds["count"].sel(split="test") >= 5))
+    score = ds.accuracy_time.sel(split="test").isel(group=cells).min("group").values
+    assert float(worst.sel(strategy="stopped")) == score.max()
+    assert "Chosen by the worst group on the test set" in str(verdict.judge(asked))
 
 
 def test_the_verdict_names_the_colour(report):
