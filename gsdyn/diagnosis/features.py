@@ -14,8 +14,13 @@ CARRIERS = 8  # examples shown of each feature
 
 def leading(theta: Array, y: np.ndarray, rank: int, new: Array | None) -> dict[str, np.ndarray]:
     """The `rank` strongest features `U` (n, k), `s`, how exact they are, and their functions at new inputs, (m, k)."""
-    basis = FeatureBasis.from_kernel(theta, y, rank=rank)
+    try:
+        basis = FeatureBasis.from_kernel(theta, y, rank=rank)
+    except ValueError as error:
+        raise ValueError(f"the kernel {str(error).removeprefix('theta ')}") from None
     live = np.asarray(basis.s) > 0
+    if not live.any():
+        raise ValueError("the kernel must not be zero, got one without features")
     U, s2 = np.asarray(basis.U)[:, live], np.asarray(basis.s)[live] ** 2
     image = y[:, None] * np.asarray(theta @ jnp.asarray(y[:, None] * U, theta.dtype))
     found = {

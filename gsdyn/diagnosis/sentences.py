@@ -18,15 +18,20 @@ def number(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
-def percent(r: dict[str, Any], kind: str) -> str:
-    value, low, high = (100 * r[f"accuracy_{kind}{end}"] for end in ("", "_low", "_high"))
+def kind(split: str) -> str:
+    """What the examples of a split are called."""
+    return "training" if split == "train" else split
+
+
+def percent(r: dict[str, Any], group: str) -> str:
+    value, low, high = (100 * r[f"accuracy_{group}{end}"] for end in ("", "_low", "_high"))
     return f"{value:.0f}% [{low:.0f}, {high:.0f}]"
 
 
 def shortcut(r: dict[str, Any]) -> str:
     count = len(r["features"]) - 1
     others = f" ({100 * r['gap_share']:.0f}% with {count} more that are tied to it)" if count else ""
-    where = {"test": "new", "held-out": "held-out", "train": "training"}[r["split"]]
+    where = kind(r["split"])
     return (
         f"{quoted(r['attribute'])} is a shortcut: feature {r['feature']} follows it "
         f"(R^2 = {r['r2']:.2f} [{r['r2_low']:.2f}, {r['r2_high']:.2f}]) and carries {100 * r['gap_share_feature']:.0f}%"
@@ -58,10 +63,13 @@ def transient(ds: xr.Dataset, r: dict[str, Any]) -> str:
     i, j, k = np.unravel_index(np.nanargmax(path.values), path.shape)
     along, peak = path[int(i), int(j)], path[int(i), int(j), int(k)]
     start, top, end = (100 * float(v) for v in (along[0], peak, along[-1]))
+    where = kind(r["split"])
+    if top <= start + 1:
+        return f"No spectral decoupling that was tried makes more of the conflicting {where} examples right."
     since = f"from time {float(peak.switch):.2g} on" if float(peak.switch) else "from the start"
     falls = f", and then falls back to {end:.0f}%: it unlearns the strongest features first" if end < top - 1 else ""
     return (
-        f"Spectral decoupling {float(peak.decoupling):g} {since} takes the conflicting {r['split']} examples from "
+        f"Spectral decoupling {float(peak.decoupling):g} {since} takes the conflicting {where} examples from "
         f"{start:.0f}% to {top:.0f}% at {float(peak.after):.2g} after it sets in{falls}."
     )
 
@@ -134,7 +142,7 @@ def without(ds: xr.Dataset, r: dict[str, Any] | None) -> str:
     if r is not None and r["split"] != "held-out":
         path = removed.accuracy_without.sel(split=r["split"]).isel(group=group(ds, r["attribute"], "conflicting"))
         value = float(path.sel(time=ds.attrs["plain_time"], method="nearest"))
-        parts.append(f"{100 * value:.0f}% of the conflicting {r['split']} examples would then be right")
+        parts.append(f"{100 * value:.0f}% of the conflicting {kind(r['split'])} examples would then be right")
     return f"Without feature {cause}, {'; '.join(parts)}." if parts else ""
 
 

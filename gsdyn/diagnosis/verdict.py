@@ -40,13 +40,13 @@ def judge(ds: xr.Dataset) -> Verdict:
     open_ = [r for r in records if r["verdict"] == "undecided"]
     kind: Kind = "shortcut" if shortcuts else "undecided" if open_ or not records else "no shortcut"
     told = [sentences.shortcut(r) for r in shortcuts]
+    told += [f"Undecided for {sentences.quoted(r['attribute'])}: {r['reason']}." for r in open_]
     if not records:
         told.append("No attribute was named, so none could be called a shortcut.")
     elif not shortcuts:
         clear = [r for r in records if r["verdict"] == "no shortcut"]
         told += [] if open_ else ["No shortcut found."]
         told += [sentences.none(clear)] if clear else []
-    told += [f"Undecided for {sentences.quoted(r['attribute'])}: {r['reason']}." for r in open_]
     told += [line for r in shortcuts[:1] for line in (sentences.transient(ds, r), sentences.choice(ds, r))]
     told += [sentences.starving(ds), sentences.without(ds, shortcuts[0] if shortcuts else None)]
     told.append(f"{ds.attrs['subsample']}." if ds.attrs["subsample"] else "")
@@ -102,7 +102,7 @@ def _decided(r: dict[str, Any], told: bool) -> tuple[Kind, str]:
     if not r["features"]:
         return "no shortcut", f"no feature is tied to it beyond chance (least corrected p {r['p_corrected']:.2g})"
     if few < RARE:
-        return "undecided", f"only {few} {r['split']} examples are in one of its two groups"
+        return "undecided", f"only {few} {sentences.kind(r['split'])} examples are in one of its two groups"
     if not (sentences.number(r["gap"]) > 0 and r["gap_share"] > 0.5):
         part = f"{100 * r['gap_share']:.0f}% of a gap of {sentences.number(r['gap']):.2g}"
         return "no shortcut", f"features tied to it carry {part} between its groups"

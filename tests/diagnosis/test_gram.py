@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import gsdyn as gs
-from gsdyn.diagnosis import problem
+from gsdyn.diagnosis import features, problem
 from gsdyn.diagnosis.gram import gram
 
 RNG = np.random.default_rng(0)
@@ -55,3 +55,37 @@ def test_a_kernel_given_is_taken_as_it_is():
     found = gram(read(None, {"kernel": new, "y": TEST["y"]}, K), None, None)
     np.testing.assert_array_equal(found.theta, K)
     np.testing.assert_array_equal(found.new, new)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "message"),
+    [
+        (np.zeros((12, 12)), "the kernel must not be zero, got one without features"),
+        (-np.eye(12), "the kernel must be positive semi-definite, got an eigenvalue -1"),
+        (np.triu(np.ones((12, 12))), "the kernel must be symmetric, got"),
+    ],
+)
+def test_what_is_no_kernel_is_told(kernel, message):
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        features.leading(jnp.asarray(kernel), Y, 3, None)
+    assert str(error.value).startswith(message)
+
+
+def test_directions_are_what_the_input_does_with_the_feature():
+    x = RNG.normal(size=(200, 3)) * [1.0, 2.0, 3.0] + [5.0, 0.0, 0.0]
+    y = np.where(RNG.random(200) < 0.5, 1.0, -1.0)
+    phi = x[:, 1] - x[:, 1].mean()
+    d, deviation = features.directions((y * phi / np.linalg.norm(phi))[:, None], y, x)
+    np.testing.assert_allclose(deviation, x.std(axis=0))
+    np.testing.assert_allclose(d[0] / deviation, [np.corrcoef(phi, x[:, i])[0, 1] for i in range(3)], atol=1e-12)
+    np.testing.assert_allclose(d[0, 1], x[:, 1].std())
+
+
+def test_half_times_lie_between_saved_times():
+    ts = np.array([1.0, 10.0, 100.0])
+    z = np.array([[0.1, -1.0, 0.2], [0.4, -2.0, 0.1], [0.8, -2.1, 0.4]])
+    found = features.half_times(ts, z, z[-1])
+    # the first: at 10 exactly; the second: half of -2.1 between 1 and 10, by logarithms
+    share = np.log(1.05) / np.log(2.0)
+    np.testing.assert_allclose(found, [10.0, 10.0**share, 1.0])
+    assert np.isnan(features.half_times(ts, z, np.array([0.0, 5.0, 9.0]))).all()
