@@ -234,7 +234,7 @@ def test_the_verdict_names_the_colour(report):
     assert record["accuracy_aligned_low"] > record["accuracy_conflicting_high"]
     first = report.verdict.sentences[0]
     assert first.startswith(f"'colour' is a shortcut: feature {record['feature']} follows it (R^2 = {record['r2']:.2f}")
-    assert "Spectral decoupling 2 from time 4 on takes the conflicting test examples from" in str(report.verdict)
+    assert "makes more of the conflicting test examples right." in str(report.verdict)
     assert repr(report).startswith(f"Report of {N} examples, {N} features: shortcut\n  'colour'")
     assert "&#x27;colour&#x27; is a shortcut" in report._repr_html_()
 

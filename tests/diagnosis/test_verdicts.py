@@ -24,6 +24,7 @@ def test_the_colour_of_digits_is_the_shortcut():
     assert record["feature"] == 2
     assert record["r2"] == pytest.approx(0.90, abs=0.01)
     assert record["gap_share_feature"] == pytest.approx(1.0, abs=0.15)
+    assert "Spectral decoupling 2 from time 60 on takes the conflicting test examples from" in str(report.verdict)
     ds = report.dataset
     conflicting = int(np.flatnonzero(ds.group_kind.values == "conflicting")[0])
     plain = ds.accuracy_time.sel(split="test").isel(group=conflicting)
