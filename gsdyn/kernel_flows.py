@@ -136,7 +136,8 @@ def run(flow: KernelFlow, ts: Array, rtol: float, atol: float, max_steps: int) -
     lead = lead._replace(V=flow.sign[:, None] * lead.V)
     top = jnp.max(jnp.diagonal(theta))
     tolerances = jnp.asarray(rtol, ts.dtype), jnp.asarray(atol, ts.dtype)
-    problem = Problem(theta, flow.sign, lead, top, *tolerances)
+    single = (theta / jnp.where(top > 0, top, 1.0)).astype(jnp.float32)
+    problem = Problem(theta, single, flow.sign, lead, top, *tolerances)
     end = _solve(problem, flow.loss, _schedule(flow), flow.start, whole, jnp.asarray(max_steps, jnp.int32))
     reached = (jnp.arange(count, dtype=jnp.int32) < end.count).reshape((-1,) + (1,) * flow.start.ndim)
     beta, f = (jnp.where(reached, v[:count], jnp.nan) for v in (end.saved, end.margins))
@@ -234,7 +235,7 @@ def _semidefinite(theta: Array, lead: leading.Leading) -> Array:
 
 def _rank(n: int, classes: int) -> int:
     """How many leading directions to take: their cost a step, `n r^2`, beside that of products, `10 n^2`."""
-    return -8 * (-max(64, round(2 * n**0.5)) // round(8 * classes**0.5))
+    return -8 * (-max(64, round(1.5 * n**0.5)) // round(8 * classes**0.5))
 
 
 def _room(count: int) -> int:

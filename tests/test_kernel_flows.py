@@ -10,6 +10,7 @@ from scipy.integrate import solve_ivp
 from scipy.special import expit, softmax, wrightomega
 
 import gsdyn as gs
+from gsdyn._integration import kernel_path, kernel_steps
 
 
 def kernel(n, seed=0, decay=1.5):
@@ -234,3 +235,14 @@ def test_without_a_penalty_there_is_no_fixed_point_but_a_flow():
     primal = gs.integrate(gs.PrimalFlow(basis, CE, FREE), ts, rtol=1e-10, atol=1e-10)
     run = gs.integrate(gs.KernelFlow(basis.kernel(), None, CE, FREE), ts, rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(primal.margins, run.margins, atol=1e-8)
+
+
+@pytest.mark.parametrize(("known", "found"), [(True, True), (False, True), (False, False)])
+def test_one_correction_tells_no_rate_and_shortens_no_step(known, found):
+    # after a step that failed the rate is taken to be high: a shorter one that ends at once must not shorten the next
+    rate, known, found = jnp.asarray(0.9), jnp.asarray(known), jnp.asarray(found)
+    stages = kernel_steps.Stages(jnp.zeros(()), jnp.zeros(()), None, rate, known, found)
+    factor, then = kernel_path.longest(stages), kernel_path.tame(stages)
+    assert (factor == kernel_steps.GROWTH) == (found and not known)
+    assert factor == kernel_steps.GROWTH or factor < 1
+    assert then == (0.9 if known else 0.45)

@@ -25,6 +25,8 @@ from gsdyn._integration.kernel_steps import (
 )
 from gsdyn.losses import Loss
 
+FIRST = 8.0  # of the first step, over what the fastest rate alone would ask for
+
 
 class Phases(NamedTuple):
     """Penalties one after the other: their ends, and `lam_1`, `lam_2` and pull of each, (p,), (p, n or 1) twice."""
@@ -40,7 +42,7 @@ class Phases(NamedTuple):
 
 class State(NamedTuple):
     """Where a flow is: time, phase, coefficients and margins; the step to try; the last step's length and increments,
-    from which the next one's are foreseen; the rate of its corrections; what is saved, and steps and failures."""
+    from which the next one's are foreseen; the rate of its corrections; steps and failures."""
 
     t: Array
     phase: Array
@@ -51,8 +53,6 @@ class State(NamedTuple):
     Z: Array
     KZ: Array
     rate: Array
-    saved: Array
-    count: Array
     accepted: Array
     rejected: Array
     stuck: Array
@@ -76,24 +76,27 @@ def follow(problem: Problem, loss: Loss, phases: Phases, beta: Array, ts: Array,
     f = problem.product(beta)
     h = first_step(problem, phases.force(loss, jnp.zeros((), jnp.int32)), f)
     none, nothing = jnp.zeros((), jnp.int32), jnp.zeros((*beta.shape, STAGES), beta.dtype)
-    # times of zero are known at once
-    known = (ts <= 0).reshape((-1,) + (1,) * beta.ndim)
-    saved = jnp.where(known, beta[None], 0.0)
     start = State(
         t=jnp.zeros((), ts.dtype), phase=none, beta=beta, f=f, h=h, last=h, Z=nothing, KZ=nothing,
-        rate=jnp.asarray(0.5, h.dtype), saved=saved, count=jnp.sum(ts <= 0, dtype=jnp.int32),
-        accepted=none, rejected=none, stuck=jnp.zeros((), bool),
+        rate=jnp.asarray(0.5, h.dtype), accepted=none, rejected=none,
+        stuck=jnp.zeros((), bool),
     )  # fmt: skip
+    # times of zero are known at once
+    known = (ts <= 0).reshape((-1,) + (1,) * beta.ndim)
+    saved = jnp.where(known, beta[None], 0.0), jnp.sum(ts <= 0, dtype=jnp.int32)
 
-    def go(s: State) -> Array:
-        return (s.count < len(ts)) & (s.accepted + s.rejected < limit) & ~s.stuck
+    def go(at: tuple[State, tuple[Array, Array]]) -> Array:
+        s, (_, count) = at
+        return (count < len(ts)) & (s.accepted + s.rejected < limit) & ~s.stuck
 
-    def move(s: State) -> State:
-        return jax.lax.cond(s.t < phases.ends[s.phase], way.step, way.turn, s)
+    def move(at: tuple[State, tuple[Array, Array]]) -> tuple[State, tuple[Array, Array]]:
+        s, saved = at
+        s = jax.lax.cond(s.t < phases.ends[s.phase], way.step, way.turn, s)
+        return s, way.save(s, saved)
 
-    end = jax.lax.while_loop(go, move, start)
-    margins = jnp.moveaxis(problem.product(jnp.moveaxis(end.saved, 0, -1)), -1, 0)
-    return Path(end.saved, margins, end.count, end.accepted, end.rejected, end.stuck)
+    end, (saved, count) = jax.lax.while_loop(go, move, (start, saved))
+    margins = jnp.moveaxis(problem.product(jnp.moveaxis(saved, 0, -1)), -1, 0)
+    return Path(saved, margins, count, end.accepted, end.rejected, end.stuck)
 
 
 class _Way(NamedTuple):
@@ -124,30 +127,34 @@ class _Way(NamedTuple):
         tol = jnp.maximum(tol, problem.atol + problem.rtol * jnp.max(jnp.abs(s.f + stages.KZ[..., -1])))
         err = jnp.where(stages.found, error(problem, force, s.beta, s.f, stages) / tol, jnp.inf)
         good = err <= 1
-        factor = jnp.clip(SAFETY * err ** (-1 / (STAGES + 1)), SHRINK, GROWTH)
-        factor = jnp.minimum(factor, _longest(stages.rate))
-        new = s._replace(h=h * jnp.where(good, factor, jnp.minimum(factor, SAFETY)), rate=_tame(stages.rate))
+        factor = SAFETY * err ** (-1 / (STAGES + 1))
+        factor = jnp.minimum(jnp.clip(factor, SHRINK, GROWTH), longest(stages))
+        new = s._replace(h=h * jnp.where(good, factor, jnp.minimum(factor, SAFETY)), rate=tame(stages))
         t = jnp.where(h < left, s.t + h, end)
-        return jax.lax.cond(good, lambda: self._accept(new, stages, h, t), lambda: _rejected(new))
+        return jax.lax.cond(good, lambda: _accepted(new, stages, h, t), lambda: _rejected(new))
 
-    def _accept(self, s: State, stages: Stages, h: Array, t: Array) -> State:
-        """The state after a step of length `h` to time `t`, with what is saved on it."""
-        Z, KZ, ts = stages.Z, stages.KZ, self.ts
+    def save(self, s: State, saved: tuple[Array, Array]) -> tuple[Array, Array]:
+        """What is saved, with that on the last step."""
+        ts, start = self.ts, s.beta - s.Z[..., -1]
 
         def within(state: tuple[Array, Array]) -> Array:
             _, i = state
-            return (i < len(ts)) & (ts[jnp.minimum(i, len(ts) - 1)] <= t)
+            return (i < len(ts)) & (ts[jnp.minimum(i, len(ts) - 1)] <= s.t)
 
-        def save(state: tuple[Array, Array]) -> tuple[Array, Array]:
+        def put(state: tuple[Array, Array]) -> tuple[Array, Array]:
             saved, i = state
-            weights = RADAU.weights(jnp.minimum((ts[i] - s.t) / h, 1.0)[None])
-            return saved.at[i].set(s.beta + (Z @ weights.T)[..., 0]), i + 1
+            part = jnp.clip(1 - (s.t - ts[i]) / s.last, 0.0, 1.0)
+            weights = RADAU.weights(part[None])
+            return saved.at[i].set(start + (s.Z @ weights.T)[..., 0]), i + 1
 
-        saved, count = jax.lax.while_loop(within, save, (s.saved, s.count))
-        return s._replace(
-            t=t, beta=s.beta + Z[..., -1], f=s.f + KZ[..., -1], last=h, Z=Z, KZ=KZ, saved=saved, count=count,
-            accepted=s.accepted + 1,
-        )  # fmt: skip
+        return jax.lax.while_loop(within, put, saved)
+
+
+def _accepted(s: State, stages: Stages, h: Array, t: Array) -> State:
+    Z, KZ = stages.Z, stages.KZ
+    return s._replace(
+        t=t, beta=s.beta + Z[..., -1], f=s.f + KZ[..., -1], last=h, Z=Z, KZ=KZ, accepted=s.accepted + 1,
+    )  # fmt: skip
 
 
 def _rejected(s: State) -> State:
@@ -156,20 +163,23 @@ def _rejected(s: State) -> State:
 
 
 def first_step(problem: Problem, force: Force, f: Array) -> Array:
-    """A step that is short for the fastest rate of the flow."""
+    """A step on the scale of the fastest rate of the flow."""
     rate = problem.lead.strengths[0] * largest(force.bend(f)) + force.lam1
-    part = problem.rtol ** (1 / (STAGES + 1))
+    part = FIRST * problem.rtol ** (1 / (STAGES + 1))
     return jnp.minimum(part / jnp.maximum(rate, jnp.finfo(f.dtype).tiny), jnp.finfo(f.dtype).max ** 0.5)
 
 
-def _longest(rate: Array) -> Array:
-    """The factor of the step with which corrections of this rate, `x/(1 + x)` with `x` in proportion to the step, would
+def longest(stages: Stages) -> Array:
+    """The factor of the step with which corrections of its rate, `x/(1 + x)` with `x` in proportion to the step, would
     just end in time."""
-    known = jnp.isfinite(rate) & (rate < 1)
-    x = jnp.where(known, rate / jnp.maximum(1 - rate, 0.01), 1.0)
-    return jnp.where(known, jnp.clip(SLOWEST / (1 - SLOWEST) / jnp.maximum(x, 1e-3), SHRINK, GROWTH), SHRINK)
+    rate = stages.rate
+    shrinking = jnp.isfinite(rate) & (rate < 1)
+    x = jnp.where(shrinking, rate / jnp.maximum(1 - rate, 0.01), 1.0)
+    most = jnp.where(shrinking, jnp.clip(SLOWEST / (1 - SLOWEST) / jnp.maximum(x, 1e-3), SHRINK, GROWTH), SHRINK)
+    return jnp.where(stages.known | ~stages.found, most, GROWTH)
 
 
-def _tame(rate: Array) -> Array:
+def tame(stages: Stages) -> Array:
     """The rate that the next step's corrections are taken to have until they show it."""
+    rate = jnp.where(stages.known, stages.rate, stages.rate / 2)
     return jnp.clip(jnp.where(jnp.isfinite(rate), rate, 0.9), 0.1, 0.9)

@@ -5,7 +5,8 @@ than with one. Newton's corrections come from the leading part of the kernel (`_
 carry the stiffness: with `K ~ V S^2 V^T + tail` and the curvature `D` of loss and penalty at the middle of the step,
 their systems `A^-1/h + lam_1 + D K` need the eigenvalues of one small matrix, `S V^T D V S`. What is left of the kernel
 shrinks by `x/(1 + x)` or more from one correction to the next, with `x` the step times its largest rate over 2 |mu|,
-and faster by conjugate directions: in the inner product of the kernel `D K` is symmetric.
+and faster by conjugate directions: in the inner product of the kernel `D K` is symmetric. Products with corrections
+that are small enough take single precision, which costs half of double.
 
 Errors are measured in the norm of the kernel: an error `e` of the coefficients changes the output at an input x by at
 most `sqrt(k(x, x) e^T K e)`.
@@ -28,6 +29,8 @@ RADAU = radau(STAGES)
 MEMORY = 2  # changes of corrections from which the next one learns
 NEWTON = 16  # corrections at most, of one step
 CLOSE = 0.05  # how far below the error allowed they end
+COARSE = 0.05  # rounding of single precision, over the size at which corrections end, up to which it serves products
+WIDE = 8  # vectors, of which a multiple is fastest to multiply
 SLOWEST = 0.6  # rate at which corrections may shrink: what the step is chosen for
 REACH = 6.0  # the largest x of the tail, see above
 GROWTH = 5.0  # of a step over the one before it
@@ -36,9 +39,11 @@ SAFETY = 0.9
 
 
 class Problem(NamedTuple):
-    """A kernel of labels `sign`, its leading part with signed `V`, the largest `k(x, x)`, and the tolerances."""
+    """A kernel of labels `sign`, over its largest `k(x, x)`, `top`, also in single precision; its leading part with
+    signed `V`, and the tolerances."""
 
     theta: Array
+    single: Array
     sign: Array
     lead: Leading
     top: Array
@@ -47,8 +52,25 @@ class Problem(NamedTuple):
 
     def product(self, v: Array) -> Array:
         """`K v`, over the first axis of `v`."""
-        flat = v.reshape(len(self.sign), -1)
-        return (self.sign[:, None] * (self.theta @ (self.sign[:, None] * flat))).reshape(v.shape)
+        return self._times(self.theta, v)
+
+    def rough(self, v: Array) -> Array:
+        """`K v` in single precision."""
+        size = jnp.maximum(jnp.max(jnp.abs(v)), jnp.finfo(v.dtype).tiny)
+        return (size * self.top) * self._times(self.single, (v / size).astype(self.single.dtype)).astype(v.dtype)
+
+    def noise(self, v: Array) -> Array:
+        """About the most that single precision changes `K v` by, of stages along the last axis."""
+        square = jnp.sum((v * v).reshape(-1, v.shape[-1]), axis=0)
+        return float(jnp.finfo(jnp.float32).eps) * self.top * jnp.sqrt(jnp.max(square))
+
+    def _times(self, theta: Array, v: Array) -> Array:
+        sign = self.sign[:, None].astype(v.dtype)
+        flat = sign * v.reshape(len(sign), -1)
+        count = flat.shape[1]
+        if count > 1:
+            flat = jnp.pad(flat, ((0, 0), (0, -count % WIDE)))
+        return (sign * (theta @ flat)[:, :count]).reshape(v.shape)
 
     def norm(self, e: Array, image: Array) -> Array:
         """The most that errors `e` of coefficients, with `image = K e`, change any output by: of the worst stage."""
@@ -145,12 +167,13 @@ class System(NamedTuple):
 
 class Stages(NamedTuple):
     """A step tried: increments of coefficients and margins at the stages, their systems, how the corrections shrank
-    (`rate`), and whether they ended."""
+    (`rate`, which one alone does not tell: `known`), and whether they ended."""
 
     Z: Array
     KZ: Array
     system: System
     rate: Array
+    known: Array
     found: Array
 
 
@@ -176,8 +199,9 @@ def correct(
     def step(state: tuple[Any, ...]) -> tuple[Any, ...]:
         Z, KZ, last, ways, before, rate, _, _, i = state
         d = system.solve(force.stages(beta[..., None] + Z, f[..., None] + KZ) - Z @ inverse.T)
-        # a product of the whole, so that what the guess of it was off by does not stay
-        moved = problem.product(Z + d)
+        # first a product of the whole, so that what the guess of it was off by does not stay
+        fine = (i == 0) | ~(problem.noise(d) <= COARSE * stop)
+        moved = jax.lax.cond(fine, lambda: problem.product(Z + d), lambda: KZ + problem.rough(d))
         new = Move(d, moved - KZ, Z + d, moved)
         size = problem.norm(new.d, new.Kd)
         rate = jnp.where(i > 0, size / before, rate)
@@ -190,8 +214,8 @@ def correct(
     no, zero = jnp.zeros((), bool), jnp.zeros((), jnp.int32)
     still = jax.tree.map(jnp.zeros_like, Move(*guess, *guess))
     start = *guess, still, (still,) * MEMORY, jnp.zeros((), f.dtype), rate, no, no, zero
-    Z, KZ, *_, rate, found, _, _ = jax.lax.while_loop(go, step, start)
-    return Stages(Z, KZ, system, rate, found)
+    Z, KZ, *_, rate, found, _, count = jax.lax.while_loop(go, step, start)
+    return Stages(Z, KZ, system, rate, count > 1, found)
 
 
 class Move(NamedTuple):
@@ -217,4 +241,4 @@ def error(problem: Problem, force: Force, beta: Array, f: Array, stages: Stages)
     """The error of a step anywhere within it, as a change of outputs."""
     slope = jnp.asarray(RADAU.slope @ RADAU.inverse, beta.dtype) / stages.system.h
     e = RADAU.error * stages.system.damp(force.velocity(beta, f) - stages.Z @ slope)
-    return problem.norm(e[..., None], problem.product(e)[..., None])
+    return problem.norm(e[..., None], problem.rough(e)[..., None])

@@ -35,8 +35,12 @@ def leading(theta: Array, start: Array, rank: int) -> Leading:
         skew = jnp.max(jnp.abs(theta - theta.T))
         values, vectors = jnp.linalg.eigh((theta + theta.T) / 2)
     else:
-        space = start
-        for _ in range(ROUNDS):
+        scale = jnp.max(jnp.diagonal(theta))
+        scale = jnp.where(scale > 0, scale, 1.0)
+        # the first round only has to point the right way
+        rough = jnp.float32 if jnp.finfo(theta.dtype).bits > 32 else theta.dtype
+        space = _orthonormal((theta / scale).astype(rough) @ start.astype(rough)).astype(theta.dtype)
+        for _ in range(ROUNDS - 1):
             space = _orthonormal(theta @ space)
         inner = space.T @ (theta @ space)
         skew = jnp.max(jnp.abs(inner - inner.T))
