@@ -6,6 +6,9 @@ beta`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
@@ -14,6 +17,20 @@ from gsdyn._problem import Problem
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import FixedPoint
 from gsdyn.integration import Trajectory
+
+
+@runtime_checkable
+class Rows(Protocol):
+    """A kernel between new inputs and examples that comes some rows at a time, such as `gs.kernels.Between`."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """New inputs and examples, (m, n)."""
+        ...
+
+    def blocks(self) -> Iterator[Array]:
+        """Rows in order, (b, n) at a time; rows after the m-th do not count."""
+        ...
 
 
 def coefficients(basis: FeatureBasis, fp: FixedPoint | Trajectory) -> Array:
@@ -45,25 +62,26 @@ def coefficients(basis: FeatureBasis, fp: FixedPoint | Trajectory) -> Array:
         return jnp.moveaxis(jnp.tensordot(part, basis.U, ((1,), (1,))), -1, 1)
     # z / s^2 = U^T a / (lam_1 + lam_2 s^2), which keeps the digits of weak features
     problem = Problem.of(basis, fp.loss, fp.penalty)
-    pull = problem.tilted(fp.loss.exchange(fp.alpha), fp.margins)
+    pull = problem.tilted(fp.loss.dual_to_pull(fp.alpha, fp.margins), fp.margins)
     lam1, lam2 = (lam.astype(s2.dtype) for lam in fp.penalty.decay())
     decay = jnp.where(s2 > 0, lam1 + lam2 * s2, 1.0).reshape(column)
     return basis.U @ jnp.where(live, problem.gather(pull) / decay, 0.0)
 
 
-def predict(theta_new: ArrayLike, y: ArrayLike | None, beta: ArrayLike) -> Array:
+def predict(theta_new: ArrayLike | Rows, y: ArrayLike | None, beta: ArrayLike) -> Array:
     """The outputs at new inputs, `yhat(x) = k(x, X) Y beta`, centred at initialisation (*beyond* P21).
 
     - `theta_new`: the kernel between m new inputs and the n examples, shape (m, n): `infinite_ntk(net, x_new, x)`, or
-      `phi_new @ phi.T` of NTRF matrices.
+      `phi_new @ phi.T` of NTRF matrices; or `kernels.Between(net, x_new, x)`, which is never held as a whole.
     - `y`: labels -1 or +1 of the examples, shape (n,); None where the kernel is unsigned, as for `Softmax`.
     - `beta`: coefficients of the examples, from `coefficients`, a `KernelRun` or `hard_margin`: shape (n,) or (t, n);
       for `Softmax` (n, C) or (t, n, C).
 
     Shape (m,), (t, m), (m, C) or (t, m, C). The class of a new input is the sign of its output, or its largest.
     """
-    theta_new = _rectangle(theta_new, y)
-    n = theta_new.shape[1]
+    if not isinstance(theta_new, Rows):
+        theta_new = _rectangle(theta_new)
+    m, n = _shape(theta_new, y)
     beta = _checks.as_float(beta)
     if not _fits(beta, n, y is None):
         allowed = f"({n},) or (t, {n})" + ("" if y is not None else f", ({n}, C) or (t, {n}, C)")
@@ -73,13 +91,16 @@ def predict(theta_new: ArrayLike, y: ArrayLike | None, beta: ArrayLike) -> Array
             f"beta must say what its axes are, got ({n}, {n}): give y for times, (1, {n}, {n}) for classes"
         )
     classes = beta.ndim == 3 or (beta.ndim == 2 and beta.shape[1] != n)
+    if isinstance(theta_new, Rows):
+        parts = [predict(block, y, beta) for block in theta_new.blocks()]
+        return jnp.concatenate(parts, -2)[..., :m, :] if classes else jnp.concatenate(parts, -1)[..., :m]
     signed = _signed(theta_new, y)
     if not classes:
         return beta @ signed.T if beta.ndim == 2 else signed @ beta
     return signed @ beta if beta.ndim == 2 else jnp.moveaxis(jnp.tensordot(signed, beta, ((1,), (1,))), 0, 1)
 
 
-def feature_functions(basis: FeatureBasis, theta_new: ArrayLike, y: ArrayLike | None) -> Float[Array, "m k"]:
+def feature_functions(basis: FeatureBasis, theta_new: ArrayLike | Rows, y: ArrayLike | None) -> Float[Array, "m k"]:
     """Every feature as a function of the input, at m new inputs (*beyond* P21).
 
         phi_j(x) = s_j^-2 k(x, X) Y U[:, j],    yhat(x) = sum_j z_j phi_j(x)
@@ -89,22 +110,30 @@ def feature_functions(basis: FeatureBasis, theta_new: ArrayLike, y: ArrayLike | 
     - `basis`: features in n examples. `theta_new`, `y`: as in `predict`.
     """
     _checks.instance("basis", basis, FeatureBasis)
-    theta_new = _rectangle(theta_new, y)
-    if theta_new.shape[1] != basis.examples:
-        raise ValueError(f"theta_new must have one column per example ({basis.examples}), got shape {theta_new.shape}")
+    if not isinstance(theta_new, Rows):
+        theta_new = _rectangle(theta_new)
+    m, n = _shape(theta_new, y)
+    if n != basis.examples:
+        raise ValueError(f"theta_new must have one column per example ({basis.examples}), got shape {(m, n)}")
+    if isinstance(theta_new, Rows):
+        return jnp.concatenate([feature_functions(basis, block, y) for block in theta_new.blocks()])[:m]
     s2 = basis.s * basis.s
     live = (s2 > 0)[None, :]
     return jnp.where(live, (_signed(theta_new, y) @ basis.U) / jnp.where(live, s2[None, :], 1.0), 0.0)
 
 
-def _rectangle(theta_new: ArrayLike, y: ArrayLike | None) -> Array:
-    theta_new = _checks.require("theta_new", theta_new, "a matrix", lambda v: v.ndim == 2, ndim=2)
-    if y is not None and jnp.shape(y) != theta_new.shape[1:]:
+def _rectangle(theta_new: ArrayLike) -> Array:
+    return _checks.require("theta_new", theta_new, "a matrix", lambda v: v.ndim == 2, ndim=2)
+
+
+def _shape(theta_new: Array | Rows, y: ArrayLike | None) -> tuple[int, int]:
+    m, n = theta_new.shape
+    if y is not None and jnp.shape(y) != (n,):
         raise ValueError(
-            f"theta_new must have one row per new input and one column per example, got shape {theta_new.shape} "
+            f"theta_new must have one row per new input and one column per example, got shape {(m, n)} "
             f"for y of shape {jnp.shape(y)}"
         )
-    return theta_new
+    return m, n
 
 
 def _signed(theta_new: Array, y: ArrayLike | None) -> Array:

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import mpmath
 import numpy as np
 import pytest
 from _flow_oracles import CE, FREE, ORACLES, numbers
@@ -130,6 +131,45 @@ def test_coefficients_are_what_each_penalty_says():
         gs.predict(new, None, jnp.stack([beta, 2 * beta])), np.stack([new @ beta, 2 * new @ beta])
     )
     np.testing.assert_allclose(y[:, None] * gs.feature_functions(basis, theta, y), basis.U, atol=1e-12)
+
+
+@pytest.mark.parametrize("margin", [3.0, 40.0])
+def test_coefficients_keep_their_digits_where_examples_are_learnt(margin):
+    # apart, examples solve m = 3 c e^-m/(1 + 2 e^-m), and c e^-m/(1 + e^-m) of two classes
+    with mpmath.workdps(40):
+        c3 = mpmath.mpf(margin) * (mpmath.exp(margin) + 2) / 3
+        c2 = mpmath.mpf(margin) * (mpmath.exp(margin) + 1)
+        away3, away2 = 1 / (mpmath.exp(margin) + 2), 1 / (mpmath.exp(margin) + 1)
+    lam = 1e-6
+    for c, expected, loss in ((c3, [2 * away3, -away3, -away3], gs.Softmax(np.arange(3), 3)), (c2, [away2], CE)):
+        # the first has that margin, the others more
+        basis = gs.FeatureBasis(np.eye(3), np.sqrt(np.array([1.0, 2.0, 4.0]) * lam * float(c)))
+        beta = gs.coefficients(basis, gs.fixed_point(basis, loss, gs.WeightDecay(lam)))
+        np.testing.assert_allclose(np.ravel(beta[0]), np.array(expected, float) / lam, rtol=1e-11)
+
+
+def test_predictions_from_rows_are_those_from_the_whole_kernel():
+    x, x_new = np.random.default_rng(0).normal(size=(9, 3)), np.random.default_rng(1).normal(size=(7, 3))
+    y, net = np.where(np.arange(9) % 2, 1.0, -1.0), gs.networks.FullyConnected(depth=2)
+    whole, rows = gs.kernels.infinite_ntk(net, x_new, x), gs.kernels.Between(net, x_new, x, rows=3)
+    assert rows.shape == (7, 9)
+    random = np.random.default_rng(2)
+    cases = [(y, (9,)), (y, (4, 9)), (None, (9, 2)), (None, (4, 9, 2))]
+    for labels, shape in cases:
+        beta = random.normal(size=shape)
+        expected = gs.predict(whole, labels, beta)
+        np.testing.assert_allclose(gs.predict(rows, labels, beta), expected, rtol=1e-13, atol=1e-13)
+    basis = gs.FeatureBasis.from_kernel(gs.kernels.infinite_ntk(net, x), y)
+    expected = gs.feature_functions(basis, whole, y)
+    np.testing.assert_allclose(gs.feature_functions(basis, rows, y), expected, rtol=1e-12, atol=1e-12)
+    linear = gs.kernels.Between(lambda a, b: a @ b.T, x_new, x, rows=5)
+    np.testing.assert_allclose(gs.predict(linear, y, y), x_new @ x.T @ np.ones(9), rtol=1e-12, atol=1e-12)
+    with pytest.raises(ValueError, match=r"theta_new must have one row .* got shape \(7, 9\) for y of shape \(4,\)"):
+        gs.predict(rows, y[:4], np.zeros(9))
+    with pytest.raises(ValueError, match=r"net must be a network such as .* or a function, got 3"):
+        gs.kernels.Between(3, x_new, x)
+    with pytest.raises(ValueError, match="x_new must have at least one row"):
+        gs.kernels.Between(net, x_new[:0], x)
 
 
 @pytest.mark.slow
