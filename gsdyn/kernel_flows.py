@@ -124,10 +124,17 @@ class KernelRun(eqx.Module):
 
 def run(flow: KernelFlow, ts: Array, rtol: float, atol: float, max_steps: int) -> KernelRun:
     """What `integrate` does with a `KernelFlow`; `ts`, in order, and the tolerances are checked by then."""
-    ts = _within(flow, ts.astype(flow.theta.dtype))
-    count = ts.shape[0]
-    # so that other numbers of times do not compile anew
-    whole = jnp.concatenate([ts, jnp.broadcast_to(ts[-1:], (_room(count) - count,))])
+    ts = within(flow, ts)
+    end, reached = solve(problem_of(flow), flow.loss, schedule(flow), flow.start, ts, (rtol, atol), max_steps)
+    beta, f = (jnp.where(reached.reshape((-1,) + (1,) * flow.start.ndim), v, jnp.nan) for v in (end.saved, end.margins))
+    codes = diffrax.RESULTS
+    unfinished = codes.where(end.stuck, codes.dt_min_reached, codes.max_steps_reached)
+    result = codes.where(reached.all(), codes.successful, unfinished)
+    return KernelRun(ts, beta, f, result, Steps(end.accepted, end.rejected))
+
+
+def problem_of(flow: KernelFlow) -> Problem:
+    """The kernel of a flow, checked and with its leading part."""
     n = flow.theta.shape[0]
     classes = flow.start[0].size
     rank = n if n * classes <= EXACT else min(n, _rank(n, classes))
@@ -135,16 +142,29 @@ def run(flow: KernelFlow, ts: Array, rtol: float, atol: float, max_steps: int) -
     theta = _semidefinite(flow.theta, lead)
     lead = lead._replace(V=flow.sign[:, None] * lead.V)
     top = jnp.max(jnp.diagonal(theta))
-    tolerances = jnp.asarray(rtol, ts.dtype), jnp.asarray(atol, ts.dtype)
     single = (theta / jnp.where(top > 0, top, 1.0)).astype(jnp.float32)
-    problem = Problem(theta, single, flow.sign, lead, top, *tolerances)
-    end = _solve(problem, flow.loss, _schedule(flow), flow.start, whole, jnp.asarray(max_steps, jnp.int32))
-    reached = (jnp.arange(count, dtype=jnp.int32) < end.count).reshape((-1,) + (1,) * flow.start.ndim)
-    beta, f = (jnp.where(reached, v[:count], jnp.nan) for v in (end.saved, end.margins))
-    codes = diffrax.RESULTS
-    unfinished = codes.where(end.stuck, codes.dt_min_reached, codes.max_steps_reached)
-    result = codes.where(end.count == whole.shape[0], codes.successful, unfinished)
-    return KernelRun(ts, beta, f, result, Steps(end.accepted, end.rejected))
+    zero = jnp.zeros((), theta.dtype)
+    return Problem(theta, single, flow.sign, lead, top, zero, zero)
+
+
+def solve(
+    problem: Problem,
+    loss: Loss,
+    phases: kernel_path.Schedule,
+    start: Array,
+    ts: Array,
+    tolerances: tuple[float, float],
+    max_steps: int,
+) -> tuple[kernel_path.Path, Array]:
+    """The path to times `ts` with tolerances `(rtol, atol)`, and which of them were reached."""
+    count = ts.shape[0]
+    # so that other numbers of times do not compile anew
+    whole = jnp.concatenate([ts, jnp.broadcast_to(ts[-1:], (_room(count) - count,))])
+    rtol, atol = (jnp.asarray(tol, ts.dtype) for tol in tolerances)
+    problem = problem._replace(rtol=rtol, atol=atol)
+    end = _solve(problem, loss, phases, start, whole, jnp.asarray(max_steps, jnp.int32))
+    reached = jnp.arange(count, dtype=jnp.int32) < end.count
+    return end._replace(saved=end.saved[:count], margins=end.margins[:count]), reached
 
 
 @functools.partial(jax.jit, static_argnums=2)
@@ -156,7 +176,7 @@ def _lead(theta: Array, probes: Array, rank: int) -> leading.Leading:
 @eqx.filter_custom_jvp
 @eqx.filter_jit
 def _solve(
-    problem: Problem, loss: Loss, phases: kernel_path.Phases, start: Array, ts: Array, limit: Array
+    problem: Problem, loss: Loss, phases: kernel_path.Schedule, start: Array, ts: Array, limit: Array
 ) -> kernel_path.Path:
     arrays, rest = eqx.partition(loss, eqx.is_array)
 
@@ -192,7 +212,7 @@ def _phases(phases: Any) -> tuple[Phase, ...]:
     return given
 
 
-def _schedule(flow: KernelFlow) -> kernel_path.Phases:
+def schedule(flow: KernelFlow) -> kernel_path.Phases:
     """All phases as arrays: `lam_2` and pull for each example only where a penalty has them."""
     n, dtype = flow.theta.shape[0], flow.theta.dtype
     tilts = [phase.penalty.tilt(n) for phase in flow.phases]
@@ -207,9 +227,9 @@ def _schedule(flow: KernelFlow) -> kernel_path.Phases:
     return kernel_path.Phases(ends, jnp.stack(lam1), jnp.stack(curvature), jnp.stack(pull))
 
 
-def _within(flow: KernelFlow, ts: Array) -> Array:
+def within(flow: KernelFlow, ts: Array) -> Array:
     """`ts`, after checking that they lie within the schedule."""
-    end = flow.end
+    ts, end = ts.astype(flow.theta.dtype), flow.end
     if not _checks.is_concrete((ts, end)):
         return error_if(ts, ts[-1] > end, "ts must lie within the phases")
     if np.asarray(ts)[-1] > np.asarray(end):

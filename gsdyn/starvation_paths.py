@@ -10,18 +10,23 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from gsdyn import _checks
+from gsdyn import _checks, kernel_flows
+from gsdyn._integration import kernel_answers, kernel_path
+from gsdyn._integration.kernel_answers import AnswerPhases
 from gsdyn._integration.starvation_steps import RADAU, STAGES, Field, State, stages
 from gsdyn.features import FeatureBasis
 from gsdyn.flows import PrimalFlow, Steps
 from gsdyn.integration import checked_times, checked_tolerances
+from gsdyn.kernel_flows import KernelFlow
 
 MAX_STEPS = 4096
 GROWTH, SHRINK, SAFETY = 5.0, 0.2, 0.9
+FINER = 1 / 8  # tolerances of the second run of a kernel's answers over those of the first
+CHANCE = 0.1  # least error of an entry over the largest of its column
 
 
 class StarvationPath(eqx.Module):
-    """The starvation matrix along a primal flow.
+    """The starvation matrix along a primal flow, of all its features or the k strongest.
 
     - `ts`: times, shape (t,). `z`: responses, (t, k).
     - `matrix`: `G[j, i] = d z_j(t) / d(s_i^2)`, (t, k, k): feature i starves feature j by time t where it is negative.
@@ -62,9 +67,10 @@ class _Progress(NamedTuple):
 
 
 def starvation_over_time(
-    flow: PrimalFlow,
+    flow: PrimalFlow | KernelFlow,
     ts: ArrayLike,
     *,
+    leading: int | None = None,
     rtol: float | None = None,
     atol: float | None = None,
     max_steps: int = MAX_STEPS,
@@ -75,21 +81,67 @@ def starvation_over_time(
 
     It tends to `starvation_matrix`, which needs an optimum; this needs none, and `Unregularised()` is a penalty too.
 
-    - `flow`: a `PrimalFlow` of few features, as each step takes (5 k)^3 operations.
-    - `ts`: times, shape (t,), increasing and >= 0. Every one of them ends a step.
+    - `flow`: a `PrimalFlow` of few features, as each step takes (5 k)^3 operations; or a `KernelFlow` of many examples
+      and all their features, of which only some are asked for.
+    - `ts`: times, shape (t,), increasing and >= 0. Every one of them ends a step of a `PrimalFlow`.
+    - `leading`: for a `KernelFlow`, and only there: how many of the strongest features to answer for, k. Every step
+      then takes products of the kernel with 1 + k vectors for each stage.
     - `rtol`, `atol`: tolerances of a step: `atol min(1, c_j) + rtol |z_j|` of every response, with `c` the filter of
       the penalty, and as much over `s_i^2` and `rtol |G[j, i]|` of the matrix. Default the root of the unit roundoff,
       and as `rtol`; an `atol` of nearly 0 asks for the relative error of every entry.
 
-    Goes through `jit`, `vmap` and `grad`. Raises `ValueError` for `Softmax` and what is no `PrimalFlow`.
+    Of a `KernelFlow` the tolerances are those of `integrate`, for the margins and for `s_i^2` times their answers, and
+    `error` is by how much a run of looser tolerances differs, at any time before. A `PrimalFlow` goes through `jit`,
+    `vmap` and `grad`, a `KernelFlow` through none. Raises `ValueError` for `Softmax` and what is no such flow.
     """
-    _checks.instance("flow", flow, PrimalFlow)
+    if not isinstance(flow, PrimalFlow | KernelFlow):
+        raise ValueError(f"flow must be a PrimalFlow or a KernelFlow, got {_checks.in_short(flow)}")
+    if (leading is None) != isinstance(flow, PrimalFlow):
+        raise ValueError(
+            "leading must say how many features of a KernelFlow to answer for, and be left out for a PrimalFlow"
+        )
     if len(flow.loss.shape(1)) > 1:
         raise ValueError(f"flow must have a loss with one margin for each example, got {type(flow.loss).__name__}")
+    if isinstance(flow, KernelFlow):
+        return _of_kernel(flow, checked_times(ts), leading, rtol, atol, _checks.integer("max_steps", max_steps, 1))
     ts = checked_times(ts).astype(flow.basis.U.dtype)
     relative, absolute = checked_tolerances(ts.dtype, rtol, rtol if atol is None else atol)
     limit = _checks.integer("max_steps", max_steps, 1)
     return _follow(flow, ts, jnp.asarray(relative, ts.dtype), jnp.asarray(absolute, ts.dtype), limit)
+
+
+def _of_kernel(
+    flow: KernelFlow, ts: Array, leading: int | None, rtol: float | None, atol: float | None, max_steps: int
+) -> StarvationPath:
+    """The answers of the leading features, by two runs, whose difference is the error of the better one and more."""
+    if not _checks.is_concrete(flow):
+        raise ValueError("flow must be known where it is a KernelFlow, got values traced by jit, vmap or grad")
+    k = _checks.integer("leading", leading, 1, flow.theta.shape[0])
+    basis = FeatureBasis.from_kernel(flow.theta, flow.sign, k)
+    if not bool(basis.s[-1] > 0):
+        raise ValueError(f"leading must be at most the rank of theta ({int(jnp.sum(basis.s > 0))}), got {k}")
+    U, s2 = basis.U, basis.s**2
+    ts = kernel_flows.within(flow, ts)
+    relative, absolute = checked_tolerances(ts.dtype, rtol, rtol if atol is None else atol)
+    problem, phases = kernel_flows.problem_of(flow), AnswerPhases(kernel_flows.schedule(flow), U)
+
+    def run(share: float) -> tuple[kernel_path.Path, Array, Array, Array]:
+        tolerances = relative * share, absolute * share
+        path, reached = kernel_flows.solve(
+            problem, flow.loss, phases, kernel_answers.start(U, flow.start), ts, tolerances, max_steps
+        )
+        return path, reached, *kernel_answers.matrix(U, s2, path.margins)
+
+    (_, once, _, loose), (path, twice, z, G) = run(1.0), run(FINER)
+    reached = (once & twice)[:, None]
+    unit = float(jnp.finfo(ts.dtype).eps) * (64 + 4 * path.accepted.astype(ts.dtype))
+    # of the terms of an entry, which can cancel, and of the largest one of its column
+    size = jnp.abs(G) + jnp.max(jnp.abs(G), axis=1, keepdims=True) + (jnp.abs(z) / s2[None, :])[:, None, :]
+    apart = jax.lax.cummax(jnp.abs(G - loose), axis=0)
+    # two runs can agree by chance in an entry, not in all of its column
+    error = jnp.maximum(apart, CHANCE * jnp.max(apart, axis=1, keepdims=True)) + unit * size
+    z, (G, error) = jnp.where(reached, z, jnp.nan), (jnp.where(reached[..., None], v, jnp.nan) for v in (G, error))
+    return StarvationPath(ts, z, G, error, reached.all(), Steps(path.accepted, path.rejected), basis)
 
 
 @eqx.filter_jit

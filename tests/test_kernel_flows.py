@@ -108,6 +108,44 @@ def test_more_examples_than_leading_directions(large, lam1, lam2):
         assert run.steps.rejected < 5
 
 
+@pytest.mark.slow
+def test_answers_of_leading_features_among_all(large):
+    theta, y, _ = large
+    ts, k = np.array([0.02, 0.5, 8.0]), 3
+    schedule = [gs.Phase(0.5, FREE), gs.Phase(jnp.inf, gs.Mixed(0.01, 0.5))]
+    path = gs.starvation_over_time(gs.KernelFlow(theta, y, CE, schedule), ts, leading=k, rtol=1e-8)
+    assert path.succeeded
+    basis = gs.FeatureBasis.from_kernel(theta, y)
+    U, s2 = np.asarray(basis.U), np.asarray(basis.s) ** 2
+
+    def responses(i, factor):
+        strengths = s2 * np.where(np.arange(200) == i, factor, 1.0)
+        flow = gs.KernelFlow((U * strengths) @ U.T, None, CE, schedule)
+        return np.asarray(gs.integrate(flow, ts, rtol=1e-11).margins) @ U[:, :k]
+
+    step = 1e-3
+    for i in (0, 2):
+        difference = (responses(i, 1 + step) - responses(i, 1 - step)) / (2 * step * s2[i])
+        wrong = np.abs(np.asarray(path.matrix[:, :, i]) - difference)
+        assert (wrong < path.error[:, :, i] + 1e-5 * np.abs(difference).max()).all()
+    np.testing.assert_allclose(path.z, responses(0, 1.0), rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(path.elasticities(), path.matrix * s2[None, None, :k] / path.z[:, :, None])
+    assert (path.error < 1e-5 * np.abs(path.matrix).max()).all()
+
+
+@pytest.mark.parametrize("lam", [(0.0, 0.0), (0.05, 0.3)])
+def test_answers_from_a_kernel_are_those_from_features(lam):
+    theta, y = kernel(12)
+    ts, start = np.array([0.0, 0.05, 2.0, 30.0]), np.random.default_rng(3).normal(size=12)
+    basis = gs.FeatureBasis.from_kernel(theta, y)
+    z0 = basis.s**2 * (basis.U.T @ start)
+    whole = gs.starvation_over_time(gs.PrimalFlow(basis, CE, penalty(*lam), z0=z0), ts, rtol=1e-9)
+    path = gs.starvation_over_time(gs.KernelFlow(theta, y, CE, penalty(*lam), start), ts, leading=12, rtol=1e-9)
+    gap = np.abs(path.matrix - whole.matrix)
+    assert (gap <= path.error + whole.error).all()
+    np.testing.assert_allclose(path.matrix, whole.matrix, rtol=1e-6, atol=1e-7)
+
+
 def test_a_kernel_of_few_directions(large):
     _, y, _ = large
     phi = np.random.default_rng(0).normal(size=(200, 5))
@@ -192,6 +230,8 @@ BAD = {
     "solver, dense and adjoint must be left out": lambda: gs.integrate(
         gs.KernelFlow(THETA, Y, CE, FREE), [3.0], dense=True
     ),
+    "leading must say how many features": lambda: gs.starvation_over_time(gs.KernelFlow(THETA, Y, CE, FREE), [3.0]),
+    "leading must be": lambda: gs.starvation_over_time(gs.KernelFlow(THETA, Y, CE, FREE), [3.0], leading=7),
     "lam must have one entry per example": lambda: gs.KernelFlow(THETA, Y, CE, gs.SpectralDecoupling(np.ones(5))),
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from gsdyn._integration.kernel_steps import (
     STAGES,
     Force,
     Problem,
+    Pull,
     Stages,
     correct,
     error,
@@ -38,6 +39,15 @@ class Phases(NamedTuple):
 
     def force(self, loss: Loss, i: Array) -> Force:
         return Force(loss, self.lam1[i], self.curvature[i], self.pull[i])
+
+
+class Schedule(Protocol):
+    """Forces one after the other: of `Phases`, or of what goes beside them."""
+
+    @property
+    def ends(self) -> Array: ...
+
+    def force(self, loss: Loss, i: Array) -> Pull: ...
 
 
 class State(NamedTuple):
@@ -70,7 +80,7 @@ class Path(NamedTuple):
     stuck: Array
 
 
-def follow(problem: Problem, loss: Loss, phases: Phases, beta: Array, ts: Array, limit: Array) -> Path:
+def follow(problem: Problem, loss: Loss, phases: Schedule, beta: Array, ts: Array, limit: Array) -> Path:
     """The flow from coefficients `beta` at time 0, saved at times `ts`, which increase, in at most `limit` steps."""
     way = _Way(problem, loss, phases, ts)
     f = problem.product(beta)
@@ -104,7 +114,7 @@ class _Way(NamedTuple):
 
     problem: Problem
     loss: Loss
-    phases: Phases
+    phases: Schedule
     ts: Array
 
     def turn(self, s: State) -> State:
@@ -162,7 +172,7 @@ def _rejected(s: State) -> State:
     return s._replace(rejected=s.rejected + 1, stuck=~(s.h > small))
 
 
-def first_step(problem: Problem, force: Force, f: Array) -> Array:
+def first_step(problem: Problem, force: Pull, f: Array) -> Array:
     """A step on the scale of the fastest rate of the flow."""
     rate = problem.lead.strengths[0] * largest(force.bend(f)) + force.lam1
     part = FIRST * problem.rtol ** (1 / (STAGES + 1))

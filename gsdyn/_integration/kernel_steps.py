@@ -14,7 +14,7 @@ most `sqrt(k(x, x) e^T K e)`.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -91,13 +91,6 @@ class Force(NamedTuple):
         column = (-1,) + (1,) * (f.ndim - 1)
         return self.loss.weight(f) - self.curvature.reshape(column) * f + self.pull.reshape(column)
 
-    def velocity(self, beta: Array, f: Array) -> Array:
-        return self.weight(f) - self.lam1 * beta
-
-    def stages(self, beta: Array, f: Array) -> Array:
-        """`velocity`, of stages along the last axis."""
-        return jax.vmap(self.weight, -1, -1)(f) - self.lam1 * beta
-
     def bend(self, f: Array) -> Array:
         """The curvature `D` at margins `f`, shape (n,), or (n, C, C) for logits."""
         root = self.loss.root_curvature(f)
@@ -105,6 +98,26 @@ class Force(NamedTuple):
             return root * root + self.curvature
         eye = jnp.eye(root.shape[-1], dtype=root.dtype)[None]
         return jnp.einsum("iba,ibc->iac", root, root) + self.curvature.reshape(-1, 1, 1) * eye
+
+
+class Pull(Protocol):
+    """What a flow needs to know: of its margins, or of columns like them that all have its curvature."""
+
+    @property
+    def lam1(self) -> Array: ...
+
+    def weight(self, f: Array) -> Array:
+        """`beta' = weight(K beta) - lam_1 beta`."""
+        ...
+
+    def bend(self, f: Array) -> Array:
+        """The curvature `D`: how the weight falls, example by example."""
+        ...
+
+
+def velocity(force: Pull, beta: Array, f: Array) -> Array:
+    """`beta'`, of stages along the last axis."""
+    return jax.vmap(force.weight, -1, -1)(f) - force.lam1 * beta
 
 
 def largest(bend: Array) -> Array:
@@ -124,7 +137,7 @@ class System(NamedTuple):
     shift: Array
 
     @classmethod
-    def of(cls, problem: Problem, force: Force, bend: Array, h: Array) -> System:
+    def of(cls, problem: Problem, force: Pull, bend: Array, h: Array) -> System:
         lead = problem.lead
         extra = lead.tail * largest(bend) / 2
         space = lead.V * jnp.sqrt(jnp.maximum(lead.strengths - lead.tail, 0.0))[None, :]
@@ -144,7 +157,7 @@ class System(NamedTuple):
         shifts = mu / self.h.astype(kind) + self.shift.astype(kind)
         plain = ((to / shifts[None, :]) @ back).real
         inner = 1 / (shifts[None, :] * (shifts[None, :] + self.values.astype(kind)[:, None]))
-        solved = (((self._down(rest).astype(kind) @ back.T) * inner) @ to.T).real
+        solved = (((self._down(rest).astype(kind) @ back.T) * inner[:, None]) @ to.T).real
         return rest @ plain.T - self._up(solved, rest.shape)
 
     def damp(self, slope: Array) -> Array:
@@ -152,16 +165,19 @@ class System(NamedTuple):
         mu = RADAU.real
         shift = mu / self.h + self.shift
         column = slope[..., None]
-        up = self._up(self._down(column) / (shift + self.values)[:, None], column.shape)[..., 0]
+        up = self._up(self._down(column) / (shift + self.values)[:, None, None], column.shape)[..., 0]
         return (slope - up) * (mu / shift)
 
     def _down(self, v: Array) -> Array:
-        return self.turn.T @ jnp.tensordot(self.space, v, ((0,), (0,))).reshape(-1, v.shape[-1])
+        """Over the directions, those of all classes together, columns and stages, (r, c, q)."""
+        inner = jnp.tensordot(self.space, v, ((0,), (0,))).reshape(len(self.values), -1, v.shape[-1])
+        return jnp.tensordot(self.turn, inner, ((0,), (0,)))
 
     def _up(self, w: Array, shape: tuple[int, ...]) -> Array:
-        v = (self.space @ (self.turn @ w).reshape(self.space.shape[1], -1)).reshape(shape)
+        inner = jnp.tensordot(self.turn, w, ((1,), (0,)))
+        v = (self.space @ inner.reshape(self.space.shape[1], -1)).reshape(shape)
         if self.bend.ndim == 1:
-            return self.bend[:, None] * v
+            return self.bend.reshape((-1,) + (1,) * (v.ndim - 1)) * v
         return jnp.einsum("iab,ibq->iaq", self.bend, v)
 
 
@@ -177,14 +193,14 @@ class Stages(NamedTuple):
     found: Array
 
 
-def within_reach(problem: Problem, force: Force, f: Array) -> Array:
+def within_reach(problem: Problem, force: Pull, f: Array) -> Array:
     """The longest step worth a try: beyond it the tail of the kernel keeps corrections from ending in time."""
     fastest = problem.lead.tail * largest(force.bend(f)) / 2
     return REACH * RADAU.real / jnp.maximum(fastest, float(jnp.finfo(f.dtype).tiny) ** 0.5)
 
 
 def correct(
-    problem: Problem, force: Force, beta: Array, f: Array, h: Array, guess: tuple[Array, Array], rate: Array, tol: Array
+    problem: Problem, force: Pull, beta: Array, f: Array, h: Array, guess: tuple[Array, Array], rate: Array, tol: Array
 ) -> Stages:
     """The stages of a step, by Newton's method from a `guess` of them and of `rate`."""
     inverse = jnp.asarray(RADAU.inverse, beta.dtype) / h
@@ -198,7 +214,7 @@ def correct(
 
     def step(state: tuple[Any, ...]) -> tuple[Any, ...]:
         Z, KZ, last, ways, before, rate, _, _, i = state
-        d = system.solve(force.stages(beta[..., None] + Z, f[..., None] + KZ) - Z @ inverse.T)
+        d = system.solve(velocity(force, beta[..., None] + Z, f[..., None] + KZ) - Z @ inverse.T)
         # first a product of the whole, so that what the guess of it was off by does not stay
         fine = (i == 0) | ~(problem.noise(d) <= COARSE * stop)
         moved = jax.lax.cond(fine, lambda: problem.product(Z + d), lambda: KZ + problem.rough(d))
@@ -237,8 +253,9 @@ def _along(move: Move, *ways: Move) -> Move:
     return move
 
 
-def error(problem: Problem, force: Force, beta: Array, f: Array, stages: Stages) -> Array:
+def error(problem: Problem, force: Pull, beta: Array, f: Array, stages: Stages) -> Array:
     """The error of a step anywhere within it, as a change of outputs."""
     slope = jnp.asarray(RADAU.slope @ RADAU.inverse, beta.dtype) / stages.system.h
-    e = RADAU.error * stages.system.damp(force.velocity(beta, f) - stages.Z @ slope)
+    start = force.weight(f) - force.lam1 * beta
+    e = RADAU.error * stages.system.damp(start - stages.Z @ slope)
     return problem.norm(e[..., None], problem.rough(e)[..., None])
