@@ -136,11 +136,11 @@ def _even(K: np.ndarray, support: np.ndarray) -> np.ndarray | None:
 
     block = K[np.ix_(support, support)]
     try:
-        factor = cho_factor(block)
+        factor = cho_factor(block, check_finite=False)
     except LinAlgError:
         return None
-    x = cho_solve(factor, np.ones(len(block)))
-    x += cho_solve(factor, 1 - block @ x)
+    x = cho_solve(factor, np.ones(len(block)), check_finite=False)
+    x += cho_solve(factor, 1 - block @ x, check_finite=False)
     return x if np.abs(1 - block @ x).max() <= UNEVEN else None
 
 
