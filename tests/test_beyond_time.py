@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from _flow_oracles import CE, FREE, ORACLES, numbers
 from scipy.optimize import nnls
+from scipy.special import expit
 
 import gsdyn as gs
 
@@ -218,6 +219,15 @@ def test_vanishing_decay_leads_to_the_hard_margin():
     # in 1/log(1/lam): the products are of one size
     assert far[2] < 2 * far[1] < 8 * far[0]
 
+    def relative(log):
+        f = gs.fixed_point(basis, CE, gs.WeightDecay(jnp.exp(-log))).margins
+        return f / jnp.min(f)
+
+    # so it answers to log(1/lam) by its distance over that, up to its square
+    log = jnp.log(1e12)
+    rate = jax.jit(jax.jacfwd(relative))(log)
+    np.testing.assert_allclose(rate * log, widest.margins - relative(log), atol=0.15 * far[2] / float(log))
+
 
 def test_groups():
     margins = np.array([[1.0, -1.0, 2.0, 3.0, -0.5], [1.0, 1.0, -2.0, -3.0, -0.5]])
@@ -256,6 +266,54 @@ def test_the_gap_is_a_sum_over_features_and_answers_to_everything():
     # to strengths
     matrix = np.asarray(gs.starvation_matrix(basis, fp))
     np.testing.assert_allclose(got.response(matrix), np.asarray(got.kappa) @ matrix, rtol=1e-12)
+
+
+def _gap_on_the_way(z_at):
+    """The gap of 5 examples as a function of log strengths, decay, decoupling and stopping time, and its gradient."""
+    phi, y = np.random.default_rng(0).normal(size=(5, 8)), np.array([1.0, -1.0, 1.0, 1.0, -1.0])
+    basis = gs.FeatureBasis.from_kernel(phi @ phi.T, y)
+
+    def gap(p):
+        held = gs.FeatureBasis(basis.U, jnp.exp(p[:5]))
+        z = z_at(gs.PrimalFlow(held, CE, gs.Mixed(p[5], p[6])), p[7][None])
+        return gs.margin_gap(held, z, [1, 0, 1, 1, 0]).total
+
+    p = jnp.concatenate([jnp.log(basis.s), jnp.array([0.05, 0.3, 0.7])])
+    solved = jax.jit(jax.value_and_grad(gap))
+    step = 1e-5 * np.eye(8)
+    difference = [(solved(p + e)[0] - solved(p - e)[0]) / 2e-5 for e in step]
+    return np.asarray(solved(p)[1]), np.asarray(difference)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "z_at",
+    [
+        lambda flow, ts: gs.integrate(flow, ts, rtol=1e-10, atol=1e-10).z[0],
+        lambda flow, ts: gs.starvation_over_time(flow, ts, rtol=1e-10).z[0],
+    ],
+)
+def test_the_gap_on_the_way_answers_to_strengths_decays_and_stopping_time(z_at):
+    gradient, difference = _gap_on_the_way(z_at)
+    np.testing.assert_allclose(gradient, difference, atol=1e-8)
+
+
+def test_answers_change_in_time_as_their_equation_says():
+    basis = gs.FeatureBasis.rotation(3.0, 1.0, 0.3)
+    U, s2 = np.asarray(basis.U), np.asarray(basis.s) ** 2
+
+    @jax.jit
+    def at(t):
+        path = gs.starvation_over_time(gs.PrimalFlow(basis, CE, gs.WeightDecay(0.1)), t[None], rtol=1e-10)
+        return path.z[0], path.matrix[0]
+
+    t, moving = jnp.asarray(0.4), jnp.asarray(1.0)
+    (z, G), (dz, dG) = jax.jit(lambda: jax.jvp(at, (t,), (moving,)))()
+    a = expit(-U @ z)
+    p = U.T @ a
+    np.testing.assert_allclose(dz, s2 * p - 0.1 * z, rtol=1e-12)
+    inner = (U.T * (a * (1 - a))) @ U
+    np.testing.assert_allclose(dG, -(s2[:, None] * inner + 0.1 * np.eye(2)) @ G + np.diag(p), rtol=1e-11)
 
 
 THETA, NEW, Y = _data()
