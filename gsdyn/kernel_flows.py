@@ -138,11 +138,10 @@ def problem_of(flow: KernelFlow) -> Problem:
     n = flow.theta.shape[0]
     classes = flow.start[0].size
     rank = n if n * classes <= EXACT else min(n, _rank(n, classes))
-    lead = _lead(flow.theta, jnp.asarray(leading.probes(n, rank), flow.theta.dtype), rank)
+    top, single = _single(flow.theta)
+    lead = _lead(flow.theta, single, jnp.asarray(leading.probes(n, rank), flow.theta.dtype), rank)
     theta = _semidefinite(flow.theta, lead)
     lead = lead._replace(V=flow.sign[:, None] * lead.V)
-    top = jnp.max(jnp.diagonal(theta))
-    single = (theta / jnp.where(top > 0, top, 1.0)).astype(jnp.float32)
     zero = jnp.zeros((), theta.dtype)
     return Problem(theta, single, flow.sign, lead, top, zero, zero)
 
@@ -167,10 +166,17 @@ def solve(
     return end._replace(saved=end.saved[:count], margins=end.margins[:count]), reached
 
 
-@functools.partial(jax.jit, static_argnums=2)
-def _lead(theta: Array, probes: Array, rank: int) -> leading.Leading:
+@jax.jit
+def _single(theta: Array) -> tuple[Array, Array]:
+    """The largest entry of a kernel's diagonal, and the kernel over it in single precision."""
+    top = jnp.max(jnp.diagonal(theta))
+    return top, (theta / jnp.where(top > 0, top, 1.0)).astype(jnp.float32)
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _lead(theta: Array, single: Array, probes: Array, rank: int) -> leading.Leading:
     # one problem after the other under `vmap`: batches of LAPACK's calls can wait for each other
-    return jax.custom_batching.sequential_vmap(lambda a, b: leading.leading(a, b, rank))(theta, probes)
+    return jax.custom_batching.sequential_vmap(lambda *given: leading.leading(*given, rank))(theta, single, probes)
 
 
 @eqx.filter_custom_jvp

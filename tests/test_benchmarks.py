@@ -9,7 +9,7 @@ import pytest
 
 import gsdyn as gs
 from benchmarks import __main__ as command
-from benchmarks import _race, descent, grids, large_n, trajectories
+from benchmarks import _race, descent, flows, grids, large_n, trajectories
 
 
 def test_a_race_takes_turns_and_scales_shares(monkeypatch):
@@ -77,3 +77,16 @@ def test_trajectories_run_the_same_flow():
     exact = trajectories._reference(kernels[0], start[0], ts)
     np.testing.assert_allclose(trajectories._scipy(kernels, start, ts, "LSODA")[0], exact, rtol=1e-6)
     np.testing.assert_allclose(trajectories._ours(cells, start, ts)()[0], exact, rtol=1e-6)
+
+
+def test_descent_and_flow_of_a_kernel_agree():
+    phi, y = np.random.default_rng(0).normal(size=(6, 9)), np.array([1.0, -1.0, 1.0, 1.0, -1.0, -1.0])
+    theta, setting = phi @ phi.T, flows.Setting(gs.WeightDecay(0.1), 0.1, 0.0, np.zeros(6), 1e-9)
+    basis = gs.FeatureBasis.from_kernel(theta, y)
+    entry = flows._entry("ours", jax.numpy.asarray(theta), y, basis.U, setting, np.array([0.5, 1.0]))
+    assert float(entry.note.split("error ")[1]) < 1e-8
+    steps = 20_000
+    K = theta * np.outer(y, y)
+    for make in (flows._numpy, flows._jax):
+        beta = np.asarray(make(K, 0.1, 0.0, 1.0 / steps, np.zeros(6), steps)())
+        np.testing.assert_allclose(K @ beta, entry.run()[-1], atol=1e-3)

@@ -29,17 +29,15 @@ def probes(n: int, rank: int) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(n, width if width < n else 0))
 
 
-def leading(theta: Array, start: Array, rank: int) -> Leading:
-    """The `rank` strongest directions of `theta`, by subspace iteration from `start`, or exactly where it is empty."""
+def leading(theta: Array, single: Array, start: Array, rank: int) -> Leading:
+    """The `rank` strongest directions of `theta`, by subspace iteration from `start`, or exactly where it is empty;
+    `single` is a multiple of `theta` in single precision."""
     if start.shape[1] == 0:
         skew = jnp.max(jnp.abs(theta - theta.T))
         values, vectors = jnp.linalg.eigh((theta + theta.T) / 2)
     else:
-        scale = jnp.max(jnp.diagonal(theta))
-        scale = jnp.where(scale > 0, scale, 1.0)
         # the first round only has to point the right way
-        rough = jnp.float32 if jnp.finfo(theta.dtype).bits > 32 else theta.dtype
-        space = _orthonormal((theta / scale).astype(rough) @ start.astype(rough)).astype(theta.dtype)
+        space = _orthonormal(single @ start.astype(single.dtype)).astype(theta.dtype)
         for _ in range(ROUNDS - 1):
             space = _orthonormal(theta @ space)
         inner = space.T @ (theta @ space)
