@@ -18,9 +18,10 @@ from gsdyn._integration import kernel_path
 from gsdyn._integration.kernel_steps import Problem
 from gsdyn._numerics import leading
 from gsdyn._traced import error_if
-from gsdyn.flows import Steps, require_smooth
+from gsdyn.features import FeatureBasis
+from gsdyn.flows import PrimalFlow, Steps, require_smooth
 from gsdyn.losses import Loss
-from gsdyn.penalties import Penalty
+from gsdyn.penalties import Penalty, Unregularised
 
 EXACT = 128  # unknowns of examples and classes up to which all directions of the kernel count as leading
 
@@ -93,6 +94,23 @@ class KernelFlow(eqx.Module):
             self.start = _checks.finite("start", start).astype(self.theta.dtype)
         if self.start.shape != shape:
             raise ValueError(f"start must have shape {shape}, got {self.start.shape}")
+
+    @classmethod
+    def of_features(
+        cls, basis: FeatureBasis, loss: Loss, phases: Penalty | Sequence[Phase], z0: ArrayLike | None = None
+    ) -> KernelFlow:
+        """The flow of `PrimalFlow(basis, loss, penalty, z0=z0)` by the method of many examples.
+
+        - `basis`: the features, which carry the labels. `z0`: responses at time 0, shape (k,) or (k, C); default zero.
+
+        Responses are `run.margins @ basis.U`. `PrimalFlow` keeps the digits of weak responses and has derivatives; this
+        one counts what changes outputs, and takes a small part of its time from some hundred features on.
+        """
+        flow = PrimalFlow(basis, loss, Unregularised(), z0=z0)
+        s2 = (basis.s**2).reshape((-1,) + (1,) * (flow.z0.ndim - 1))
+        live = s2 > 0
+        start = basis.U @ jnp.where(live, flow.z0 / jnp.where(live, s2, 1.0), 0.0)
+        return cls(basis.kernel(), None, loss, phases, start)
 
     @property
     def end(self) -> Float[Array, ""]:

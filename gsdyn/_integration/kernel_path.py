@@ -101,8 +101,8 @@ def follow(problem: Problem, loss: Loss, phases: Schedule, beta: Array, ts: Arra
 
     def move(at: tuple[State, tuple[Array, Array]]) -> tuple[State, tuple[Array, Array]]:
         s, saved = at
-        s = jax.lax.cond(s.t < phases.ends[s.phase], way.step, way.turn, s)
-        return s, way.save(s, saved)
+        then = jax.lax.cond(s.t < phases.ends[s.phase], way.step, way.turn, s)
+        return then, way.save(s, then, saved)
 
     end, (saved, count) = jax.lax.while_loop(go, move, (start, saved))
     margins = jnp.moveaxis(problem.product(jnp.moveaxis(saved, 0, -1)), -1, 0)
@@ -143,19 +143,18 @@ class _Way(NamedTuple):
         t = jnp.where(h < left, s.t + h, end)
         return jax.lax.cond(good, lambda: _accepted(new, stages, h, t), lambda: _rejected(new))
 
-    def save(self, s: State, saved: tuple[Array, Array]) -> tuple[Array, Array]:
-        """What is saved, with that on the last step."""
-        ts, start = self.ts, s.beta - s.Z[..., -1]
+    def save(self, s: State, then: State, saved: tuple[Array, Array]) -> tuple[Array, Array]:
+        """What is saved, with that on the step from `s` to `then`."""
+        ts = self.ts
 
         def within(state: tuple[Array, Array]) -> Array:
             _, i = state
-            return (i < len(ts)) & (ts[jnp.minimum(i, len(ts) - 1)] <= s.t)
+            return (i < len(ts)) & (ts[jnp.minimum(i, len(ts) - 1)] <= then.t)
 
         def put(state: tuple[Array, Array]) -> tuple[Array, Array]:
             saved, i = state
-            part = jnp.clip(1 - (s.t - ts[i]) / s.last, 0.0, 1.0)
-            weights = RADAU.weights(part[None])
-            return saved.at[i].set(start + (s.Z @ weights.T)[..., 0]), i + 1
+            weights = RADAU.weights(jnp.minimum((ts[i] - s.t) / then.last, 1.0)[None])
+            return saved.at[i].set(s.beta + (then.Z @ weights.T)[..., 0]), i + 1
 
         return jax.lax.while_loop(within, put, saved)
 
