@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Float
 
 from gsdyn import _checks
@@ -94,10 +95,11 @@ def predict(theta_new: ArrayLike | Rows, y: ArrayLike | None, beta: ArrayLike) -
     if isinstance(theta_new, Rows):
         parts = [predict(block, y, beta) for block in theta_new.blocks()]
         return jnp.concatenate(parts, -2)[..., :m, :] if classes else jnp.concatenate(parts, -1)[..., :m]
-    signed = _signed(theta_new, y)
-    if not classes:
-        return beta @ signed.T if beta.ndim == 2 else signed @ beta
-    return signed @ beta if beta.ndim == 2 else jnp.moveaxis(jnp.tensordot(signed, beta, ((1,), (1,))), 0, 1)
+    if classes:
+        return theta_new @ beta if beta.ndim == 2 else jnp.moveaxis(jnp.tensordot(theta_new, beta, ((1,), (1,))), 0, 1)
+    # signs of the coefficients: those of the kernel would take a copy of it
+    signed = beta * _sign(y, n, theta_new.dtype).reshape((1,) * (beta.ndim - 1) + (n,))
+    return signed @ theta_new.T if beta.ndim == 2 else theta_new @ signed
 
 
 def feature_functions(basis: FeatureBasis, theta_new: ArrayLike | Rows, y: ArrayLike | None) -> Float[Array, "m k"]:
@@ -119,7 +121,9 @@ def feature_functions(basis: FeatureBasis, theta_new: ArrayLike | Rows, y: Array
         return jnp.concatenate([feature_functions(basis, block, y) for block in theta_new.blocks()])[:m]
     s2 = basis.s * basis.s
     live = (s2 > 0)[None, :]
-    return jnp.where(live, (_signed(theta_new, y) @ basis.U) / jnp.where(live, s2[None, :], 1.0), 0.0)
+    return jnp.where(
+        live, (theta_new @ (_sign(y, n, theta_new.dtype)[:, None] * basis.U)) / jnp.where(live, s2[None, :], 1.0), 0.0
+    )
 
 
 def _rectangle(theta_new: ArrayLike) -> Array:
@@ -136,8 +140,8 @@ def _shape(theta_new: Array | Rows, y: ArrayLike | None) -> tuple[int, int]:
     return m, n
 
 
-def _signed(theta_new: Array, y: ArrayLike | None) -> Array:
-    return theta_new if y is None else theta_new * _checks.labels("y", y).astype(theta_new.dtype)[None, :]
+def _sign(y: ArrayLike | None, n: int, dtype: DTypeLike) -> Array:
+    return jnp.ones(n, dtype) if y is None else _checks.labels("y", y).astype(dtype)
 
 
 def _fits(beta: Array, n: int, unsigned: bool) -> bool:

@@ -9,7 +9,9 @@ from jaxtyping import Array, ArrayLike
 
 from gsdyn import _checks
 from gsdyn.kernels import _tiles
-from gsdyn.kernels.infinite import TILE, InfiniteWidth, infinite_ntk
+from gsdyn.kernels.infinite import InfiniteWidth, infinite_ntk
+
+ROWS = 1024
 
 
 class Between:
@@ -32,7 +34,7 @@ class Between:
         x_new: ArrayLike,
         x: ArrayLike,
         *,
-        rows: int = TILE,
+        rows: int = ROWS,
     ):
         if isinstance(net, InfiniteWidth):
             self._kernel = lambda a, b: infinite_ntk(net, a, b)
