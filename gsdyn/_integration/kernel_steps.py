@@ -106,11 +106,11 @@ class Pull(Protocol):
     @property
     def lam1(self) -> Array: ...
 
-    def weight(self, f: Array) -> Array:
+    def weight(self, f: Array, /) -> Array:
         """`beta' = weight(K beta) - lam_1 beta`."""
         ...
 
-    def bend(self, f: Array) -> Array:
+    def bend(self, f: Array, /) -> Array:
         """The curvature `D`: how the weight falls, example by example."""
         ...
 
