@@ -194,7 +194,7 @@ def _single(theta: Array) -> tuple[Array, Array]:
 @functools.partial(jax.jit, static_argnums=3)
 def _lead(theta: Array, single: Array, probes: Array, rank: int) -> leading.Leading:
     # one problem after the other under `vmap`: batches of LAPACK's calls can wait for each other
-    return jax.custom_batching.sequential_vmap(lambda *given: leading.leading(*given, rank))(theta, single, probes)
+    return jax.custom_batching.sequential_vmap(lambda a, b, c: leading.leading(a, b, c, rank))(theta, single, probes)
 
 
 @eqx.filter_custom_jvp
