@@ -29,6 +29,7 @@ from gsdyn.plotting.pages.moves import MOVE
 SCENARIOS = ("stop training", "weight decay", "decouple")
 SHOWN = "return values[Math.max(0, Math.min(values.length - 1, Math.round(tick)))]"
 SPLITS = ("test", "held-out", "train")  # the one that tells most first
+FAINT = "#c9d1da"
 RISES, FALLS, TOTAL = look.COLOURS[1], look.COLOURS[2], look.INK
 
 
@@ -92,7 +93,11 @@ def _tables(dataset: xr.Dataset) -> dict[str, Any]:
     """All grids in one form: (..., switch, decoupling, along), of one switch and decoupling where there is none."""
     k, nothing = dataset.sizes["feature"], np.empty((0,), np.float32)
     tables = {}
-    for name, label in (("time", "time of plain training"), ("decay", "weight decay"), ("switch", "time since the switch")):
+    for name, label in (
+        ("time", "time of plain training"),
+        ("decay", "weight decay"),
+        ("switch", "time since the switch"),
+    ):
         along = "after" if name == "switch" else name
 
         def grid(variable: str, *leading: str, along: str = along) -> np.ndarray:
@@ -120,11 +125,19 @@ def _tables(dataset: xr.Dataset) -> dict[str, Any]:
         "attributes": [str(a) for a in dataset["attribute"].values],
         "features": [int(f) for f in dataset["feature"].values],
         "groups": groups(dataset),
-        "colours": list(look.COLOURS),
+        **_ranked(dataset),
         "rises": RISES,
         "falls": FALLS,
         "total": TOTAL,
     }
+
+
+def _ranked(dataset: xr.Dataset) -> dict[str, Any]:
+    """The rank of every feature by its largest response in plain training, from 0, and a colour for the first."""
+    size = np.nan_to_num(np.abs(dataset["response_time"].transpose("time", "feature").values)).max(axis=0)
+    rank = np.argsort(np.argsort(-size, kind="stable"), kind="stable")
+    colours = [look.COLOURS[r] if r < len(look.COLOURS) else FAINT for r in rank]
+    return {"rank": [int(r) for r in rank], "colours": colours}
 
 
 def _square(dataset: xr.Dataset, name: str, k: int) -> np.ndarray:
@@ -193,8 +206,10 @@ def _bars(source: ColumnDataSource, k: list[str]) -> Any:
 
 def _shares(source: ColumnDataSource) -> tuple[Any, FactorRange]:
     span = FactorRange()
-    plot = look.figure("Accuracy there, with 95% intervals", "accuracy", "", y_range=span, x_range=(0, 1), height=340)
-    drawn = plot.hbar(y="group", right="accuracy", height=0.6, source=source, color="colour", line_color=None, alpha=0.85)
+    plot = look.figure("Accuracy there", "accuracy", "", y_range=span, x_range=(0, 1), height=340)
+    drawn = plot.hbar(
+        y="group", right="accuracy", height=0.6, source=source, color="colour", line_color=None, alpha=0.85
+    )
     plot.add_layout(Whisker(base="group", lower="low", upper="high", source=source, dimension="width", line_width=1.5,
                             line_color=look.INK))  # fmt: skip
     tips = [("", "@group"), ("accuracy", "@accuracy{0.0%}"), ("95%", "@low{0.0%} to @high{0.0%}")]
@@ -226,5 +241,3 @@ def _matrix(source: ColumnDataSource, k: list[str]) -> tuple[Any, LinearColorMap
     plot.add_tools(HoverTool(renderers=[drawn], tooltips=tips))
     plot.grid.visible = False
     return plot, mapper
-
-

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bokeh.models import CustomJSTickFormatter, Div, LinearAxis, LogAxis, Slider, Span
+from bokeh.models import CustomJSTickFormatter, Div, Slider, Span
 from bokeh.palettes import interp_palette
 from bokeh.plotting import figure as bokeh_figure
 
@@ -83,9 +83,8 @@ def figure(title: str, x: str, y: str, *, height: int = 300, **options: Any) -> 
     plot.title.text_font, plot.title.text_font_size, plot.title.text_color = FONT, "14px", INK
     plot.grid.grid_line_color = "#edf0f3"
     for axis in plot.axis:
-        if isinstance(axis, LinearAxis | LogAxis):
-            axis.axis_line_color = axis.major_tick_line_color = "#9aa5b1"
-            axis.minor_tick_line_color = None
+        axis.axis_line_color = axis.major_tick_line_color = "#9aa5b1"
+        axis.minor_tick_line_color = None
         axis.axis_label_text_font_style = "normal"
         axis.axis_label_text_font = axis.major_label_text_font = FONT
         axis.axis_label_text_color = axis.major_label_text_color = SOFT

@@ -21,23 +21,24 @@ const percent = (v) => Number.isFinite(v) ? (100 * v).toFixed(1) + '%' : '–';
 // curves along the grid of the scenario, and where the slider stands on it
 const xs = Array.from(t.x), shown = xs.map((x, n) => n).filter((n) => xs[n] > 0);
 const line = (value) => shown.map(value);
-const here = groups.map((g, n) => n).filter((n) => groups[n].attribute === '' || groups[n].attribute === attributes[attribute]);
-const strongest = [...Array(Math.min(k, colours.length)).keys()];
+const own = ['', attributes[attribute]];
+const here = groups.map((g, n) => n).filter((n) => own.includes(groups[n].attribute));
+const every = [...Array(k).keys()].sort((a, b) => rank[b] - rank[a]);
 const many = (list) => list.map(() => line((n) => xs[n]));
 curves.data = {
-  x: many(strongest), y: strongest.map((f) => line((n) => pick(t.z, i, j, n, f))),
-  name: strongest.map((f) => 'feature ' + features[f]), colour: strongest.map((f) => colours[f]),
+  x: many(every), y: every.map((f) => line((n) => pick(t.z, i, j, n, f))),
+  name: every.map((f) => 'feature ' + features[f]), colour: every.map((f) => colours[f]),
 };
 group_curves.data = {
   x: many(here), y: here.map((g) => line((n) => pick(t.accuracy, split, g, i, j, n))),
   name: here.map((g) => groups[g].name), colour: here.map((g) => groups[g].colour),
 };
 for (const span of spans) span.location = xs[at];
-for (const axis of axes) axis.axis_label = t.label;
+for (const axis of axes) if (axis.axis_label !== t.label) axis.axis_label = t.label;
 
 // the strengths of responses, and the groups
 const z = [...Array(k).keys()].map((f) => pick(t.z, i, j, at, f));
-responses.data = {feature: features.map(String), z: z, colour: z.map((v, f) => colours[f % colours.length])};
+responses.data = {feature: features.map(String), z: z, colour: colours};
 const of = (table) => here.map((g) => pick(table, split, g, i, j, at));
 const names = here.map((g) => groups[g].name + ' (' + groups[g].count[split] + ')');
 group_range.factors = [...names].reverse();
@@ -77,18 +78,21 @@ for (let f = 0; f < k; f++) for (let c = 0; c < k; c++) {
   cells.value.push(value); cells.mark.push(known && pick(t.starves, at, f, c) ? '●' : '');
 }
 matrix.data = cells;
-mapper.high = size || 1; mapper.low = -(size || 1);
-matrix_title.text = t.elasticity.length ? 'Who starves whom' : 'Who starves whom: not followed since the switch';
+size = Math.min(size, 1) || 1;  // a percent for a percent is much
+mapper.high = size; mapper.low = -size;
+matrix_title.text = t.elasticity.length ? 'Who starves whom' : 'Who starves whom: not known here';
 
 // the same in words
 const accuracies = of(t.accuracy);
-const own = here.map((g, n) => n).filter((n) => groups[here[n]].kind === 'cell' && Number.isFinite(accuracies[n]));
-const worst = own.reduce((best, n) => best < 0 || accuracies[n] < accuracies[best] ? n : best, -1);
+const known_cell = (n) => groups[here[n]].kind === 'cell' && Number.isFinite(accuracies[n]);
+const cells_here = here.map((g, n) => n).filter(known_cell);
+const worst = cells_here.reduce((best, n) => best < 0 || accuracies[n] < accuracies[best] ? n : best, -1);
 const rows = [
   [{time: 'plain training until', decay: 'weight decay', switch: 'decoupling since'}[mode], said(xs[at])],
   ['accuracy of all', percent(accuracies[0])],
   ['worst group', worst < 0 ? '–' : percent(accuracies[worst])],
   ['gap of margins', said(gap)],
 ];
-values.text = '<table class="values">' + rows.map(([a, b]) => `<tr><th>${a}</th><td>${b}</td></tr>`).join('') + '</table>';
+const body = rows.map(([name, value]) => `<tr><th>${name}</th><td>${value}</td></tr>`).join('');
+values.text = '<table class="values">' + body + '</table>';
 """

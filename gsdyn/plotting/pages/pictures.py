@@ -91,9 +91,8 @@ def bar(share: float) -> str:
     length = min(abs(share), 1.0) * 50
     left = 50 if share >= 0 else 50 - length
     colour = look.ORANGE_TO_PURPLE[-3] if share >= 0 else look.ORANGE_TO_PURPLE[1]
-    return (
-        f'<span class="bar"><i style="left:{left:.1f}%;width:{length:.1f}%;background:{colour}"></i></span> {share:+.2f}'
-    )
+    place = f"left:{left:.1f}%;width:{length:.1f}%;background:{colour}"
+    return f'<span class="bar"><i style="{place}"></i></span> {share:+.2f}'
 
 
 def _carriers(dataset: xr.Dataset, j: int) -> str:

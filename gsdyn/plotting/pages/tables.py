@@ -24,9 +24,8 @@ def verdict_of(verdict: Any) -> str:
     words, colour = BADGES[verdict.kind]
     first, *rest = [html.escape(sentence) for sentence in verdict.sentences] or [""]
     items = "".join(f"<li>{sentence}</li>" for sentence in rest)
-    return (
-        f'<span class="badge" style="background:{colour}">{words}</span><p class="first">{first}</p>'
-        + (f"<ul>{items}</ul>" if items else "")
+    return f'<span class="badge" style="background:{colour}">{words}</span><p class="first">{first}</p>' + (
+        f"<ul>{items}</ul>" if items else ""
     )
 
 
@@ -152,7 +151,7 @@ def trust(dataset: xr.Dataset) -> str:
     rows = [
         ["primal minus dual over the objective, at most", number(np.nanmax(dataset["duality_gap"].values), 2)],
         ["|α − α*|, at most", number(np.nanmax(dataset["alpha_error"].values), 2)],
-        ["residual of the features, |K u − s² u| / s², at most", number(np.nanmax(dataset["eigen_residual"].values), 2)],
+        ["residual of the features, |Ku − s²u|/s², at most", number(np.nanmax(dataset["eigen_residual"].values), 2)],
         ["flows reached all their times", "yes" if reached else "no"],
         ["tolerance of a step of a flow", number(a["rtol"], 2)],
         ["margins in the model of the leading features alone are off by, at most",
