@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import operator
 from typing import NamedTuple
 
 import jax
@@ -13,11 +14,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from gsdyn.features import FeatureBasis
-from gsdyn.fixed_points import FixedPoint, fixed_point
+from gsdyn.fixed_points import fixed_point
 from gsdyn.flows import DualFlow, PrimalFlow, Steps
 from gsdyn.integration import integrate
 from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy, Loss, SquaredError
-from gsdyn.penalties import Mixed, Unregularised
+from gsdyn.penalties import Mixed, Penalty, Unregularised
 from gsdyn.starvation import sign_law, starvation_error, starvation_matrix
 from gsdyn.starvation_paths import starvation_over_time
 
@@ -85,52 +86,45 @@ class View(NamedTuple):
 
 
 def view(settings: Settings) -> View:
-    """Everything about `settings`, by two programs that are compiled once for each loss."""
+    """Everything about `settings`, by three programs that are compiled once for each loss."""
     s1, s2, delta, decay, decoupling, time = (
         jnp.asarray(value, float)
         for value in (settings.s1, settings.s2, settings.delta, settings.decay, settings.decoupling, settings.time)
     )
     loss = settings.loss
     basis = FeatureBasis.rotation(s1, s2, delta)
+    decays = jnp.append(jnp.asarray(DECAYS), decay if settings.optimum else DECAYS[0])
+    ends = _ends(loss, basis, decays, decoupling)
+    curve, end = (jax.tree.map(operator.itemgetter(part), ends) for part in (slice(-1), -1))
     if not settings.optimum:
-        return View(_free(loss, basis, time), _curve(loss, basis, decoupling), None, None)
+        return View(_path(loss, basis, Unregularised(), time), curve, None, None)
     penalty = Mixed(decay, decoupling)
-    path, end, dual = _whole(loss, basis, penalty, time)
-    return View(path, _curve(loss, basis, decoupling), end, dual)
+    return View(_path(loss, basis, penalty, time), curve, end, _dual(loss, basis, penalty))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _whole(loss: str, basis: FeatureBasis, penalty: Mixed, time: Array) -> tuple[Path, End, Array]:
-    kind = LOSSES[loss]
-    start = ALPHA0 if isinstance(kind, CrossEntropy) else None
-    dual = integrate(DualFlow(basis, kind, penalty, alpha0=start), jnp.asarray(DUAL_TIMES))
-    return _path(PrimalFlow(basis, kind, penalty), time), _end(basis, fixed_point(basis, kind, penalty)), dual.z
+def _path(loss: str, basis: FeatureBasis, penalty: Penalty, time: Array) -> Path:
+    ts = jnp.sort(jnp.append(jnp.asarray(TIMES), time))
+    path = starvation_over_time(PrimalFlow(basis, LOSSES[loss], penalty), ts)
+    return Path(ts, path.z, path.matrix, path.error, path.succeeded, path.steps, jnp.searchsorted(ts, time))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _free(loss: str, basis: FeatureBasis, time: Array) -> Path:
-    return _path(PrimalFlow(basis, LOSSES[loss], Unregularised()), time)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _curve(loss: str, basis: FeatureBasis, decoupling: Array) -> End:
+def _ends(loss: str, basis: FeatureBasis, decays: Array, decoupling: Array) -> End:
     # one decay after the other, which is as fast for two features and compiles less than a batch
     def at(decay: Array) -> End:
-        return _end(basis, fixed_point(basis, LOSSES[loss], Mixed(decay, decoupling)))
+        fp = fixed_point(basis, LOSSES[loss], Mixed(decay, decoupling))
+        matrix, error = starvation_matrix(basis, fp), starvation_error(basis, fp)
+        return End(fp.z, fp.gap, fp.error_bound, fp.iterations, fp.converged, matrix, error)
 
-    return jax.lax.map(at, jnp.asarray(DECAYS))
-
-
-def _path(flow: PrimalFlow, time: Array) -> Path:
-    ts = jnp.sort(jnp.append(jnp.asarray(TIMES), time))
-    path = starvation_over_time(flow, ts)
-    now = jnp.searchsorted(ts, time)
-    return Path(ts, path.z, path.matrix, path.error, path.succeeded, path.steps, now)
+    return jax.lax.map(at, decays)
 
 
-def _end(basis: FeatureBasis, fp: FixedPoint) -> End:
-    matrix, error = starvation_matrix(basis, fp), starvation_error(basis, fp)
-    return End(fp.z, fp.gap, fp.error_bound, fp.iterations, fp.converged, matrix, error)
+@functools.partial(jax.jit, static_argnums=0)
+def _dual(loss: str, basis: FeatureBasis, penalty: Penalty) -> Array:
+    kind = LOSSES[loss]
+    start = ALPHA0 if isinstance(kind, CrossEntropy) else None
+    return integrate(DualFlow(basis, kind, penalty, alpha0=start), jnp.asarray(DUAL_TIMES)).z
 
 
 class Law(NamedTuple):

@@ -33,8 +33,8 @@ FAINT = "#c9d1da"
 RISES, FALLS, TOTAL = look.COLOURS[1], look.COLOURS[2], look.INK
 
 
-def bench(dataset: xr.Dataset) -> tuple[Document, dict[str, Model]]:
-    """Sliders, figures and values by name, in a document that sets them to the plain stop when it is opened."""
+def bench(dataset: xr.Dataset) -> dict[str, Model]:
+    """Sliders, figures and values by name, of a document that sets them to the plain stop when it is opened."""
     widgets = _widgets(dataset)
     figures, sources, parts = _figures(dataset)
     values = look.table_div("values")
@@ -51,7 +51,7 @@ def bench(dataset: xr.Dataset) -> tuple[Document, dict[str, Model]]:
     roots = {"controls": Column(children=[*shown, values], sizing_mode="stretch_width"), **figures}
     for root in roots.values():
         document.add_root(root)
-    return document, roots
+    return roots
 
 
 def default_split(dataset: xr.Dataset) -> str:

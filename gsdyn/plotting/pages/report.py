@@ -69,9 +69,7 @@ def report_page(dataset: xr.Dataset, verdict: Any) -> str:
 
     Returns a whole HTML document that holds all that it needs.
     """
-    document, roots = bench(dataset)
-    script, divs = components(roots)
-    del document
+    script, divs = components(bench(dataset))
     a = dataset.attrs
     title = html.escape(str(a.get("title", "Starvation report")))
     lead = html.escape(

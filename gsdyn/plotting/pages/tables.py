@@ -149,13 +149,13 @@ def trust(dataset: xr.Dataset) -> str:
     reached = bool(dataset["flow_reached"].values.all())
     few = dataset["few_error_time"].values
     rows = [
-        ["primal minus dual over the objective, at most", number(np.nanmax(dataset["duality_gap"].values), 2)],
-        ["|α − α*|, at most", number(np.nanmax(dataset["alpha_error"].values), 2)],
-        ["residual of the features, |Ku − s²u|/s², at most", number(np.nanmax(dataset["eigen_residual"].values), 2)],
+        ["primal minus dual over the objective, at most", number(largest(dataset["duality_gap"].values), 2)],
+        ["|α − α*|, at most", number(largest(dataset["alpha_error"].values), 2)],
+        ["residual of the features, |Ku − s²u|/s², at most", number(largest(dataset["eigen_residual"].values), 2)],
         ["flows reached all their times", "yes" if reached else "no"],
         ["tolerance of a step of a flow", number(a["rtol"], 2)],
         ["margins in the model of the leading features alone are off by, at most",
-         percent(np.nanmax(few)) if np.isfinite(few).any() else "–"],
+         percent(largest(few))],
     ]  # fmt: skip
     for name in dataset.data_vars:
         column = dataset[name]
@@ -165,6 +165,12 @@ def trust(dataset: xr.Dataset) -> str:
     told = [note for note in (str(a.get("subsample", "")), *notes) if note]
     listed = "".join(f"<li>{html.escape(note)}</li>" for note in told)
     return table(["", ""], rows) + (f"<ul>{listed}</ul>" if listed else "")
+
+
+def largest(values: np.ndarray) -> float:
+    """The largest of those that are known; NaN where none is."""
+    known = values[~np.isnan(values)]
+    return float(known.max()) if known.size else float("nan")
 
 
 def interval(dataset: xr.Dataset, j: int, a: int) -> str:
