@@ -86,7 +86,7 @@ def test_pictures_of_directions_are_upright_with_their_channels_side_by_side():
     values = np.zeros((6, 5, 2))
     values[0, 4, 0], values[5, 0, 1] = 1.0, -1.0  # first channel: top right; second: bottom left
     given["direction"][0] = values.ravel()
-    code = re.search(r"data:image/png;base64,([^\"]+)", report_page(given, verdict()))
+    code = re.search(r"data:image/png;base64,([^\"]+)", own(report_page(given, verdict())))
     assert code is not None
     pixels = matplotlib.image.imread(io.BytesIO(base64.b64decode(code[1])))
     assert pixels.shape == (6, 11, 4)

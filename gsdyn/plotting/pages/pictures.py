@@ -100,5 +100,6 @@ def _carriers(dataset: xr.Dataset, j: int) -> str:
     rows: list[Any] = []
     for c in range(min(dataset.sizes["carrier"], COLUMNS)):
         row, weight = int(dataset["carrier_example"].values[j, c]), float(dataset["carrier_weight"].values[j, c])
-        rows.append(f"{row} ({html.escape(str(dataset['carrier_label'].values[j, c]))}, {weight:+.2f})")
+        if math.isfinite(weight):
+            rows.append(f"{row} ({html.escape(str(dataset['carrier_label'].values[j, c]))}, {weight:+.2f})")
     return f"<figcaption>rows {', '.join(rows)}</figcaption>" if rows else ""
