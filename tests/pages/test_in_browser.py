@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import json
 import queue
 import threading
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from _browser import CHROMIUM, Browser
 from _dataset import dataset, verdict
 from tornado.ioloop import IOLoop
 
+from gsdyn.diagnosis import Report, Verdict
 from gsdyn.explore import serve, two_features, two_moons
 from gsdyn.plotting import report_page
 
@@ -38,13 +40,16 @@ def page(browser, report, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def address():
+def address(report, tmp_path_factory):
     """The pages of `gsdyn explore`, served by a thread: what it compiles, tests of values have too."""
     told = queue.Queue()
+    words = Verdict("shortcut", ("'colour' is a shortcut.",))
+    kept = report.assign_attrs(verdict=json.dumps(words.as_dict()))
+    saved = Report(kept, words).save(tmp_path_factory.mktemp("saved") / "report.zarr")
 
     def run():
         asyncio.set_event_loop(asyncio.new_event_loop())
-        serve(0, browse=False, ready=lambda address: told.put((address, IOLoop.current())))
+        serve(0, browse=False, report=saved, ready=lambda address: told.put((address, IOLoop.current())))
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
@@ -166,7 +171,11 @@ def test_moves_of_the_two_moons_are_computed(browser, address):
     quiet(page, host=urlsplit(address).netloc)
 
 
-def test_without_a_report_the_page_says_how_to_see_one(browser, address):
-    page = browser.open(f"{address}/report")
-    assert "gsdyn explore --report" in page.evaluate("document.body.innerText")
-    quiet(page, host=urlsplit(address).netloc)
+def test_a_saved_report_is_shown_beside_them(browser, address, report):
+    page = browser.open(f"{address}/report/page")
+    assert "'colour' is a shortcut." in page.evaluate("document.body.innerText")
+    check(page, report, "time", {"time": report.sizes["time"] // 2}, "test", "colour")
+    around = browser.open(f"{address}/report")
+    assert around.evaluate("document.querySelector('iframe').getAttribute('src')") == "/report/page"
+    for seen in (page, around):
+        quiet(seen, host=urlsplit(address).netloc)
