@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from gsdyn import _checks
+from gsdyn._traced import checked_beforehand
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import fixed_point
 from gsdyn.flows import DualFlow, PrimalFlow, Steps
@@ -86,20 +88,25 @@ class View(NamedTuple):
 
 
 def view(settings: Settings) -> View:
-    """Everything about `settings`, by three programs that are compiled once for each loss."""
+    """Everything about `settings`, by three programs that are compiled once for each loss.
+
+    Raises `ValueError` for settings outside the model.
+    """
     s1, s2, delta, decay, decoupling, time = (
         jnp.asarray(value, float)
         for value in (settings.s1, settings.s2, settings.delta, settings.decay, settings.decoupling, settings.time)
     )
-    loss = settings.loss
+    loss, time = settings.loss, _checks.positive("time", time, ndim=0)
     basis = FeatureBasis.rotation(s1, s2, delta)
+    penalty = Mixed(decay, decoupling) if settings.optimum else Unregularised()
     decays = jnp.append(jnp.asarray(DECAYS), decay if settings.optimum else DECAYS[0])
-    ends = _ends(loss, basis, decays, decoupling)
-    curve, end = (jax.tree.map(operator.itemgetter(part), ends) for part in (slice(-1), -1))
-    if not settings.optimum:
-        return View(_path(loss, basis, Unregularised(), time), curve, None, None)
-    penalty = Mixed(decay, decoupling)
-    return View(_path(loss, basis, penalty, time), curve, end, _dual(loss, basis, penalty))
+    with checked_beforehand():
+        ends = _ends(loss, basis, decays, decoupling)
+        curve, end = (jax.tree.map(operator.itemgetter(part), ends) for part in (slice(-1), -1))
+        path = _path(loss, basis, penalty, time)
+        return (
+            View(path, curve, end, _dual(loss, basis, penalty)) if settings.optimum else View(path, curve, None, None)
+        )
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -119,3 +119,13 @@ def test_decoupling_alone_starves_nothing_at_the_optimum():
     told = law(settings, view(settings))
     assert not told.proven
     assert told.at_end == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [({"delta": 1.0}, "delta must be in"), ({"s1": -1.0}, "s1 must be"), ({"decay": np.nan, "decoupling": 1.0}, "lam1"),
+     ({"time": 0.0}, "time must be"), ({"decoupling": np.inf}, "lam2")],
+)  # fmt: skip
+def test_settings_outside_the_model(changed, told):
+    with pytest.raises(ValueError, match=told):
+        view(dataclasses.replace(Settings(), **changed))
