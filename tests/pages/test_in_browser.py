@@ -121,10 +121,12 @@ def test_the_report_opens_at_the_plain_stop_and_every_slider_moves_it(page, repo
     for name, at in (("switched", 1), ("decoupling", 0), ("after", 5)):
         page.move(name, at)
     check(page, report, "switch", {"switch": 1, "decoupling": 0, "after": 5}, "train", "<b>site")
+    fits_a_phone(page)
     quiet(page)
 
 
-def test_every_figure_of_the_report_is_drawn_and_fits_a_phone(page):
+def fits_a_phone(page):
+    """Every figure of the report is drawn, and nothing is wider than a phone."""
     page.resize(390, 844, phone=True)
     page.wait("document.documentElement.scrollWidth <= 390")
     drawn = page.evaluate(
@@ -132,10 +134,16 @@ def test_every_figure_of_the_report_is_drawn_and_fits_a_phone(page):
         ".filter(v => v && v.canvas_view).length"
     )
     assert drawn == 6
-    quiet(page)
 
 
-def test_moves_of_the_two_feature_model_are_computed(browser, address):
+def test_every_page_of_the_explorer(browser, address, report):
+    # one test, so that no two processes compile for a server of their own
+    moves_of_two_features_are_computed(browser, address)
+    moves_of_two_moons_are_computed(browser, address)
+    a_saved_report_is_shown(browser, address, report)
+
+
+def moves_of_two_features_are_computed(browser, address):
     page = browser.open(f"{address}/two-features")
     settings = two_features.Settings()
     for name, value, changed in (
@@ -157,7 +165,7 @@ def test_moves_of_the_two_feature_model_are_computed(browser, address):
     quiet(page, host=urlsplit(address).netloc)
 
 
-def test_moves_of_the_two_moons_are_computed(browser, address):
+def moves_of_two_moons_are_computed(browser, address):
     page = browser.open(f"{address}/two-moons")
     before = page.evaluate(f"{page.model('values')}.text")
     page.move("margin", -0.1)
@@ -171,7 +179,7 @@ def test_moves_of_the_two_moons_are_computed(browser, address):
     quiet(page, host=urlsplit(address).netloc)
 
 
-def test_a_saved_report_is_shown_beside_them(browser, address, report):
+def a_saved_report_is_shown(browser, address, report):
     page = browser.open(f"{address}/report/page")
     assert "'colour' is a shortcut." in page.evaluate("document.body.innerText")
     check(page, report, "time", {"time": report.sizes["time"] // 2}, "test", "colour")

@@ -69,7 +69,8 @@ def test_what_is_not_known_is_a_dash():
     ("shape", "names", "expected"),
     [
         ([6, 5], "pixel", (6, 5, 1)), ([6, 5, 3], "pixel", (6, 5, 3)), ([2, 6, 5], "pixel", (6, 5, -2)),
-        ([36], "pixel", (6, 6, 1)), ([36], "column", None), ([37], "pixel", None), ([2, 3, 4, 5], "pixel", None),
+        ([64], "pixel", (8, 8, -1)), ([64], "column", None), ([65], "pixel", None), ([16], "pixel", None),
+        ([128], "pixel", (8, 8, -2)), ([2, 3, 4, 5], "pixel", None),
     ],
 )  # fmt: skip
 def test_images_are_known_by_their_shape(shape, names, expected):

@@ -20,6 +20,7 @@ MOST = 20  # features shown
 COLUMNS = 5
 DIVERGING = LinearSegmentedColormap.from_list("direction", look.ORANGE_TO_PURPLE)
 CHANNELS = 4
+SMALLEST = 8  # pixels along the side of a square that is known by its number of inputs alone
 
 
 def pictures(dataset: xr.Dataset) -> str:
@@ -34,9 +35,10 @@ def pictures(dataset: xr.Dataset) -> str:
 
 
 def image_shape(dataset: xr.Dataset) -> tuple[int, int, int] | None:
-    """Height, width and channels of the inputs where they are images, channels last or first, or None.
+    """Height, width and channels of the inputs where they are images, or None; channels that come first are negative.
 
-    A single axis whose inputs are called pixels and make up a square counts as a square.
+    A single axis whose inputs are called pixels counts as a square, or as the two colours of one (`gs.data.coloured`),
+    where it is as long as that.
     """
     if "input" not in dataset.dims or not dataset.sizes["input"]:
         return None
@@ -47,9 +49,12 @@ def image_shape(dataset: xr.Dataset) -> tuple[int, int, int] | None:
         return shape[0], shape[1], 1
     if len(shape) == 3 and min(shape[0], shape[2]) <= CHANNELS:
         return (shape[0], shape[1], shape[2]) if shape[2] <= CHANNELS else (shape[1], shape[2], -shape[0])
-    side = math.isqrt(math.prod(shape))
-    pixels = len(shape) == 1 and str(dataset["input_name"].values[0]).startswith("pixel")
-    return (side, side, 1) if pixels and side >= 4 and side * side == shape[0] else None
+    if len(shape) == 1 and str(dataset["input_name"].values[0]).startswith("pixel"):
+        for colours in (1, 2):
+            side = math.isqrt(shape[0] // colours)
+            if side >= SMALLEST and colours * side * side == shape[0]:
+                return side, side, -colours
+    return None
 
 
 def _picture(dataset: xr.Dataset, j: int, shape: tuple[int, int, int]) -> str:

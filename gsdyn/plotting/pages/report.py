@@ -17,7 +17,7 @@ STYLE = """
 .badge { display: inline-block; color: #fff; border-radius: 999px; padding: .2rem .9rem; font-weight: 600; }
 .card > p.first { font-size: 1.1rem; color: var(--ink); margin: .7rem 0; max-width: 80ch; }
 .card ul { margin: .3rem 0 .8rem; padding-left: 1.2rem; max-width: 90ch; } .card li { margin: .25rem 0; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(200px, 1fr)); gap: .9rem; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(200px, 45%), 1fr)); gap: .9rem; }
 .tile { margin: 0; font-size: .9rem; min-width: 0; }
 .tile img { display: block; width: 100%; image-rendering: pixelated;
   border: 1px solid var(--line); border-radius: 6px; margin: .25rem 0; }
@@ -92,7 +92,11 @@ def _body(dataset: xr.Dataset, verdict: Any, divs: dict[str, str]) -> str:
     """The sections, one after the other."""
     named, told = dataset.sizes["attribute"] > 0, dataset.sizes["input"] > 0 if "input" in dataset.dims else False
     split = default_split(dataset)
-    seen = "a picture of its direction (purple: brighter for label +1)" if image_shape(dataset) else "the inputs that "
+    seen = (
+        "a picture of its direction (purple grows with the feature, orange falls)"
+        if image_shape(dataset)
+        else "the inputs that "
+    )
     seen += "" if image_shape(dataset) else "move most with it, by their correlation"
     parts = [
         card("What it comes to", "", tables.verdict_of(verdict) + (tables.attributes(dataset) if named else "")),
