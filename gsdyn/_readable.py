@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 FEW = 6  # entries that are shown one by one
 DIGITS = 6
@@ -118,11 +120,11 @@ def shown(x: Any, digits: int = DIGITS) -> str:
 
 def known(x: Any) -> np.ndarray | None:
     """The values of an array that is not traced, or None."""
-    if isinstance(x, jax.core.Tracer) or not isinstance(x, jax.Array | np.ndarray | np.generic | float | int | bool):
+    if isinstance(x, Tracer) or not isinstance(x, jax.Array | np.ndarray | np.generic | float | int | bool):
         return None
     if isinstance(x, jax.Array) and (x.is_deleted() or not x.is_fully_addressable):
         return None
-    if isinstance(x, jax.Array) and jax.dtypes.issubdtype(x.dtype, jax.dtypes.extended):
+    if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.extended):
         return None
     return np.asarray(x)
 

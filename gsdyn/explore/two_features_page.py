@@ -68,8 +68,9 @@ class _Bench:
 
     def settings(self) -> Settings:
         """What the sliders say."""
-        logs = (look.log_value(slider) for slider in (self.decay, self.decoupling, self.time))
-        return Settings(self.s1.value, self.s2.value, self.delta.value, *logs, str(self.loss.value))  # pyright: ignore[reportArgumentType]
+        s1, s2, delta = (float(slider.value) for slider in (self.s1, self.s2, self.delta))
+        decay, decoupling, time = (look.log_value(slider) for slider in (self.decay, self.decoupling, self.time))
+        return Settings(s1, s2, delta, decay, decoupling, time, str(self.loss.value))
 
     def show(self) -> None:
         """Compute, and move everything."""

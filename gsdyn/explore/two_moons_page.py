@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import contourpy
 import numpy as np
 from bokeh.document import Document
@@ -68,8 +70,9 @@ class _Bench:
 
     def settings(self) -> Settings:
         """What the sliders say."""
-        logs = (look.log_value(slider) for slider in (self.decay, self.decoupling, self.switch, self.time))
-        return Settings(round(float(self.margin.value), 10), *logs)  # pyright: ignore[reportArgumentType]
+        moved = (self.decay, self.decoupling, self.switch, self.time)
+        decay, decoupling, switch, time = (look.log_value(slider) for slider in moved)
+        return Settings(round(float(self.margin.value), 10), decay, decoupling, switch, time)
 
     def show(self) -> None:
         """Compute, and move everything."""
@@ -115,7 +118,7 @@ class _Bench:
         return plot
 
 
-def boundary(outputs: np.ndarray | None) -> dict[str, list[np.ndarray]]:
+def boundary(outputs: np.ndarray | None) -> dict[str, Any]:
     """The lines on which the outputs on the grid are zero, as columns for `multi_line`."""
     if outputs is None:
         return {"x": [], "y": []}

@@ -44,7 +44,10 @@ def test_a_report_that_is_none(tmp_path):
         serve(0, browse=False, report=tmp_path / "nothing.zarr")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "kill"])
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(signal.SIGINT, id="Ctrl-C"), pytest.param(signal.SIGTERM, id="kill", marks=pytest.mark.slow)],
+)
 def test_an_interruption_ends_it_cleanly(number):
     command = [sys.executable, "-c", QUICK]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -66,6 +66,7 @@ def _widgets(dataset: xr.Dataset) -> dict[str, Any]:
     first = names[int(np.argmax(shortcut))] if names else ""
     last = {name: dataset.sizes[name] - 1 for name in ("switch", "decoupling", "after")}
     wide: dict[str, Any] = {"sizing_mode": "stretch_width"}
+    splits: Any = [str(s) for s in dataset["split"].values]
     return {
         "scenario": RadioButtonGroup(name="scenario", labels=[*SCENARIOS], active=0, **wide),
         "time": _on_grid("time", "stopping time", dataset["time"].values, stop),
@@ -75,7 +76,7 @@ def _widgets(dataset: xr.Dataset) -> dict[str, Any]:
         "after": _on_grid("after", "stopped so long after", dataset["after"].values, last["after"] // 2),
         "split_choice": Select(
             name="split_choice", title="seen on the examples of", value=default_split(dataset),
-            options=[str(s) for s in dataset["split"].values], **wide),
+            options=splits, **wide),
         "attribute_choice": Select(name="attribute_choice", title="groups by", value=first, options=names, **wide),
     }  # fmt: skip
 

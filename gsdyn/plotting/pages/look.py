@@ -71,7 +71,7 @@ p {{ margin: 8px 0 0; font: 14px/1.5 {FONT}; color: {INK}; }} .soft {{ color: {S
 def figure(title: str, x: str, y: str, *, height: int = 300, **options: Any) -> Any:
     """A figure as wide as its place, with named axes and quiet tools."""
     tools = "pan,wheel_zoom,box_zoom,reset,save"
-    plot = bokeh_figure(
+    plot: Any = bokeh_figure(
         title=title, x_axis_label=x, y_axis_label=y, height=height, sizing_mode="stretch_width",
         **{"tools": tools, "toolbar_location": "right", **options},
     )  # fmt: skip
@@ -102,9 +102,10 @@ def key(entries: Iterable[tuple[str, str]], *, dash: Sequence[str] = ()) -> str:
     return f'<div class="key">{"".join(items)}</div>'
 
 
-def marker(dimension: str = "height", **options: Any) -> Span:
+def marker(dimension: Any = "height", **options: Any) -> Span:
     """A line across a whole figure, such as the stopping time."""
-    return Span(dimension=dimension, line_color=INK, line_dash="dotted", line_width=1.5, level="underlay", **options)
+    given = {"line_color": INK, "line_dash": "dotted", "line_width": 1.5, "level": "underlay", **options}
+    return Span(dimension=dimension, **given)
 
 
 def slider(name: str, title: str, start: float, end: float, value: float, step: float) -> Slider:

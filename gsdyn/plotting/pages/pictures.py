@@ -20,6 +20,7 @@ MOST = 20  # features shown
 COLUMNS = 5
 DIVERGING = LinearSegmentedColormap.from_list("direction", look.ORANGE_TO_PURPLE)
 CHANNELS = 4
+UNSIGNED: Any = {"Software": None}  # or every version of matplotlib would make another file
 SMALLEST = 8  # pixels along the side of a square that is known by its number of inputs alone
 
 
@@ -70,7 +71,7 @@ def _picture(dataset: xr.Dataset, j: int, shape: tuple[int, int, int]) -> str:
     joined = np.concatenate([np.pad(part, ((0, 0), (0, 1)), constant_values=np.nan) for part in parts], axis=1)[:, :-1]
     size = float(np.nanmax(np.abs(values))) or 1.0
     file = io.BytesIO()
-    imsave(file, joined, cmap=DIVERGING, vmin=-size, vmax=size, format="png", metadata={"Software": None})
+    imsave(file, joined, cmap=DIVERGING, vmin=-size, vmax=size, format="png", metadata=UNSIGNED)
     code = base64.b64encode(file.getvalue()).decode()
     return f'<img alt="direction of feature {j + 1}" src="data:image/png;base64,{code}">'
 
@@ -84,7 +85,7 @@ def _named(dataset: xr.Dataset, j: int) -> str:
     share = np.where(live, dataset["direction"].values[j] / np.where(live, spread, 1.0), 0.0)
     share = np.nan_to_num(share)
     rows = [
-        f"<tr><th>{html.escape(str(dataset['input_name'].values[i]))}</th><td>{bar(share[i])}</td></tr>"
+        f"<tr><th>{html.escape(str(dataset['input_name'].values[i]))}</th><td>{bar(float(share[i]))}</td></tr>"
         for i in np.argsort(-np.abs(share))[:COLUMNS]
         if share[i] != 0
     ]
