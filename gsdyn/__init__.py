@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gsdyn import data as data
     from gsdyn import diagnosis as diagnosis
     from gsdyn import experiments as experiments
+    from gsdyn import explore as explore
     from gsdyn import kernels as kernels
     from gsdyn import losses as losses
     from gsdyn import modes as modes
@@ -96,6 +97,7 @@ _MODULES = (
     "data",
     "diagnosis",
     "experiments",
+    "explore",
     "kernels",
     "losses",
     "modes",

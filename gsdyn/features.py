@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,12 +12,13 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 
 from gsdyn import _checks
 from gsdyn._numerics import eigen, krylov, linear, pairs, psd
+from gsdyn._readable import Readable, Summary, shown
 from gsdyn._traced import error_if
 
 EXACT = 1000  # examples up to which all eigenvectors are computed
 
 
-class FeatureBasis(eqx.Module):
+class FeatureBasis(Readable):
     """Features, their strengths and their weight in every example (P21-Def1).
 
     The label-signed matrix is `Y Phi = U S V^T`; feature `j` has strength `s_j` and weight
@@ -202,6 +202,11 @@ class FeatureBasis(eqx.Module):
         positive = s2 > 0
         s = jnp.where(positive, jnp.sqrt(jnp.where(positive, s2, 1.0)), 0.0)
         return cls._of(u * sign[None, :], _checks.nonnegative("the strengths of theta or phi", s))
+
+    def _summary(self) -> Summary:
+        shape = getattr(getattr(self, "U", None), "shape", ())
+        size = f" of {shape[-1]:,} features in {shape[-2]:,} examples" if len(shape) > 1 else ""
+        return Summary(f"FeatureBasis{size}", [("strengths s", shown(getattr(self, "s", None)))])
 
     @property
     def examples(self) -> int:

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 from gsdyn import _checks
 from gsdyn._fixed_points import active_set, box, implicit
 from gsdyn._problem import Problem, aligned
+from gsdyn._readable import Optimum
 from gsdyn.features import FeatureBasis
 from gsdyn.losses import Loss
 from gsdyn.penalties import Penalty
@@ -17,7 +18,7 @@ from gsdyn.penalties import Penalty
 MAX_ITERATIONS = 200
 
 
-class FixedPoint(eqx.Module):
+class FixedPoint(Optimum):
     """The optimum of one problem, and how far from it the numbers can be.
 
     - `alpha`: dual variables, shape (n,); softmax probabilities, shape (n, C), for `Softmax`.

@@ -20,6 +20,7 @@ from gsdyn._integration.primal_stages import PrimalStages
 from gsdyn._integration.stages import Stages
 from gsdyn._numerics import pairs
 from gsdyn._numerics.batching import in_turn
+from gsdyn._readable import OverTime
 from gsdyn._traced import error_if
 from gsdyn.features import FeatureBasis
 from gsdyn.flows import DualFlow, Flow, PrimalFlow, Steps
@@ -37,7 +38,7 @@ class Moment(NamedTuple):
     margins: Array
 
 
-class Trajectory(eqx.Module):
+class Trajectory(OverTime):
     """A flow over time.
 
     - `ts`: times, `eta` times the number of small gradient steps, shape (t,).

@@ -13,6 +13,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int
 from gsdyn import _checks
 from gsdyn._fixed_points.kernel_newton import Kernel, minimise, objective
 from gsdyn._numerics import batching, psd
+from gsdyn._readable import Optimum
 from gsdyn.losses import Loss
 from gsdyn.penalties import Penalty, WeightDecay
 
@@ -20,7 +21,7 @@ MAX_ITERATIONS = 100
 HISTORY = 3  # the decays behind from which the next one's margins are extrapolated
 
 
-class KernelFixedPoint(eqx.Module):
+class KernelFixedPoint(Optimum):
     """The optimum of one problem in its examples, and how far from it the numbers can be; along a path (`kernel_path`)
     everything has the decays as its first axis.
 

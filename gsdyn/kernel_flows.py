@@ -17,6 +17,7 @@ from gsdyn import _checks
 from gsdyn._integration import kernel_path
 from gsdyn._integration.kernel_steps import Problem
 from gsdyn._numerics import leading
+from gsdyn._readable import Call, OverTime
 from gsdyn._traced import error_if
 from gsdyn.features import FeatureBasis
 from gsdyn.flows import PrimalFlow, Steps, require_smooth
@@ -26,7 +27,7 @@ from gsdyn.penalties import Penalty, Unregularised
 EXACT = 128  # unknowns of examples and classes up to which all directions of the kernel count as leading
 
 
-class Phase(eqx.Module):
+class Phase(Call):
     """A piece of a schedule: a `penalty`, and for how long, in the time of the flow.
 
     `duration`: >= 0; infinite for a last phase without an end.
@@ -118,7 +119,7 @@ class KernelFlow(eqx.Module):
         return jnp.cumsum(jnp.stack([phase.duration for phase in self.phases]))[-1]
 
 
-class KernelRun(eqx.Module):
+class KernelRun(OverTime):
     """A `KernelFlow` over time.
 
     - `ts`: times, shape (t,). `coefficients`: `beta`, shape (t, n) or (t, n, C): what `predict` needs.

@@ -9,12 +9,12 @@ from __future__ import annotations
 import abc
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from gsdyn import _checks
+from gsdyn._readable import Call
 
 
 class Tilt(NamedTuple):
@@ -24,7 +24,7 @@ class Tilt(NamedTuple):
     pull: Float[Array, " n"]
 
 
-class Penalty(eqx.Module):
+class Penalty(Call):
     """What holds the parameters back: a spectral filter, and for class-wise targets a tilt."""
 
     @abc.abstractmethod

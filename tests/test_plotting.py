@@ -214,7 +214,7 @@ def test_saved_twice_is_the_same_file(tmp_path, suffix):
 
 
 def test_plotting_loads_no_solver():
-    code = "import sys, gsdyn.plotting; print(*sys.modules)"
+    code = "import sys; from gsdyn.plotting import *; print(*sys.modules)"
     loaded = set(
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import abc
 from typing import ClassVar
 
-import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gsdyn import _checks
+from gsdyn._readable import Call
 
 
-class Loss(eqx.Module):
+class Loss(Call):
     """A convex loss in the margins, shape (n,), or in the logits, shape (n, C)."""
 
     smooth: ClassVar[bool] = True

@@ -1,0 +1,98 @@
+"""What a move of a slider does in the browser: it picks entries of grids that were computed before."""
+
+MOVE = """
+const mode = ['time', 'decay', 'switch'][scenario.active];
+const t = tables[mode];
+const sliders = {time: [time], decay: [decay], switch: [switched, decoupling, after]};
+for (const s of [time, decay, switched, decoupling, after]) s.visible = sliders[mode].includes(s);
+const [i, j] = mode === 'switch' ? [Math.round(switched.value), Math.round(decoupling.value)] : [0, 0];
+const at = Math.round({time: time, decay: decay, switch: after}[mode].value);
+const split = Math.max(splits.indexOf(split_choice.value), 0);
+const attribute = Math.max(attributes.indexOf(attribute_choice.value), 0);
+const k = t.z.shape[3];
+const pick = (a, ...where) => {
+  let flat = 0;
+  where.forEach((w, d) => { flat = flat * a.shape[d] + w; });
+  return a[flat];
+};
+const said = (v) => Number.isFinite(v) ? Number(v.toPrecision(4)).toString() : '–';
+const percent = (v) => Number.isFinite(v) ? (100 * v).toFixed(1) + '%' : '–';
+
+// curves along the grid of the scenario, and where the slider stands on it
+const xs = Array.from(t.x), shown = xs.map((x, n) => n).filter((n) => xs[n] > 0);
+const line = (value) => shown.map(value);
+const own = ['', attributes[attribute]];
+const here = groups.map((g, n) => n).filter((n) => own.includes(groups[n].attribute));
+const every = [...Array(k).keys()].sort((a, b) => rank[b] - rank[a]);
+const many = (list) => list.map(() => line((n) => xs[n]));
+curves.data = {
+  x: many(every), y: every.map((f) => line((n) => pick(t.z, i, j, n, f))),
+  name: every.map((f) => 'feature ' + features[f]), colour: every.map((f) => colours[f]),
+};
+group_curves.data = {
+  x: many(here), y: here.map((g) => line((n) => pick(t.accuracy, split, g, i, j, n))),
+  name: here.map((g) => groups[g].name), colour: here.map((g) => groups[g].colour),
+};
+for (const span of spans) span.location = xs[at];
+for (const axis of axes) if (axis.axis_label !== t.label) axis.axis_label = t.label;
+
+// the strengths of responses, and the groups
+const z = [...Array(k).keys()].map((f) => pick(t.z, i, j, at, f));
+responses.data = {feature: features.map(String), z: z, colour: colours};
+const of = (table) => here.map((g) => pick(table, split, g, i, j, at));
+const names = here.map((g) => groups[g].name + ' (' + groups[g].count[split] + ')');
+group_range.factors = [...names].reverse();
+group_bars.data = {
+  group: names, accuracy: of(t.accuracy), low: of(t.low), high: of(t.high), colour: here.map((g) => groups[g].colour),
+};
+
+// the gap as the exact sum of what features carry of it
+let gap = NaN;
+if (attributes.length) {
+  const parts = z.map((v, f) => pick(kappa, split, attribute, f) * v);
+  const rest = pick(t.rest, split, attribute, i, j, at);
+  const order = [...parts.keys()].sort((a, b) => Math.abs(parts[b]) - Math.abs(parts[a]));
+  const large = order.slice(0, 7), small = order.slice(7);
+  const steps = large.map((f) => ['feature ' + features[f], parts[f]]);
+  if (small.length) steps.push(['other features', small.reduce((sum, f) => sum + parts[f], 0)]);
+  if (Number.isFinite(rest)) steps.push(['all beyond', rest]);
+  const bottom = [], top = [], sign = [];
+  gap = 0;
+  for (const [, part] of steps) { bottom.push(gap); gap += part; top.push(gap); sign.push(part < 0 ? falls : rises); }
+  const labels = [...steps.map(([name]) => name), 'gap'];
+  waterfall_range.factors = labels;
+  waterfall.data = {
+    part: labels, bottom: [...bottom, 0], top: [...top, gap], colour: [...sign, total],
+    value: [...steps.map(([, part]) => part), gap],
+  };
+}
+
+// who starves whom
+const cells = {cause: [], feature: [], value: [], mark: []};
+let size = 0;
+for (let f = 0; f < k; f++) for (let c = 0; c < k; c++) {
+  const known = t.elasticity.length > 0 && f !== c;
+  const value = known ? pick(t.elasticity, at, f, c) : NaN;
+  if (Number.isFinite(value)) size = Math.max(size, Math.abs(value));
+  cells.cause.push(String(features[c])); cells.feature.push(String(features[f]));
+  cells.value.push(value); cells.mark.push(known && pick(t.starves, at, f, c) ? '●' : '');
+}
+matrix.data = cells;
+size = Math.min(size, 1) || 1;  // a percent for a percent is much
+mapper.high = size; mapper.low = -size;
+matrix_title.text = t.elasticity.length ? 'Who starves whom' : 'Who starves whom: not known here';
+
+// the same in words
+const accuracies = of(t.accuracy);
+const known_cell = (n) => groups[here[n]].kind === 'cell' && Number.isFinite(accuracies[n]);
+const cells_here = here.map((g, n) => n).filter(known_cell);
+const worst = cells_here.reduce((best, n) => best < 0 || accuracies[n] < accuracies[best] ? n : best, -1);
+const rows = [
+  [{time: 'plain training until', decay: 'weight decay', switch: 'decoupling since'}[mode], said(xs[at])],
+  ['accuracy of all', percent(accuracies[0])],
+  ['worst group', worst < 0 ? '–' : percent(accuracies[worst])],
+  ['gap of margins', said(gap)],
+];
+const body = rows.map(([name, value]) => `<tr><th>${name}</th><td>${value}</td></tr>`).join('');
+values.text = '<table class="values">' + body + '</table>';
+"""

@@ -1,0 +1,164 @@
+"""The starvation report as one HTML file that opens anywhere: nothing in it is loaded from outside."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import xarray as xr
+from bokeh.embed import components
+from bokeh.resources import Resources
+
+from gsdyn.plotting.pages import look, tables
+from gsdyn.plotting.pages.bench import bench, default_split
+from gsdyn.plotting.pages.pictures import image_shape, pictures
+
+STYLE = """
+.badge { display: inline-block; color: #fff; border-radius: 999px; padding: .2rem .9rem; font-weight: 600; }
+.card > p.first { font-size: 1.1rem; color: var(--ink); margin: .7rem 0; max-width: 80ch; }
+.card ul { margin: .3rem 0 .8rem; padding-left: 1.2rem; max-width: 90ch; } .card li { margin: .25rem 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(200px, 45%), 1fr)); gap: .9rem; }
+.tile { margin: 0; font-size: .9rem; min-width: 0; }
+.tile img { display: block; width: 100%; image-rendering: pixelated;
+  border: 1px solid var(--line); border-radius: 6px; margin: .25rem 0; }
+.tile figcaption { color: var(--soft); font-size: .8rem; } .none { color: var(--soft); }
+table.small { font-size: .8rem; } table.small th { max-width: 90px; padding-right: .3rem;
+  white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+table.small td { white-space: nowrap; }
+table.values thead th { border-bottom: 2px solid var(--line); white-space: nowrap; }
+table.values td { padding-right: 1.1rem; }
+.bar { position: relative; display: inline-block; width: 60px; height: .7rem; background: #eef1f4; border-radius: 2px; }
+.bar i { position: absolute; top: 0; bottom: 0; }
+dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .35rem 1.1rem; margin: .4rem 0; }
+dt { font-weight: 600; } dd { margin: 0; color: var(--soft); max-width: 90ch; }
+@media (max-width: 900px) { dl { grid-template-columns: minmax(0, 1fr); } dd { margin-bottom: .4rem; } }
+"""
+NAMES = (
+    ("margin", "How far an example is on the right side of the decision: the label (−1 or +1) times the output."),
+    ("feature", "A direction of the network's kernel, weighted with the labels: what the network can use. "
+                "Feature 1 is the strongest."),
+    ("strength s", "How strongly the data and the network offer a feature; a lone feature is learnt at a rate of s²."),
+    ("response z", "How much of a feature is learnt. All margins are sums of responses times the weights of features."),
+    ("time", "The step of gradient descent times the number of steps, for the loss summed over the examples."),
+    ("starves", "A feature starves another when more strength of the first makes the response of the second smaller."),
+    ("tie, R²", "The share of a feature's variance over the examples that an attribute explains."),
+    ("aligned, conflicting", "Examples whose attribute agrees with the label, and those where it does not."),
+    ("gap", "Mean margin of the aligned less that of the conflicting examples: what the attribute is worth."),
+    ("weight decay", "A pull of the parameters to their start; the report shows where training ends under each."),
+    ("spectral decoupling", "A pull of the outputs to zero; set in late, it unlearns the strongest features first."),
+    ("held-out", "Training examples that a second solution has not seen, and on which settings are chosen."),
+    ("plain stop", "The time at which plain training is best on held-out examples, all groups together."),
+)  # fmt: skip
+CAPTIONS = {
+    "over": ("How strongly each of the leading features is learnt along the grid of the chosen scenario. Dotted: the "
+             "slider. Colours as in the responses below; a name shows where the pointer rests."),
+    "groups_over": ("The share of each group on the right side, along the same grid, on the chosen examples. Colours "
+                    "as in the accuracies below."),
+    "responses": "The responses where the slider stands, those that grow largest in plain training in colour.",
+    "shares": "Every group there, with its number of examples; the line is Wilson's 95% interval.",
+    "gap": "The gap there, as the exact sum of what each feature carries (orange adds, green takes away).",
+    "matrix": ("The response of a row to the strength of a column, in percent for one percent. Purple helps, orange "
+               "starves; a dot marks what is certain to starve. Empty: not known."),
+}  # fmt: skip
+
+
+def report_page(dataset: xr.Dataset, verdict: Any) -> str:
+    """The page of a starvation report, from its dataset and verdict; it computes nothing.
+
+    - `dataset`: as `gsdyn.diagnosis.report` describes it. `verdict`: with `kind` and `sentences`.
+
+    Returns a whole HTML document that holds all that it needs.
+    """
+    script, divs = components(bench(dataset))
+    a = dataset.attrs
+    title = html.escape(str(a.get("title", "Starvation report")))
+    lead = html.escape(
+        f"{int(a['n']):,} examples, {int(a['features'])} leading features, {a['kernel']}. "
+        f"Labels: {a.get('labels', '')}."
+    )
+    resources = Resources(mode="inline", components=["bokeh", "bokeh-widgets"]).render()
+    made = html.escape(f"Made by gsdyn {a.get('gsdyn_version', '')}".strip())
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<title>{title}</title><link rel="icon" href="data:,"><style>{look.STYLE}{STYLE}</style>{resources}'
+        "</head><body>"
+        f'<header><div class="wrap"><h1>{title}</h1><p>{lead}</p></div></header><main class="wrap">'
+        f"{_body(dataset, verdict, divs)}<footer>{made}</footer></main>{script}</body></html>\n"
+    )
+
+
+def _body(dataset: xr.Dataset, verdict: Any, divs: dict[str, str]) -> str:
+    """The sections, one after the other."""
+    named, told = dataset.sizes["attribute"] > 0, dataset.sizes["input"] > 0 if "input" in dataset.dims else False
+    split = default_split(dataset)
+    seen = (
+        "a picture of its direction (purple grows with the feature, orange falls)"
+        if image_shape(dataset)
+        else "the inputs that "
+    )
+    seen += "" if image_shape(dataset) else "move most with it, by their correlation"
+    parts = [
+        card("What it comes to", "", tables.verdict_of(verdict) + (tables.attributes(dataset) if named else "")),
+        card(
+            "Features", "What the network can learn from these data, strongest first. Half learnt at: when plain "
+            "training has half of the response it ends with. Shares of the margins are those at the plain stop.",
+            tables.features(dataset)),
+        card(
+            "What they look like", f"For every feature {seen if told else 'the examples'}, and the rows of the "
+            "training data that carry it most (with label and weight).", pictures(dataset)),
+        _moving(divs),
+    ]  # fmt: skip
+    if named:
+        parts.append(card(
+            "Ties to the attributes", "R² of every feature with every attribute and its 95% interval, and what is "
+            "beyond the label and the other attributes. A dot: certain, corrected for the number of tests.",
+            tables.ties(dataset)))  # fmt: skip
+    parts.append(card(
+        "Who starves whom", "The largest starvations that are certain, where training ends under the smallest weight "
+        "decay; the sliders above show all of them, at every decay and time.", tables.starving(dataset)))  # fmt: skip
+    if dataset.sizes["removed"]:
+        parts.append(card(
+            "Without a strong feature", "The problem solved again without it: how much more, and how much earlier, "
+            "others are learnt then.", tables.without(dataset)))  # fmt: skip
+    parts.append(card(
+        "Groups at the plain stop", f"On the {split} examples: accuracy with Wilson's 95% interval.",
+        tables.group_table(dataset, split)))  # fmt: skip
+    if named:
+        chosen = html.escape(str(dataset.attrs.get("select", "held-out")))
+        parts.append(
+            card(
+                "The best of each strategy",
+                f"Chosen by the worst group on the {chosen} examples.",
+                tables.choices(dataset),
+            )
+        )
+    parts.append(
+        card(
+            "How far to trust it",
+            "Bounds and errors of what is shown, and how the data were read.",
+            tables.trust(dataset),
+        )
+    )
+    names = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(meaning)}</dd>" for name, meaning in NAMES)
+    return "".join([*parts, card("What the names mean", "", f"<dl>{names}</dl>")])
+
+
+def _moving(divs: dict[str, str]) -> str:
+    """The sliders and what they move."""
+    figures = "".join(
+        f'<section class="card">{divs[name]}<div class="caption">{html.escape(CAPTIONS[name])}</div></section>'
+        for name in divs if name != "controls"
+    )  # fmt: skip
+    return (
+        '<section class="card"><h2>What would change it</h2><p>Three scenarios, computed beforehand: plain training '
+        "stopped at a time, weight decay trained to its end, and spectral decoupling that sets in at a time. Choose "
+        "one and move its sliders: everything below follows.</p></section>"
+        f'<div class="bench"><section class="card sticky">{divs["controls"]}</section>'
+        f'<div class="pair">{figures}</div></div>'
+    )
+
+
+def card(title: str, lead: str, body: str) -> str:
+    """A section with its title and a sentence on what it shows."""
+    return f'<section class="card"><h2>{title}</h2>{f"<p>{lead}</p>" if lead else ""}{body}</section>'

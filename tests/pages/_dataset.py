@@ -1,0 +1,103 @@
+"""Datasets of starvation reports, made up: every variable that `gsdyn.diagnosis.report` describes, of random numbers
+that keep what holds exactly (the gap is the sum of its parts)."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import xarray as xr
+
+SPLITS = ["train", "held-out", "test"]
+GRIDS = {"time": ("time",), "decay": ("decay",), "switch": ("switch", "decoupling", "after")}
+
+
+def verdict(kind="shortcut", sentences=("'colour' is a shortcut.", "It is.")):
+    return SimpleNamespace(kind=kind, sentences=sentences)
+
+
+def dataset(*, attributes=("colour", "hospital"), shape=(6, 5), features=10, times=12, removed=(2,), seed=0):
+    """A report's dataset: `attributes` of two values each, inputs of a `shape` (None: none)."""
+    rng = np.random.default_rng(seed)
+    sizes = {
+        "feature": features, "cause": features, "attribute": len(attributes), "time": times, "decay": 5, "switch": 3,
+        "decoupling": 2, "after": 7, "removed": len(removed), "carrier": 8, "strategy": 4, "split": 3, "path": 4,
+        "group": 1 + 6 * len(attributes),
+    }  # fmt: skip
+    if shape is not None:
+        sizes["input"] = int(np.prod(shape))
+    made: dict = {}
+
+    def put(name, *dims, low=0.0, high=1.0):
+        made[name] = (dims, rng.uniform(low, high, [sizes[d] for d in dims]))
+
+    for name in ("strength", "strength_share", "eigen_residual", "half_time", "mean_margin_share"):
+        put(name, "feature")
+    made["repeated"] = (("feature",), np.zeros(features, bool))
+    made["carrier_example"] = (("feature", "carrier"), rng.integers(0, 99, (features, 8)))
+    put("carrier_weight", "feature", "carrier", low=-1)
+    made["carrier_label"] = (("feature", "carrier"), np.full((features, 8), "a <b>"))
+    if shape is not None:
+        put("direction", "feature", "input", low=-1)
+        put("input_std", "input", low=1, high=2)
+    put("response_decoupling", "decoupling", "feature")
+    for name in ("tie", "tie_low", "tie_high", "tie_given_label", "tie_given_others", "tie_p", "tie_p_corrected"):
+        put(name, "feature", "attribute")
+    made["tied"] = (("feature", "attribute"), rng.random((features, len(attributes))) < 0.2)
+    put("attribute_agreement", "attribute")
+    put("gap_share", "attribute", "feature")
+    put("kappa", "split", "attribute", "feature", low=-1)
+    for along in ("decay", "time"):
+        put(f"elasticity_{along}", along, "feature", "cause", low=-0.5, high=0.5)
+        made[f"starves_{along}"] = (made[f"elasticity_{along}"][0], made[f"elasticity_{along}"][1] < -0.2)
+    put("response_gain", "removed", "feature")
+    put("half_time_without", "removed", "feature")
+    kappa = made["kappa"][1]
+    for path, along in GRIDS.items():
+        put(f"response_{path}", *along, "feature", low=-1, high=9)
+        for part in ("", "_low", "_high"):
+            put(f"accuracy_{path}{part}", "split", "group", *along)
+        put(f"margin_{path}", "split", "group", *along)
+        put(f"gap_rest_{path}", "split", "attribute", *along, low=-1)
+        rest = made[f"gap_rest_{path}"][1]
+        rest[SPLITS.index("held-out")] = np.nan
+        total = np.tensordot(kappa, made[f"response_{path}"][1], ((-1,), (-1,))) + np.nan_to_num(rest)
+        made[f"gap_{path}"] = (("split", "attribute", *along), total)
+    for name in ("time", "decay", "switch", "decoupling", "after"):
+        put(f"choice_{name}", "attribute", "strategy")
+    put("choice_worst", "attribute", "strategy", "split")
+    put("choice_average", "attribute", "strategy", "split")
+    put("duality_gap", "decay", high=1e-9)
+    put("alpha_error", "decay", high=1e-9)
+    put("few_error_time", "time", high=0.1)
+    made["flow_reached"] = (("path",), np.ones(4, bool))
+    made["count"] = (("split", "group"), rng.integers(5, 99, (3, sizes["group"])))
+    made["attribute_verdict"] = (("attribute",), [("no shortcut", "shortcut")[a == 0] for a in range(len(attributes))])
+    return xr.Dataset(made, coords=_coords(sizes, attributes, removed), attrs=_attrs(shape, features, times))
+
+
+def _coords(sizes, attributes, removed):
+    kinds = [("", "all", "all")]
+    for name in attributes:
+        kinds += [(name, f"{name} = {value}, y = {label}", "cell") for label in (0, 1) for value in (0, 1)]
+        kinds += [(name, f"{name}: {kind}", kind) for kind in ("aligned", "conflicting")]
+    coords = {
+        "feature": np.arange(1, sizes["feature"] + 1), "cause": np.arange(1, sizes["feature"] + 1),
+        "attribute": np.array(attributes, str), "split": SPLITS, "removed": np.array(removed, int),
+        "strategy": ["plain", "stopped", "decay", "switch"], "time": np.geomspace(1e-2, 1e2, sizes["time"]),
+        "decay": np.geomspace(1e-2, 10, sizes["decay"]), "switch": [0.0, 1.0, 5.0], "decoupling": [0.2, 2.0],
+        "after": np.geomspace(1e-3, 1e2, sizes["after"]), "group": np.arange(sizes["group"]),
+    }  # fmt: skip
+    for i, name in enumerate(("group_attribute", "group_name", "group_kind")):
+        coords[name] = ("group", np.array([kind[i] for kind in kinds]))
+    if "input" in sizes:
+        coords["input_name"] = ("input", [f"column {i}" for i in range(sizes["input"])])
+    return coords
+
+
+def _attrs(shape, features, times):
+    return {
+        "title": "Starvation report", "n": 99, "features": features, "kernel": "NTK of a network", "select": "held-out",
+        "labels": "0 read as -1, 1 as +1", "input_shape": json.dumps(list(shape or ())), "rtol": 1e-6, "subsample": "",
+        "plain_time": float(np.geomspace(1e-2, 1e2, times)[times // 2]), "notes": json.dumps(["a note"]),
+        "gsdyn_version": "0",
+    }  # fmt: skip

@@ -1,0 +1,98 @@
+"""The report's page as text: whole, of bearable size, nothing from outside, no word of the data read as HTML."""
+
+import base64
+import io
+import re
+
+import matplotlib.image
+import numpy as np
+import pytest
+import xarray as xr
+from _dataset import dataset, verdict
+
+from gsdyn.plotting import report_page
+from gsdyn.plotting.pages.pictures import image_shape
+
+OUTSIDE = re.compile(r"""(?:src|href|action)\s*=\s*["']?(?!data:)[a-z]+:|url\(\s*["']?(?!data:)[a-z]+:|@import""", re.I)
+
+
+def own(page: str) -> str:
+    """A page without the script of Bokeh itself."""
+    return re.sub(r"<script>\s*/\* BEGIN bokeh.*?</script>", "", page, flags=re.DOTALL)
+
+
+def test_a_report_is_whole_and_loads_nothing():
+    page = report_page(dataset(), verdict())
+    assert page.startswith("<!doctype html>")
+    assert page.endswith("</html>\n")
+    mine = own(page)
+    assert len(mine) < 500_000 < len(page)  # Bokeh is in it
+    assert not OUTSIDE.search(mine)
+    assert "A shortcut was found" in mine
+    for title in ("Features", "Ties to the attributes", "Without a strong feature", "How far to trust it"):
+        assert f"<h2>{title}</h2>" in mine
+
+
+def test_the_largest_report_stays_below_eight_megabytes():
+    given = dataset(attributes=("a", "b", "c", "d"), shape=(64, 64, 3), features=40, times=64)
+    assert len(report_page(given, verdict()).encode()) < 8e6
+
+
+def test_words_of_the_data_are_never_html():
+    evil = "</script><img src=x onerror=alert(1)>"
+    given = dataset(attributes=(evil, "'\"&"))
+    given.attrs["notes"] = f'["{evil}"]'
+    given.attrs["kernel"] = evil
+    page = own(report_page(given, verdict(sentences=(evil, evil))))
+    assert "<img src=x" not in page
+    assert page.count("</script>") == page.count("<script")
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [("shortcut", "A shortcut was found"), ("no shortcut", "No shortcut was found"), ("undecided", "Undecided")],
+)
+def test_every_verdict_has_its_words(kind, told):
+    assert told in report_page(dataset(attributes=(), shape=None, removed=()), verdict(kind))
+
+
+def test_what_is_not_known_is_a_dash():
+    given = dataset(features=1)
+    lost = given.map(lambda column: column * np.nan if column.dtype == float else column, keep_attrs=True)
+    page = report_page(lost.assign_coords(given.coords), verdict())
+    text = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert "–" in text
+    assert not re.search(r"\bnan\b", text, re.I)
+
+
+@pytest.mark.parametrize(
+    ("shape", "names", "expected"),
+    [
+        ([6, 5], "pixel", (6, 5, 1)), ([6, 5, 3], "pixel", (6, 5, 3)), ([2, 6, 5], "pixel", (6, 5, -2)),
+        ([64], "pixel", (8, 8, -1)), ([64], "column", None), ([65], "pixel", None), ([16], "pixel", None),
+        ([128], "pixel", (8, 8, -2)), ([2, 3, 4, 5], "pixel", None),
+    ],
+)  # fmt: skip
+def test_images_are_known_by_their_shape(shape, names, expected):
+    size = int(np.prod(shape))
+    given = xr.Dataset(
+        coords={"input": np.arange(size), "input_name": ("input", [f"{names} {i}" for i in range(size)])},
+        attrs={"input_shape": str(shape)},
+    )
+    assert image_shape(given) == expected
+
+
+def test_pictures_of_directions_are_upright_with_their_channels_side_by_side():
+    given = dataset(shape=(6, 5, 2), features=1)
+    values = np.zeros((6, 5, 2))
+    values[0, 4, 0], values[5, 0, 1] = 1.0, -1.0  # first channel: top right; second: bottom left
+    given["direction"][0] = values.ravel()
+    code = re.search(r"data:image/png;base64,([^\"]+)", own(report_page(given, verdict())))
+    assert code is not None
+    pixels = matplotlib.image.imread(io.BytesIO(base64.b64decode(code[1])))
+    assert pixels.shape == (6, 11, 4)
+    brightness = pixels[..., :3].sum(axis=2)
+    changed = {tuple(at) for at in np.argwhere((brightness < 2) & (pixels[..., 3] > 0)).tolist()}
+    assert changed == {(0, 4), (5, 6)}
+    assert pixels[0, 4, 2] > pixels[0, 4, 0]  # purple for more
+    assert pixels[5, 6, 0] > pixels[5, 6, 2]  # orange for less
