@@ -64,11 +64,16 @@ class Problem(eqx.Module):
         return value if self.tilt is None else value + jnp.sum(self.tilt.curvature * f * f / 2 - self.tilt.pull * f)
 
 
-def fitting(basis: FeatureBasis, loss: Loss, penalty: Penalty) -> Tilt | None:
-    """The tilt of a problem, with or without an optimum, after checking that its three parts fit."""
+def check_parts(basis: FeatureBasis, loss: Loss, penalty: Penalty) -> None:
+    """The three parts must be what they are called; `jit` has messages of its own for what it cannot take."""
     _checks.instance("basis", basis, FeatureBasis, "FeatureBasis.from_kernel(theta, y) makes one of a kernel")
     _checks.instance("loss", loss, Loss)
     _checks.instance("penalty", penalty, Penalty)
+
+
+def fitting(basis: FeatureBasis, loss: Loss, penalty: Penalty) -> Tilt | None:
+    """The tilt of a problem, with or without an optimum, after checking that its three parts fit."""
+    check_parts(basis, loss, penalty)
     tilt = penalty.tilt(basis.examples)
     loss.check(basis.examples, tilt is not None)
     if tilt is not None:

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from gsdyn import _checks
 from gsdyn._fixed_points import active_set, box, implicit
-from gsdyn._problem import Problem, aligned
+from gsdyn._problem import Problem, aligned, check_parts
 from gsdyn.features import FeatureBasis
 from gsdyn.losses import Loss
 from gsdyn.penalties import Penalty
@@ -57,6 +57,7 @@ def fixed_point(
     reverse) and belong to `alpha`, `z`, `margins` and `objective`. Raises `ValueError` for shapes that do not fit.
     Reference: Pezeshki et al. 2021, section 3.2.
     """
+    check_parts(basis, loss, penalty)
     return _fixed_point(basis, loss, penalty, _checks.integer("max_iterations", max_iterations, 1))
 
 

@@ -147,7 +147,7 @@ class DualFlow(Flow):
         shape = loss.shape(basis.examples)
         if alpha0 is None:
             alpha0 = jnp.full(shape, 1 / shape[1] if len(shape) == 2 else 0.5, basis.s.dtype)
-        start = jnp.asarray(alpha0, basis.s.dtype)
+        start = _checks.real("alpha0", alpha0).astype(basis.s.dtype)
         if start.ndim == 0:
             start = jnp.broadcast_to(start, shape)
         if start.shape != shape:
@@ -182,6 +182,7 @@ class DualFlow(Flow):
 
 def require_smooth(loss: Loss) -> None:
     """`loss` must have a flow."""
+    _checks.instance("loss", loss, Loss)
     if not loss.smooth:
         raise ValueError(
             f"loss must be smooth for a flow, got {type(loss).__name__}: use fixed_point, or modes for C18"

@@ -73,7 +73,7 @@ class Trajectory(eqx.Module):
         if self._dense is None:
             raise ValueError("evaluate needs a dense trajectory, got one of integrate(..., dense=False)")
         dense, last = self._dense, self.ts[-1]
-        t = _checks.as_float(t).astype(last.dtype)
+        t = _checks.real("t", t).astype(last.dtype)
 
         def at(t: Array) -> Moment:
             known = (t >= 0) & (t <= last) & self.succeeded
@@ -142,6 +142,7 @@ def integrate(
     not smooth, times that do not increase and tolerances that are not positive.
     Reference: Pezeshki et al. 2021, sections 3.2 and 3.4.
     """
+    dense = _checks.flag("dense", dense)
     if isinstance(flow, KernelFlow):
         if solver is not None or dense or adjoint is not None:
             raise ValueError(
@@ -152,6 +153,9 @@ def integrate(
             flow, checked_times(ts), *checked_tolerances(flow.theta.dtype, rtol, rtol if atol is None else atol), limit
         )
     flow = _require_flow(flow)
+    _require_adjoint(adjoint)
+    if solver is not None:
+        _checks.instance("solver", solver, diffrax.AbstractAdaptiveSolver, "such as diffrax.Tsit5()")
     ts = checked_times(ts).astype(flow.basis.U.dtype)
     count = ts.size
     run = _run(
@@ -182,6 +186,7 @@ def steady_state(
     `eta min_j (lam_1 + lam_2 s_j^2)`, over the features of some strength. Arguments as in `integrate`.
     """
     flow = _require_flow(flow)
+    _require_adjoint(adjoint)
     if isinstance(flow.penalty, Unregularised):
         flow.penalty.filter(flow.basis.s)
     end = _stages(flow).horizon()[None].astype(flow.basis.U.dtype)
@@ -216,8 +221,6 @@ def _run(
             return Trajectory(ts, alpha, z, margins, result, steps, args, flow.basis, None)
         solution = _by_stages(args, ts, tolerances, max_steps, dense, adjoint)
     else:
-        if not isinstance(solver, diffrax.AbstractAdaptiveSolver):
-            raise TypeError(f"solver must be an adaptive solver of diffrax, got {type(solver).__name__}")
         args = flow
         controller = diffrax.PIDController(*tolerances)
         solution = _diffeqsolve(args, flow.start, None, ts, solver, controller, max_steps, dense, adjoint)
@@ -365,19 +368,24 @@ def _require_flow(flow: Flow) -> Flow:
     return flow
 
 
-def checked_times(ts: ArrayLike) -> Array:
+def _require_adjoint(adjoint: diffrax.AbstractAdjoint | None) -> None:
+    if adjoint is not None:
+        _checks.instance("adjoint", adjoint, diffrax.AbstractAdjoint, "such as diffrax.RecursiveCheckpointAdjoint()")
+
+
+def checked_times(ts: ArrayLike, name: str = "ts") -> Array:
     """`ts` as an array, after checking that it holds increasing times."""
-    ts = _checks.require("ts", ts, "finite and >= 0", lambda v: (v >= 0) & (v < float("inf")), ndim=1)
+    ts = _checks.require(name, ts, "finite and >= 0", lambda v: (v >= 0) & (v < float("inf")), ndim=1)
     if not ts.size:
-        raise ValueError("ts must hold at least one time, got none")
+        raise ValueError(f"{name} must hold at least one time, got none")
     if not _checks.is_concrete(ts):
-        return error_if(ts, ~(ts[1:] >= ts[:-1]).all(), "ts must increase")
+        return error_if(ts, ~(ts[1:] >= ts[:-1]).all(), f"{name} must increase")
     # In NumPy, because inside `jit` JAX stages even operations on concrete arrays
     values = np.asarray(ts)
     rising = values[1:] >= values[:-1]
     if not rising.all():
         i = int(np.argmin(rising))
-        raise ValueError(f"ts must increase, got {values[i]} before {values[i + 1]}")
+        raise ValueError(f"{name} must increase, got {values[i]} before {values[i + 1]}")
     return ts
 
 

@@ -64,7 +64,7 @@ def predict(theta_new: ArrayLike, y: ArrayLike | None, beta: ArrayLike) -> Array
     """
     theta_new = _rectangle(theta_new, y)
     n = theta_new.shape[1]
-    beta = _checks.as_float(beta)
+    beta = _checks.real("beta", beta)
     if not _fits(beta, n, y is None):
         allowed = f"({n},) or (t, {n})" + ("" if y is not None else f", ({n}, C) or (t, {n}, C)")
         raise ValueError(f"beta must have shape {allowed}, got {beta.shape}")
@@ -99,10 +99,10 @@ def feature_functions(basis: FeatureBasis, theta_new: ArrayLike, y: ArrayLike | 
 
 def _rectangle(theta_new: ArrayLike, y: ArrayLike | None) -> Array:
     theta_new = _checks.require("theta_new", theta_new, "a matrix", lambda v: v.ndim == 2, ndim=2)
-    if y is not None and jnp.shape(y) != theta_new.shape[1:]:
+    if y is not None and (n := len(_checks.labels("y", y))) != theta_new.shape[1]:
         raise ValueError(
             f"theta_new must have one row per new input and one column per example, got shape {theta_new.shape} "
-            f"for y of shape {jnp.shape(y)}"
+            f"for y of {n} labels"
         )
     return theta_new
 

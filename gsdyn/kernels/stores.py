@@ -34,6 +34,8 @@ def save(path: str | Path, value: ArrayLike | FeatureBasis, made: Mapping[str, A
 
     Raises `ValueError` for values that are not finite, `FileExistsError` for a path that is taken.
     """
+    if made is not None:
+        _checks.mapping("made", made)
     path, versions = _files.as_path("path", path), _tile_store.versions()
     if isinstance(value, FeatureBasis):
         arrays = {"U": (value.U, ("example", "feature")), "s": (value.s, ("feature",))}

@@ -59,8 +59,6 @@ class Product:
     axes: Mapping[str, Any]
 
     def dimensions(self) -> tuple[Dimension, ...]:
-        if not self.axes:
-            raise ValueError("grid must have at least one axis, got none")
         _check_axes(self.axes)
         found = [_axis(name, values) for name, values in self.axes.items()]
         dims = [dimension.name for dimension in found]
@@ -172,7 +170,7 @@ def _axis(name: str, values: Any) -> Dimension:
 def as_values(name: str, values: Any) -> np.ndarray:
     """The values along an axis as an array of the dtype that JAX will compute with."""
     if not isinstance(name, str) or not name.isidentifier():
-        raise ValueError(f"a parameter must have the name of an argument, got {name!r}")
+        raise ValueError(f"an axis must have the name of an argument, got {name!r}")
     try:
         array = np.asarray(values)
     except (TypeError, ValueError):

@@ -115,6 +115,6 @@ def _check_size(size: object) -> None:
 
 
 def _needed(key: PRNGKeyArray | None) -> PRNGKeyArray:
-    if not isinstance(key, jax.Array):
-        raise ValueError(f"key must be a random key for batches that are drawn, such as jax.random.key(0), got {key!r}")
+    if key is None:
+        raise ValueError("key must be a random key for batches that are drawn, such as jax.random.key(0), got None")
     return key

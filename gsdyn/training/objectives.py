@@ -213,8 +213,7 @@ def beside(outputs: Array, column: Array) -> Array:
 
 def _check_fields(objective: BinaryObjective | SoftmaxObjective) -> None:
     _checks.function("apply", objective.apply)
-    if not isinstance(objective.mean, bool):
-        raise ValueError(f"mean must be True or False, got {objective.mean!r}")
+    _checks.flag("mean", objective.mean)
 
 
 def _logits(outputs: Array, n: int) -> Float[Array, "n C"]:
