@@ -14,8 +14,9 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 
 from gsdyn import _checks, kernel_flows
 from gsdyn._integration import cell_problem, cells
-from gsdyn._integration.dual_stages import DualStages
+from gsdyn._integration.dual_stages import DualStages, MarginStages
 from gsdyn._integration.kvaerno import StageSolver
+from gsdyn._integration.logit_stages import LogitStages
 from gsdyn._integration.primal_stages import PrimalStages
 from gsdyn._integration.stages import Stages
 from gsdyn._numerics import pairs
@@ -357,7 +358,7 @@ def _filled(ts: Array) -> Array:
 
 def _stages(flow: Flow) -> Stages:
     if isinstance(flow, DualFlow):
-        return DualStages(flow)
+        return (LogitStages if flow.start.ndim == 2 else MarginStages)(flow)
     assert isinstance(flow, PrimalFlow)
     return PrimalStages(flow)
 

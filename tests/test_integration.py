@@ -10,7 +10,7 @@ from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 
 import gsdyn as gs
-from gsdyn._integration.dual_stages import DualStages
+from gsdyn._integration.logit_stages import LogitStages
 
 # THEORY section 4: end points (z_1, z_2) of Eq. 9 for delta = 0.5, s_2 = 2, lam = 0.01
 B1_ENDS = {
@@ -137,7 +137,7 @@ def test_softmax_arrives_however_small_the_decay_and_batches_change_nothing():
 
 def test_stages_of_softmax_invert_their_curvature_at_every_scale():
     """`(tau + W)^-1 g` up to a constant in a row and `tau W (tau + W)^-1`, `W = diag(a) - a a^T`, in 60 digits."""
-    stages = DualStages(gs.DualFlow(*_softmax_of_four(1.0)))
+    stages = LogitStages(gs.DualFlow(*_softmax_of_four(1.0)))
     x = np.array([[0.0, -0.5, -1e9], [0.0, -40.0, -300.0], [-1.0, -2.0, 0.0], [0.0, 0.0, 0.0]])
     g = np.array([[1.0, -0.25, -0.75], [-1e-20, 1e-20, 0.0], [3.0, -5.0, 2.0], [1e-3, 1e-3, -2e-3]])
 

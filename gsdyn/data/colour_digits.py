@@ -66,7 +66,9 @@ def coloured(images: ArrayLike, y: ArrayLike, agreement: ArrayLike, *, noise: fl
     _checks.same_length("y", y, "images", images)
     seed = _checks.integer("seed", seed, 0, 2**32 - 1)
     noise = _checks.number("noise", noise, "in [0, 1]", lambda v: 0 <= v <= 1)
-    shares = np.atleast_1d(np.asarray(_checks.require("agreement", agreement, "in [0, 1]", lambda v: (v >= 0) & (v <= 1))))
+    shares = np.atleast_1d(
+        np.asarray(_checks.require("agreement", agreement, "in [0, 1]", lambda v: (v >= 0) & (v <= 1)))
+    )
     if shares.ndim != 1 or not shares.size:
         raise ValueError(f"agreement must be one number or a list of numbers, got shape {shares.shape}")
     n, rng = len(y), np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""A valid call of everything public, what kind each argument is of, and what no argument of that kind may be."""
+"""A valid call of everything public, and what kind each argument is of."""
 
 from __future__ import annotations
 
@@ -10,85 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from _bad_values import EYE, KINDS
 
 import gsdyn as gs
 from gsdyn import closed_forms as forms
 from gsdyn import data, kernels, modes, networks, probes, special, sweeps, training
 from gsdyn.sweeps import quantities
-
-NAN, INF = float("nan"), float("inf")
-EYE = np.eye(2)
-NONSENSE = {
-    "text": "three",
-    "bytes": b"three",
-    "object": object(),
-    "dictionary": {"a": 1.0},
-    "set": {1.0, 2.0},
-    "complex": 1j,
-    "complex array": np.array([1j, 2j]),
-    "function": len,
-    "class": gs.CrossEntropy,
-    "list of text": ["a", "b"],
-    "ragged": [[1.0, 2.0], [3.0]],
-    "array of objects": np.array([None, 1.0]),
-    "dates": np.array(["2020-01-01"], "M8[D]"),
-}
-NONE = {"None": None}
-NOT_FINITE = {"nan": NAN, "inf": INF, "-inf": -INF, "a nan among": np.array([1.0, NAN])}
-NUMBERS = {"number": 1.5, "array": np.ones(2)}
-SHAPED = {"a tensor": np.ones((2, 3, 4))}
-
-
-def _but(names: str, values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name not in names.split(", ")}
-
-
-ARRAY = NONSENSE | NONE
-FINITE = ARRAY | NOT_FINITE
-POSITIVE = FINITE | {"0": 0.0, "-1": -1.0}
-COUNT = NONSENSE | NONE | {"nan": NAN, "inf": INF, "1.5": 1.5, "-1": -1, "array": np.ones(2)}
-THING = NONSENSE | NONE | NUMBERS
-FLAG = NONSENSE | NONE | NUMBERS
-KINDS: dict[str, dict[str, Any]] = {
-    # numbers and arrays of any shape
-    "array": ARRAY,
-    "finite": FINITE,
-    "positive": POSITIVE,
-    "nonnegative": FINITE | {"-1": -1.0},
-    "times": FINITE | {"-1": -1.0},
-    "share": POSITIVE | {"1": 1.0},
-    "confidence": POSITIVE | {"1/2": 0.5, "1": 1.0},
-    "overlap": FINITE | {"-1": -1.0, "1": 1.0},
-    "depth": FINITE | {"1": 1.0, "-1": -1.0},
-    # one number
-    "one finite": FINITE | {"vector": [1.0, 2.0]},
-    "one positive": POSITIVE | {"vector": [1.0, 2.0]},
-    "one nonnegative": FINITE | {"-1": -1.0, "vector": [1.0, 2.0]},
-    "probability": FINITE | {"-1": -1.0, "2": 2.0, "vector": [0.1, 0.2]},
-    "tolerance": POSITIVE | {"1": 1.0, "vector": [0.1, 0.2]},
-    "tolerance or none": _but("None", POSITIVE | {"1": 1.0, "vector": [0.1, 0.2]}),
-    "inaccuracy or none": _but("None", FINITE | {"-1": -1.0, "1": 1.0, "vector": [0.1, 0.2]}),
-    # vectors and matrices
-    "rising": FINITE | {"falling": [2.0, 1.0], "empty": [], "scalar": 1.0, "matrix": [[1.0]], "negative": [-1.0]},
-    "matrix": FINITE | SHAPED | {"vector": np.ones(2), "scalar": 1.0},
-    "kernel": FINITE | SHAPED | {"vector": np.ones(2), "oblong": np.ones((2, 3)), "skew": [[1.0, 2.0], [0.0, 1.0]]},
-    "two": FINITE | SHAPED | {"three": np.ones(3), "a matrix": EYE},
-    "three rows or none": _but("None", FINITE | SHAPED | {"five rows": np.ones((5, 2)), "scalar": 1.0}),
-    "labels": FINITE | {"2": [1, 2], "0": [1, 0], "three": [1, -1, 1], "a matrix": EYE, "scalar": 1.0},
-    "labels or none": _but("None", FINITE | {"2": [1, 2], "three": [1, -1, 1], "a matrix": EYE, "scalar": 1.0}),
-    "classes": FINITE | {"real": [0.0, 1.0], "a matrix": [[0, 1], [1, 0]], "scalar": 1},
-    # counts, flags and things
-    "count": COUNT | {"0": 0},
-    "natural": COUNT,
-    "count or none": _but("None", COUNT | {"0": 0}),
-    "flag": FLAG,
-    "thing": THING,
-    "thing or none": _but("None", THING),
-    "callable": _but("function, class", THING),
-    "callable or none": _but("None, function, class", THING),
-    "path": _but("text, bytes", THING),
-    "path or none": _but("text, bytes, None", THING),
-}
 
 
 class Call(NamedTuple):
@@ -125,7 +52,7 @@ def _fixed_point(basis: gs.FeatureBasis) -> gs.FixedPoint:
 def _core() -> Iterator[Call]:
     basis = gs.FeatureBasis(EYE, [3.0, 2.0])
     loss, decay = (gs.CrossEntropy(), "thing"), (gs.WeightDecay(1.0), "thing")
-    based, fp, y = (basis, "thing"), (_fixed_point(basis), "thing"), ([1.0, -1.0], "labels")
+    based, fp = (basis, "thing"), (_fixed_point(basis), "thing")
     theta, signed, some = (EYE, "kernel"), ([1.0, -1.0], "labels or none"), (None, "count or none")
     accuracy = (None, "inaccuracy or none")
     yield call("FeatureBasis", gs.FeatureBasis, U=(EYE, "matrix"), s=([3.0, 2.0], "two"))
@@ -152,28 +79,40 @@ def _core() -> Iterator[Call]:
     yield call("SpectralDecoupling", gs.SpectralDecoupling, lam=(1.0, "positive"), gamma=(1.0, "finite but none"))
     pair = "two"
     yield call(
-        "SpectralDecoupling.by_class", gs.SpectralDecoupling.by_class, y=([1, -1], "signs"), lam=((1.0, 2.0), pair), gamma=((0.0, 1.0), pair)
+        "SpectralDecoupling.by_class",
+        gs.SpectralDecoupling.by_class,
+        y=([1, -1], "signs"),
+        lam=((1.0, 2.0), pair),
+        gamma=((0.0, 1.0), pair),
     )
     yield call("Mixed", gs.Mixed, lam1=(1.0, "one nonnegative"), lam2=(1.0, "one nonnegative"))
     yield call("Softmax", gs.Softmax, labels=([0, 1], "classes"), classes=(3, "count"))
     yield call("Phase", gs.Phase, duration=(1.0, "one nonnegative but inf"), penalty=decay)
-    yield call(
-        "fixed_point", gs.fixed_point, basis=based, loss=loss, penalty=decay, max_iterations=(200, "count")
-    )
+    yield call("fixed_point", gs.fixed_point, basis=based, loss=loss, penalty=decay, max_iterations=(200, "count"))
     for name in ("starvation_matrix", "starvation_error", "elasticity", "coefficients"):
         yield call(name, getattr(gs, name), basis=based, fp=fp)
     yield call("starves", gs.starves, matrix=(EYE, "square"), error=(0.0, "error"))
-    yield call(
-        "sign_law", gs.sign_law, s1=(2.0, "nonnegative"), s2=(1.0, "nonnegative"), delta=(0.1, "overlap")
-    )
+    yield call("sign_law", gs.sign_law, s1=(2.0, "nonnegative"), s2=(1.0, "nonnegative"), delta=(0.1, "overlap"))
     yield call(
         "truncation_bound", gs.truncation_bound, basis=based, fp=fp, theta=theta, y=signed, newton=(4, "natural")
     )
     yield call(
-        "PrimalFlow", gs.PrimalFlow, basis=based, loss=loss, penalty=decay, eta=(1.0, "one positive"), z0=([0.1, 0.2], "two or none")
+        "PrimalFlow",
+        gs.PrimalFlow,
+        basis=based,
+        loss=loss,
+        penalty=decay,
+        eta=(1.0, "one positive"),
+        z0=([0.1, 0.2], "two or none"),
     )
     yield call(
-        "DualFlow", gs.DualFlow, basis=based, loss=loss, penalty=decay, eta=(1.0, "one positive"), alpha0=([0.1, 0.2], "two or none")
+        "DualFlow",
+        gs.DualFlow,
+        basis=based,
+        loss=loss,
+        penalty=decay,
+        eta=(1.0, "one positive"),
+        alpha0=([0.1, 0.2], "two or none"),
     )
     yield call(
         "KernelFlow", gs.KernelFlow, theta=theta, y=signed, loss=loss, phases=decay, start=([0.1, 0.2], "two or none")
@@ -193,7 +132,12 @@ def _core() -> Iterator[Call]:
     kernel = {"theta": theta, "y": signed, "loss": loss, "rtol": (1e-8, "tolerance"), "tolerance": accuracy}
     iterations = {"max_iterations": (100, "count")}
     yield call(
-        "kernel_fixed_point", gs.kernel_fixed_point, **kernel, **iterations, penalty=decay, start=([0.1, 0.2], "two or none")
+        "kernel_fixed_point",
+        gs.kernel_fixed_point,
+        **kernel,
+        **iterations,
+        penalty=decay,
+        start=([0.1, 0.2], "two or none"),
     )
     yield call("kernel_path", gs.kernel_path, **kernel, **iterations, penalties=([1.0, 0.1], "positive"))
     yield call("kernel_path(lams)", gs.kernel_path, **kernel, **iterations, lams=([1.0, 0.1], "positive"))
@@ -207,7 +151,13 @@ def _core() -> Iterator[Call]:
         groups=([0, 1], "groups"),
         confidence=(0.95, "tolerance"),
     )
-    yield call("margin_gap", gs.margin_gap, weights=(EYE, "matrix"), z=([1.0, 2.0], "many by two"), aligned=([True, False], "mask"))
+    yield call(
+        "margin_gap",
+        gs.margin_gap,
+        weights=(EYE, "matrix"),
+        z=([1.0, 2.0], "many by two"),
+        aligned=([True, False], "mask"),
+    )
     yield call("enable_cache", gs.enable_cache, path=(None, "path or none"))
 
 
@@ -238,20 +188,32 @@ def _modes() -> Iterator[Call]:
     loss, start = (None, "thing or none"), {"y0": (0.5, "finite"), "z0": (0.5, "finite")}
     sure = (0.9, "confidence")
     yield call("Mode(u0)", modes.Mode, norm=norm, depth=(3, "depth"), rate=rate, loss=loss, u0=(0.1, "positive"))
-    yield call("Mode(y0, z0)", modes.Mode, norm=norm, rate=rate, loss=loss, y0=(0.1, "finite but none"), z0=(0.1, "finite but none"))
+    yield call(
+        "Mode(y0, z0)",
+        modes.Mode,
+        norm=norm,
+        rate=rate,
+        loss=loss,
+        y0=(0.1, "finite but none"),
+        z0=(0.1, "finite but none"),
+    )
     yield call("Mode.decaying", modes.Mode.decaying, norm=norm, rate=rate, loss=loss, u0=(-0.1, "negative"))
     mode = modes.Mode(1.0, u0=0.1)
     for name, argument in (("logit", t), ("weights", t), ("confidence", t), ("log_bound", t)):
         yield call(f"Mode.{name}", getattr(mode, name), t=argument)
     yield call("Mode.time_to", mode.time_to, u=(1.0, "finite"))
     yield call("Mode.time_to_confidence", mode.time_to_confidence, confidence=sure)
-    yield call("Neurons", modes.Neurons, norm=norm, y0=([0.1, 0.2], "finite"), z0=([0.1, 0.2], "finite"), rate=rate, loss=loss)
+    yield call(
+        "Neurons", modes.Neurons, norm=norm, y0=([0.1, 0.2], "finite"), z0=([0.1, 0.2], "finite"), rate=rate, loss=loss
+    )
     neurons = modes.Neurons(1.0, [0.1, 0.2], [0.1, 0.2])
     for name in ("logit", "weights", "confidence"):
         yield call(f"Neurons.{name}", getattr(neurons, name), t=t)
     yield call("Neurons.time_to", neurons.time_to, u=(1.0, "finite"))
     yield call("Neurons.time_to_confidence", neurons.time_to_confidence, confidence=sure)
-    yield call("orthogonal_points", modes.orthogonal_points, norm=norm, count=(2, "positive"), **start, rate=rate, loss=loss)
+    yield call(
+        "orthogonal_points", modes.orthogonal_points, norm=norm, count=(2, "positive"), **start, rate=rate, loss=loss
+    )
     yield call("classify", modes.classify, norm=norm, **start)
     v0 = (0.0, "finite")
     yield call("MultiClassMode", modes.MultiClassMode, norm=norm, classes=(3, "depth"), **start, v0=v0, rate=rate)
@@ -261,7 +223,9 @@ def _modes() -> Iterator[Call]:
     yield call("MultiClassMode.time_to", several.time_to, margin=(1.0, "finite"))
     yield call("MultiClassMode.time_to_confidence", several.time_to_confidence, confidence=(0.9, "confidence of many"))
     both = {"fraction": (0.3, "share"), "norms": ([1.0, 2.0], "pair of positive")}
-    yield call("TwoClasses", modes.TwoClasses, **both, depth=(2, "depth"), loss=loss, u0=([0.1, 0.2], "pair of positive"))
+    yield call(
+        "TwoClasses", modes.TwoClasses, **both, depth=(2, "depth"), loss=loss, u0=([0.1, 0.2], "pair of positive")
+    )
     two = modes.TwoClasses(0.3, [1.0, 2.0], u0=[0.1, 0.2])
     for name in ("logits", "confidences"):
         yield call(f"TwoClasses.{name}", getattr(two, name), t=t)
@@ -273,7 +237,9 @@ def _modes() -> Iterator[Call]:
     yield call("Competition.time_to_confidence", race.time_to_confidence, confidence=sure)
     yield call("Competition.delay", race.delay, confidence=sure)
     three = (np.eye(2) + 1, "matrix")
-    yield call("HingePoints", modes.HingePoints, points=three, w0=([0.1, 0.2], "two"), z0=(0.5, "one finite"), rate=rate)
+    yield call(
+        "HingePoints", modes.HingePoints, points=three, w0=([0.1, 0.2], "two"), z0=(0.5, "one finite"), rate=rate
+    )
     points = modes.HingePoints(np.eye(2) + 1, [0.1, 0.2], 0.5)
     for name in ("weights", "margins"):
         yield call(f"HingePoints.{name}", getattr(points, name), t=t)
@@ -309,12 +275,24 @@ def _networks() -> Iterator[Call]:
     yield call("Sin", networks.Sin, frequency=scale)
     yield call("Cos", networks.Cos, frequency=scale)
     yield call("Monomial", networks.Monomial, degree=(2, "count"))
-    yield call("Stax", networks.Stax, layers=((lambda key, shape: (shape, ()), lambda p, x: x, lambda k: k), "thing"), name=("net", "text"))
+    yield call(
+        "Stax",
+        networks.Stax,
+        layers=((lambda key, shape: (shape, ()), lambda p, x: x, lambda k: k), "thing"),
+        name=("net", "text"),
+    )
     tile, stored = (None, "count or none"), (None, "path or none")
     told = {"progress": (lambda stage, done, total: None, "callable")}
     inputs = {"x1": (EYE, "matrix"), "x2": (EYE, "matrix or none")}
     yield call("infinite_ntk", kernels.infinite_ntk, net=(net, "thing"), **inputs, tile=tile, out=stored, **told)
-    yield call("sharded_ntk", kernels.sharded_ntk, net=(net, "thing"), **inputs, devices=(None, "thing or none"), tile=(512, "count"))
+    yield call(
+        "sharded_ntk",
+        kernels.sharded_ntk,
+        net=(net, "thing"),
+        **inputs,
+        devices=(None, "thing or none"),
+        tile=(512, "count"),
+    )
     finite = {"net": (net, "network"), "params": (params, "thing")}
     x = (EYE, "examples")
     yield call("ntrf", kernels.ntrf, **finite, x=x, batch=tile, **told)
@@ -332,13 +310,25 @@ def _networks() -> Iterator[Call]:
         **told,
     )
     yield call("kernels.load", kernels.load, path=("nowhere.zarr", "path"))
-    yield call("kernels.save", kernels.save, path=("some.zarr", "path"), value=(EYE, "finite"), made=(None, "mapping or none"))
+    yield call(
+        "kernels.save", kernels.save, path=("some.zarr", "path"), value=(EYE, "finite"), made=(None, "mapping or none")
+    )
 
 
 def _data() -> Iterator[Call]:
     few = {"noise": (0.25, "probability"), "seed": (0, "natural")}
-    yield call("moons", data.moons, n=(20, "count"), margin=(0.1, "one finite"), noise=(0.1, "one nonnegative"), seed=(0, "natural"), rotation=(0.0, "one finite"))
-    yield call("coloured", data.coloured, images=(EYE, "matrix"), y=([1, -1], "labels"), agreement=(0.9, "shares"), **few)
+    yield call(
+        "moons",
+        data.moons,
+        n=(20, "count"),
+        margin=(0.1, "one finite"),
+        noise=(0.1, "one nonnegative"),
+        seed=(0, "natural"),
+        rotation=(0.0, "one finite"),
+    )
+    yield call(
+        "coloured", data.coloured, images=(EYE, "matrix"), y=([1, -1], "labels"), agreement=(0.9, "shares"), **few
+    )
     yield call(
         "colour_digits",
         data.colour_digits,
@@ -375,9 +365,22 @@ def _probes() -> Iterator[Call]:
         reach=(4.0, "one positive"),
         shells=(100, "count"),
     )
-    yield call("colour_variants", probes.colour_variants, images=(EYE, "rows"), colour=([0, 1], "classes"), blank=(0.1, "brightness"))
+    yield call(
+        "colour_variants",
+        probes.colour_variants,
+        images=(EYE, "rows"),
+        colour=([0, 1], "classes"),
+        blank=(0.1, "brightness"),
+    )
     variants = probes.ColourVariants(*[EYE] * 4)
-    yield call("colour_probe", probes.colour_probe, apply=apply, params=jnp.ones(2), variants=(variants, "thing"), y=([1, -1], "labels"))
+    yield call(
+        "colour_probe",
+        probes.colour_probe,
+        apply=apply,
+        params=jnp.ones(2),
+        variants=(variants, "thing"),
+        y=([1, -1], "labels"),
+    )
     yield call(
         "group_accuracy",
         probes.group_accuracy,
@@ -418,7 +421,14 @@ def _sweeps() -> Iterator[Call]:
     yield call("Product", used(sweeps.Product), axes=grid)
     yield call("Zipped", used(sweeps.Zipped), axes=grid, name=("cell", "text"))
     drawn = {"lam": sweeps.Uniform(0.0, 1.0)}
-    yield call("Samples", used(sweeps.Samples), count=(3, "count"), axes=(drawn, "axes"), seed=(0, "natural"), name=("sample", "text"))
+    yield call(
+        "Samples",
+        used(sweeps.Samples),
+        count=(3, "count"),
+        axes=(drawn, "axes"),
+        seed=(0, "natural"),
+        name=("sample", "text"),
+    )
     ends = {"low": (1.0, "one finite"), "high": (2.0, "one finite")}
     yield call("Uniform", sweeps.Uniform, **ends)
     yield call("LogUniform", sweeps.LogUniform, low=(1.0, "one positive"), high=(2.0, "one positive"))
@@ -437,7 +447,9 @@ def _sweeps() -> Iterator[Call]:
 def _training() -> Iterator[Call]:
     apply = (lambda params, x: x @ params, "callable")
     binary = training.BinaryObjective(apply[0])
-    yield call("BinaryObjective", training.BinaryObjective, apply=apply, loss=(gs.CrossEntropy(), "thing"), mean=(True, "flag"))
+    yield call(
+        "BinaryObjective", training.BinaryObjective, apply=apply, loss=(gs.CrossEntropy(), "thing"), mean=(True, "flag")
+    )
     yield call("SoftmaxObjective", training.SoftmaxObjective, apply=apply, mean=(True, "flag"))
     inner = (binary, "thing")
     yield call("Decoupled", training.Decoupled, objective=inner, coefficient=(0.1, "one nonnegative"))
@@ -460,7 +472,9 @@ def _training() -> Iterator[Call]:
         rate=(0.01, "one nonnegative"),
         adjustment=(0.0, "one nonnegative"),
     )
-    yield call("LfF", training.LfF, objective=inner, power=(0.7, "positive"), decay=(0.7, "overlap"), classes=(2, "count"))
+    yield call(
+        "LfF", training.LfF, objective=inner, power=(0.7, "positive"), decay=(0.7, "overlap"), classes=(2, "count")
+    )
     for name, argument in (("MarginDamp", "temperature"), ("MarginLog", "lam"), ("MarginStitch", "turn")):
         kind = {"MarginDamp": "one positive", "MarginLog": "one nonnegative", "MarginStitch": "one finite"}[name]
         yield call(name, getattr(training, name), **{argument: (1.0, kind)})
@@ -482,7 +496,11 @@ def _training() -> Iterator[Call]:
     yield call("Keyed", training.Keyed, inner=(training.FullBatch(), "thing"))
     yield call("Checkpoint", training.Checkpoint, path=(Path("nowhere"), "path"), every=(10, "count"))
     yield call("stacked", training.stacked, runs=([jnp.ones(2)], "runs"))
-    run = {"params": (jnp.ones(2), "params"), "objective": (binary, "callable"), "data": ((EYE, np.array([1.0, -1.0])), "data")}
+    run = {
+        "params": (jnp.ones(2), "params"),
+        "objective": (binary, "callable"),
+        "data": ((EYE, np.array([1.0, -1.0])), "data"),
+    }
     none = (None, "thing or none")
     yield call(
         "train",
@@ -507,54 +525,6 @@ def _training() -> Iterator[Call]:
         tolerance=(1e-4, "tolerance"),
         max_steps=(100, "count"),
     )
-
-
-KINDS |= {
-    "signs": _but("three", KINDS["labels"]),
-    "real": ARRAY,
-    "one number": FINITE | {"vector": [1.0, 2.0]},
-    "one nonnegative but inf": _but("inf, a nan among", FINITE) | {"-1": -1.0} | {"vector": [1.0, 2.0]},
-    "one positive or none": _but("None", POSITIVE | {"vector": [1.0, 2.0]}),
-    "finite but none": _but("None", FINITE),
-    "negative": FINITE | {"0": 0.0, "1": 1.0},
-    "pair of positive": _but("ragged", POSITIVE) | {"three": [1.0, 1.0, 1.0]},
-    "confidence of many": POSITIVE | {"1": 1.0},
-    "two or none": _but("None", KINDS["two"]),
-    "square": _but("nan, inf, -inf, a nan among", KINDS["matrix"]) | {"oblong": np.ones((2, 3))},
-    "square or none": _but("None", KINDS["matrix"]) | {"oblong": np.ones((2, 3))},
-    "matrix or none": _but("None", KINDS["matrix"]),
-    "matrix but infinite": NONSENSE | NONE,
-    "rows": _but("a tensor, vector", KINDS["matrix"]) | {"vector": np.ones(2)},
-    "examples": FINITE | {"scalar": 1.0},
-    "examples or none": _but("None", FINITE) | {"scalar": 1.0},
-    "outputs": _but("inf, -inf", FINITE) | SHAPED | {"scalar": 1.0},
-    "two or rows": _but("a matrix", KINDS["two"]),
-    "any times": _but("empty", KINDS["rising"]),
-    "brightness": _but("None", KINDS["one finite"]),
-    "groups": _but("real", KINDS["classes"]),
-    "error": ARRAY | {"-1": -1.0, "a vector of three": np.ones(3)},
-    "many by two": ARRAY | SHAPED | {"three": np.ones(3)},
-    "mask": NONSENSE | NONE | {"three": [True, False, True], "real": [0.5, 1.0], "nan": NAN, "scalar": True},
-    "attribute": {"scalar": 1.0, "three": [0, 1, 1], "a matrix": EYE, "object": object(), "None": None},
-    "shares": FINITE | {"-1": -1.0, "2": 2.0, "empty": [], "matrix": EYE * 0.5},
-    "integer": _but("-1", COUNT),
-    "count of devices": _but("None", COUNT) | {"0": 0, "empty": [], "million": 10**6},
-    "text": _but("text", NONSENSE) | NONE | NUMBERS | {"empty": ""},
-    "words": _but("text", NONSENSE) | NONE | NUMBERS,
-    "text or none": _but("text", NONSENSE) | NUMBERS,
-    "names": _but("list of text", NONSENSE) | NONE | NUMBERS,
-    "mapping or none": _but("dictionary", NONSENSE) | NUMBERS,
-    "axes": _but("dictionary", NONSENSE) | NONE | NUMBERS | {"none": {}, "numbered": {1: [1.0]}, "of text": {"lam": "abc"}, "of objects": {"lam": [object()]}},
-    "pair or none": _but("None", FINITE) | {"three": [0.0, 1.0, 2.0], "reversed": (1.0, 0.0)},
-    "key": NONSENSE | NONE | NUMBERS,
-    "key or none": NONSENSE | NUMBERS,
-    "dtype": {"text": "three", "object": object(), "dictionary": {"a": 1.0}, "integers": int, "complex": complex, "number": 1.5},
-    "network": _but("function, class", THING),
-    "runs": _but("list of text, ragged, array of objects", THING) | {"empty": [], "unlike": [np.ones(2), np.ones(3)]},
-    "params": _but("array, number", NUMBERS) | {"text": "three", "function": len, "None": None, "integers": np.ones(2, int)},
-    "data": _but("array of objects", THING) | {"no rows": (np.ones((0, 2)), np.ones(0)), "unlike": (EYE, np.ones(3)), "a scalar": (EYE, 1.0), "bad labels": (EYE, np.array([0.0, 2.0]))},
-    "steps": FINITE | {"falling": [2, 1], "negative": [-1, 1], "real": [0.5], "scalar": 1, "empty": [], "matrix": [[1]]},
-}
 
 
 def calls() -> list[Call]:
