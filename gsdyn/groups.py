@@ -73,7 +73,7 @@ def group_metrics(margins: ArrayLike, groups: ArrayLike, *, confidence: float = 
     group, sizes = _groups(groups)
     if margins.shape[-1:] != group.shape:
         raise ValueError(
-            f"margins must have one entry per example ({len(group)}) along the last axis, got {margins.shape}"
+            f"margins must have one entry per example of groups ({len(group)}) along the last axis, got {margins.shape}"
         )
     confidence = checked_confidence(confidence)
     member = jnp.asarray(group[:, None] == np.arange(len(sizes))[None, :], margins.dtype)
@@ -125,7 +125,9 @@ def margin_gap(weights: ArrayLike | FeatureBasis, z: ArrayLike, aligned: ArrayLi
     rows = weights.U if isinstance(weights, FeatureBasis) else _checks.finite("weights", weights, ndim=2)
     z = _checks.real("z", z)
     if z.shape[-1:] != rows.shape[1:]:
-        raise ValueError(f"z must have one entry per feature ({rows.shape[1]}) along the last axis, got {z.shape}")
+        raise ValueError(
+            f"z must have one entry per feature of weights ({rows.shape[1]}) along the last axis, got {z.shape}"
+        )
     group, sizes = _groups(aligned, "aligned", 2)
     if len(group) != len(rows):
         raise ValueError(f"aligned must have one entry per row of weights ({len(rows)}), got {len(group)}")

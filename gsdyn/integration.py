@@ -1,4 +1,4 @@
-"""From a flow to its trajectory: the one module that drives diffrax."""
+"""From a flow to its trajectory. (`modes.ode` and `training.flow` drive diffrax on equations of their own.)"""
 
 from __future__ import annotations
 
@@ -146,9 +146,7 @@ def integrate(
     dense = _checks.flag("dense", dense)
     if isinstance(flow, KernelFlow):
         if solver is not None or dense or adjoint is not None:
-            raise ValueError(
-                "solver, dense and adjoint must be left out for a KernelFlow, which has a method of its own"
-            )
+            raise ValueError("solver, dense and adjoint must be left out for a KernelFlow, which has its own method")
         limit = _checks.integer("max_steps", max_steps, 1)
         return kernel_flows.run(
             flow, checked_times(ts), *checked_tolerances(flow.theta.dtype, rtol, rtol if atol is None else atol), limit
@@ -395,8 +393,8 @@ def checked_tolerances(dtype: Any, rtol: float | None, atol: float | None) -> tu
     eps = float(jnp.finfo(dtype).eps)
 
     def tolerance(name: str, value: float | None) -> float:
-        if value is not None and not (isinstance(value, int | float | np.floating) and 0 < value < 1):
-            raise ValueError(f"{name} must be a number in (0, 1), got {value!r}")
-        return max(eps**0.5 if value is None else float(value), 64 * eps)
+        if value is not None:
+            value = _checks.number(name, value, "a number in (0, 1)", lambda v: 0 < v < 1)
+        return max(eps**0.5 if value is None else value, 64 * eps)
 
     return tolerance("rtol", rtol), tolerance("atol", atol)

@@ -48,7 +48,7 @@ def save(path: str | Path, value: ArrayLike | FeatureBasis, made: Mapping[str, A
     try:
         attributes = json.loads(json.dumps({**versions, **(made or {})}))
     except TypeError:
-        raise ValueError(f"made must hold what JSON can, got {made!r}") from None
+        raise ValueError(f"made must hold what JSON can, got {_checks.in_short(made)}") from None
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:

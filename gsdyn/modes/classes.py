@@ -97,7 +97,7 @@ def _pair(name: str, value: Pair | None) -> tuple:
     if not isinstance(value, Sequence):
         return value, value
     if isinstance(value, str | bytes):
-        raise ValueError(f"{name} must be one value or a tuple of two, got {value!r}")
+        raise ValueError(f"{name} must be one value or a tuple of two, got {_checks.in_short(value)}")
     if len(value) != 2:
         raise ValueError(f"{name} must be one value or a tuple of two, got {len(value)} values")
     return tuple(value)

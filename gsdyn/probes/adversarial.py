@@ -103,7 +103,7 @@ def _check_bounds(bounds: Any, x: Array) -> None:
         return
     limits = _checks.finite("bounds", bounds)
     if limits.shape != (2,) or (_checks.is_concrete(limits) and not limits[0] < limits[1]):
-        raise ValueError(f"bounds must be the least and the largest input, got {bounds!r}")
+        raise ValueError(f"bounds must be the least and the largest input, got {_checks.in_short(bounds)}")
     _checks.require("x", x, f"within bounds {bounds}", lambda v: (v >= bounds[0]) & (v <= bounds[1]))
 
 

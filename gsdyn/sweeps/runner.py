@@ -75,7 +75,7 @@ def sweep(
     """
     for name, function in (("fn", fn), ("progress", progress)):
         if not callable(function):
-            raise ValueError(f"{name} must be a function, got {function!r}")
+            raise ValueError(f"{name} must be a function, got {_checks.in_short(function)}")
     extend = _checks.flag("extend", extend)
     path = None if out is None else _files.as_path("out", out)
     cells = None if chunk is None else _checks.integer("chunk", chunk, 1)

@@ -111,7 +111,7 @@ class Keyed(Batches):
 
 def _check_size(size: object) -> None:
     if isinstance(size, bool) or not isinstance(size, numbers.Integral) or size < 1:
-        raise ValueError(f"size must be an integer of at least 1, got {size!r}")
+        raise ValueError(f"size must be an integer of at least 1, got {_checks.in_short(size)}")
 
 
 def _needed(key: PRNGKeyArray | None) -> PRNGKeyArray:

@@ -132,7 +132,7 @@ def stacked(runs: Sequence[Any]) -> Any:
     """One pytree whose every array is those of `runs` stacked: what `train(..., many=True)` takes. The rest of them,
     such as functions, must be equal and is kept. Raises `ValueError` where there are none or they differ in form."""
     if isinstance(runs, str | bytes) or not isinstance(runs, Sequence) or not runs:
-        raise ValueError(f"runs must be a list with at least one entry, got {runs!r}")
+        raise ValueError(f"runs must be a list with at least one entry, got {_checks.in_short(runs)}")
     arrays, rest = eqx.partition(list(runs), eqx.is_array)
     try:
         return eqx.combine(jax.tree.map(lambda *parts: jnp.stack(parts), *arrays), rest[0])
@@ -206,7 +206,7 @@ def _check_steps(steps: ArrayLike) -> Int[Array, " T"]:
     try:
         values = np.asarray(steps)
     except (TypeError, ValueError):
-        raise ValueError(f"steps must be a vector of integers, got {steps!r}") from None
+        raise ValueError(f"steps must be a vector of integers, got {_checks.in_short(steps)}") from None
     _check_form(values)
     wide = [int(value) for value in values]
     if wide[0] < 0 or wide != sorted(wide):

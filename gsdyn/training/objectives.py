@@ -96,7 +96,7 @@ class BinaryObjective(NetworkLoss):
     def __check_init__(self) -> None:
         _check_fields(self)
         if not isinstance(self.loss, (Loss, MarginLoss)):
-            raise ValueError(f"loss must be a gsdyn loss, such as CrossEntropy(), got {self.loss!r}")
+            raise ValueError(f"loss must be a gsdyn loss, such as CrossEntropy(), got {_checks.in_short(self.loss)}")
 
     def outputs(self, params: Any, x: Array) -> Float[Array, " n"]:
         """The outputs for inputs `x`, shape (n,)."""
