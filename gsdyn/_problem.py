@@ -27,6 +27,12 @@ class Problem(eqx.Module):
         tilt = fitting(basis, loss, penalty)
         return cls(basis.U, penalty.filter(basis.s * basis.s).astype(basis.U.dtype), loss, tilt)
 
+    @classmethod
+    def aligned(cls, basis: FeatureBasis, loss: Loss, penalty: Penalty) -> Problem:
+        """The same, with derivatives of `U c U^T` that are right where strengths repeat."""
+        given = cls.of(basis, loss, penalty)
+        return cls(aligned(basis, penalty).U, given.c, loss, given.tilt)
+
     @property
     def B(self) -> Float[Array, "n k"]:
         """`U sqrt(c)`: what responses `y` do that are normalised, `z = sqrt(c) y`."""

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from gsdyn import _checks
 from gsdyn._fixed_points import active_set, box, implicit
-from gsdyn._problem import Problem, aligned, check_parts
+from gsdyn._problem import Problem, check_parts
 from gsdyn.features import FeatureBasis
 from gsdyn.losses import Loss
 from gsdyn.penalties import Penalty
@@ -63,8 +63,7 @@ def fixed_point(
 
 @eqx.filter_jit
 def _fixed_point(basis: FeatureBasis, loss: Loss, penalty: Penalty, max_iterations: int) -> FixedPoint:
-    given = Problem.of(basis, loss, penalty)
-    problem = Problem(aligned(basis, penalty).U, given.c, loss, given.tilt)
+    problem = Problem.aligned(basis, loss, penalty)
     return (_smooth if loss.smooth else _hinge)(problem, penalty, max_iterations)
 
 

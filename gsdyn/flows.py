@@ -160,11 +160,14 @@ class DualFlow(Flow):
 
     def margins(self, alpha: Array) -> Array:
         """The margins of the parameters that are optimal for `alpha`, shape (n,) or (n, C)."""
-        return self.basis.U @ self.responses(alpha)
+        problem = Problem.aligned(self.basis, self.loss, self.penalty)
+        return problem.U @ self._responses(problem, alpha)
 
     def responses(self, alpha: Array) -> Array:
         """The responses of the parameters that are optimal for `alpha`, `z = c U^T alpha` (P21-Eq11)."""
-        problem = Problem.of(self.basis, self.loss, self.penalty)
+        return self._responses(Problem.aligned(self.basis, self.loss, self.penalty), alpha)
+
+    def _responses(self, problem: Problem, alpha: Array) -> Array:
         c, tilt = problem.c, problem.tilt
         if tilt is None:
             return c.reshape((-1,) + (1,) * (alpha.ndim - 1)) * problem.gather(self.loss.exchange(alpha))

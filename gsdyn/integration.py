@@ -21,6 +21,7 @@ from gsdyn._integration.primal_stages import PrimalStages
 from gsdyn._integration.stages import Stages
 from gsdyn._numerics import pairs
 from gsdyn._numerics.batching import in_turn
+from gsdyn._problem import aligned
 from gsdyn._traced import error_if
 from gsdyn.features import FeatureBasis
 from gsdyn.flows import DualFlow, Flow, PrimalFlow, Steps
@@ -205,27 +206,22 @@ def _run(
 ) -> Trajectory:
     if solver is None:
         args = _stages(flow)
-        if (
-            isinstance(args, DualStages)
-            and args.pair() is not None
-            and args.shift is None
-            and not dense
-            and not adjoint
-        ):
+        basis = FeatureBasis._of(args.U, flow.basis.s)
+        plain = not dense and not adjoint
+        if plain and isinstance(args, DualStages) and args.pair() is not None and args.shift is None:
             return _pair(flow, args, ts, tolerances, max_steps)
-        if not dense and not adjoint:
+        if plain:
             solve = _in_turn if args.alone() and jax.default_backend() == "cpu" else _alone
             (alpha, z), steps, result = solve(args, ts, tolerances, max_steps)
-            margins = jax.vmap(flow.basis.margins)(z)
-            return Trajectory(ts, alpha, z, margins, result, steps, args, flow.basis, None)
+            return Trajectory(ts, alpha, z, jax.vmap(basis.margins)(z), result, steps, args, basis, None)
         solution = _by_stages(args, ts, tolerances, max_steps, dense, adjoint)
     else:
-        args = flow
+        args, basis = flow, aligned(flow.basis, flow.penalty) if isinstance(flow, DualFlow) else flow.basis
         controller = diffrax.PIDController(*tolerances)
         solution = _diffeqsolve(args, flow.start, None, ts, solver, controller, max_steps, dense, adjoint)
     (alpha, z), steps = _reached(args, solution, ts)
-    margins = jax.vmap(flow.basis.margins)(z)
-    return Trajectory(ts, alpha, z, margins, solution.result, steps, args, flow.basis, solution.interpolation)
+    margins = jax.vmap(basis.margins)(z)
+    return Trajectory(ts, alpha, z, margins, solution.result, steps, args, basis, solution.interpolation)
 
 
 def _pair(flow: Flow, args: DualStages, ts: Array, tolerances: tuple[float, float], max_steps: int) -> Trajectory:

@@ -269,3 +269,52 @@ def test_bad_flows_are_refused(flow):
     start = {"alpha0": 1.5} if flow is gs.DualFlow else {"z0": jnp.zeros(3)}
     with pytest.raises(ValueError, match=next(iter(start))):
         flow(BASIS, gs.CrossEntropy(), gs.WeightDecay(0.1), **start)
+
+
+KINDS_OF_FLOW = {"margins": gs.PrimalFlow, "alpha": gs.DualFlow}
+
+
+@pytest.mark.parametrize("name", KINDS_OF_FLOW)
+def test_derivatives_where_strengths_repeat(name):
+    """With decay and decoupling, through a kernel whose strengths all agree: against SciPy in the kernel's own terms."""
+    E = np.array([[1.0, 0.5, -0.3], [0.5, -2.0, 0.8], [-0.3, 0.8, 0.4]])
+    y, lam1, lam2, end = np.array([1.0, -1.0, 1.0]), 0.1, 0.3, 1.5
+
+    def exact(t):
+        K = y[:, None] * (2 * np.eye(3) + t * E) * y[None]
+        F = np.linalg.solve(lam1 * np.eye(3) + lam2 * K, K)
+
+        def field(_, v):
+            return K @ (1 / (1 + np.exp(v)) - lam2 * v) - lam1 * v if name == "margins" else np.log(1 / v - 1) - F @ v
+
+        start = np.zeros(3) if name == "margins" else np.full(3, 0.5)
+        return solve_ivp(field, (0, end), start, "DOP853", rtol=1e-12, atol=1e-13).y[:, -1]
+
+    def last(t):
+        basis = gs.FeatureBasis.from_kernel(2 * jnp.eye(3) + t * jnp.asarray(E), y)
+        flow = KINDS_OF_FLOW[name](basis, gs.CrossEntropy(), gs.Mixed(lam1, lam2))
+        return getattr(gs.integrate(flow, jnp.array([end]), rtol=1e-8, atol=1e-8), name)[0]
+
+    value, slope = jax.jit(lambda t: jax.jvp(last, (t,), (1.0,)))(0.0)
+    h = 1e-4
+    wanted = (8 * (exact(h) - exact(-h)) - exact(2 * h) + exact(-2 * h)) / (12 * h)
+    np.testing.assert_allclose(value, exact(0), atol=1e-7)
+    np.testing.assert_allclose(slope, wanted, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_hessians_of_trajectories_in_programs_that_are_not_optimised():
+    """Where XLA computes a number twice, the two may differ: no derivative looks for equal ones."""
+
+    def last(x):
+        basis = gs.FeatureBasis.rotation(x[0], x[1], 0.1)
+        return gs.integrate(
+            gs.PrimalFlow(basis, gs.CrossEntropy(), gs.Mixed(x[2], x[3])), jnp.array([0.5, 2.0])
+        ).z.sum()
+
+    x, plain = jnp.array([3.0, 2.0, 0.1, 0.05]), {"xla_backend_optimization_level": 0}
+    slope = jax.jit(jax.grad(last), compiler_options=plain)
+    found = jax.jit(jax.hessian(last), compiler_options=plain)(x)
+    step = 1e-4 * np.eye(4)
+    wanted = np.stack([(np.asarray(slope(x + d)) - np.asarray(slope(x - d))) / 2e-4 for d in step])
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3)

@@ -35,7 +35,7 @@ class DualStages(Stages):
     alpha0: Array
 
     def __init__(self, flow: DualFlow):
-        problem = Problem.of(flow.basis, flow.loss, flow.penalty)
+        problem = Problem.aligned(flow.basis, flow.loss, flow.penalty)
         c, tilt, B = problem.c, problem.tilt, problem.B
         self.loss, self.U, self.c, self.eta, self.alpha0 = flow.loss, problem.U, c, flow.eta, flow.alpha0
         if tilt is not None:

@@ -94,7 +94,7 @@ def _two_by_two(g: Float[Array, "2 2"]) -> Callable[[Array], Array]:
     size = g[:, 0] ** 2 + g[:, 1] ** 2
     turned = size[1] > size[0]
     long, short = jnp.where(turned, g[1], g[0]), jnp.where(turned, g[0], g[1])
-    # not `jnp.max`: XLA may compute `size` twice, a last bit apart, and its derivative looks for the entry that is equal
+    # not `jnp.max`, whose derivative looks for the entry that is equal: XLA may compute `size` twice, a last bit apart
     most = jnp.where(turned, size[1], size[0])
     length = jnp.sqrt(jnp.where(most > 0, most, 1.0))
     e = jnp.where(most > 0, long / length, jnp.asarray([1.0, 0.0], g.dtype))
