@@ -276,7 +276,7 @@ KINDS_OF_FLOW = {"margins": gs.PrimalFlow, "alpha": gs.DualFlow}
 
 @pytest.mark.parametrize("name", KINDS_OF_FLOW)
 def test_derivatives_where_strengths_repeat(name):
-    """With decay and decoupling, through a kernel whose strengths all agree: against SciPy in the kernel's own terms."""
+    """With decay and decoupling, through a kernel whose strengths all agree: against SciPy in terms of the kernel."""
     E = np.array([[1.0, 0.5, -0.3], [0.5, -2.0, 0.8], [-0.3, 0.8, 0.4]])
     y, lam1, lam2, end = np.array([1.0, -1.0, 1.0]), 0.1, 0.3, 1.5
 
