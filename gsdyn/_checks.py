@@ -12,7 +12,7 @@ import operator
 import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -85,6 +85,8 @@ def failed_check(error: object) -> str | None:
 
 def _array(x: Any) -> Array:
     """`x` as an array of JAX; a warning, once, where that takes digits from it."""
+    if any(isinstance(part, str | bytes) for part in (x if isinstance(x, list | tuple) else (x,))):
+        raise TypeError(f"numbers were expected, got {in_short(x)}")  # before NumPy takes it for the name of a dtype
     array = jnp.asarray(x)
     if isinstance(x, np.ndarray) and x.dtype == np.float64 and array.dtype == jnp.float32:
         _warn_of_single_precision()
@@ -117,6 +119,11 @@ def together(**given: ArrayLike) -> list[Array]:
     dtype = max(strong, key=lambda d: jnp.finfo(d).bits)
     shape = broadcastable(**arrays)
     return [jnp.broadcast_to(a.astype(dtype), shape) for a in arrays.values()]
+
+
+def numbers(name: str, x: Any) -> Array:
+    """`x` as an array of the dtype that it has."""
+    return _array(x if type(x) is int else _plain(name, x))
 
 
 def real(name: str, x: ArrayLike) -> Float[Array, "..."]:
@@ -240,10 +247,27 @@ def _column(name: str, x: Any, allowed: str) -> Array:
     """`x` as an array, (n, 1) as (n,)."""
     x = _plain(name, x) if hasattr(x, "shape") else x
     try:
-        array = jnp.asarray(x)
+        array = _array(x)
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be {allowed}, got {in_short(x)}") from None
     return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+
+
+def examples(name: str, x: Any) -> Array:
+    """`x` with one example a row: finite floats of any shape, or integers (tokens) as they are."""
+    if not jnp.issubdtype(getattr(x, "dtype", float), jnp.integer):
+        x = finite(name, x)
+    x = jnp.asarray(x)
+    if x.ndim == 0 or 0 in x.shape:
+        raise ValueError(f"{name} must have at least one example, a row each, got shape {x.shape}")
+    return x
+
+
+def rows_of_numbers(name: str, x: Any, columns: int) -> None:
+    """`x` must be an array of shape (n, columns) of real numbers, of any precision."""
+    numbers = hasattr(x, "dtype") and (jnp.issubdtype(x.dtype, jnp.floating) or jnp.issubdtype(x.dtype, jnp.integer))
+    if not numbers or x.ndim != 2 or x.shape[1] != columns:
+        raise ValueError(f"{name} must be an array of numbers of shape (n, {columns}), got {in_short(x)}")
 
 
 def square(name: str, x: Array) -> None:
@@ -270,6 +294,44 @@ def instance(name: str, x: Any, kind: type, hint: str = "") -> None:
         told = isinstance(x, type) or (hasattr(x, "dtype") and hasattr(x, "shape"))
         given = in_short(x) if told else f"a value of type {type(x).__name__}"
         raise ValueError(f"{name} must be a {kind.__name__}, got {given}{hint and ': '}{hint}")
+
+
+def real_dtype(name: str, x: Any) -> np.dtype:
+    """`x` as a dtype of floating-point numbers."""
+    try:
+        dtype = jax.dtypes.canonicalize_dtype(x)
+    except (TypeError, ValueError):
+        dtype = None
+    if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"{name} must be a floating-point dtype, got {in_short(x)}")
+    return dtype
+
+
+def random_key(name: str, x: Any) -> None:
+    """`x` must be a random key of JAX, or several: of the new kind or raw, as 32-bit integers."""
+    dtype = getattr(x, "dtype", np.dtype(float))
+    raw = dtype == np.uint32 and x.ndim >= 1
+    if not (raw or jnp.issubdtype(dtype, jax.dtypes.prng_key)):
+        raise ValueError(f"{name} must be a random key, such as jax.random.key(0), got {in_short(x)}")
+
+
+def devices(name: str, x: Any) -> None:
+    """`x` must be a list of JAX devices, at least one."""
+    if not isinstance(x, Sequence) or not x or not all(isinstance(device, jax.Device) for device in x):
+        raise ValueError(f"{name} must be a list of JAX devices, got {in_short(x)}")
+
+
+def flag(name: str, x: Any) -> bool:
+    """`x`, a switch, as a Python `bool`; text such as "no" would count as true."""
+    if not isinstance(x, bool | np.bool_):
+        raise ValueError(f"{name} must be True or False, got {in_short(x)}")
+    return bool(x)
+
+
+def mapping(name: str, x: Any) -> None:
+    """`x` must be a dictionary, or what can be used as one."""
+    if not isinstance(x, Mapping):
+        raise ValueError(f"{name} must be a dictionary, got {in_short(x)}")
 
 
 def function(name: str, x: Any) -> None:

@@ -28,7 +28,7 @@ def as_path(name: str, value: Any) -> Path:
     is kept by renames and locks, which such places do not have.
     """
     if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
-        raise ValueError(f"{name} must be a path, got {value!r}")
+        raise ValueError(f"{name} must be a path, got {' '.join(repr(value).split())}")
     text = os.fspath(value)
     if not text or "\0" in text:
         raise ValueError(f"{name} must be a path, got {text!r}")

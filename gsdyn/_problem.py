@@ -27,6 +27,12 @@ class Problem(eqx.Module):
         tilt = fitting(basis, loss, penalty)
         return cls(basis.U, penalty.filter(basis.s * basis.s).astype(basis.U.dtype), loss, tilt)
 
+    @classmethod
+    def aligned(cls, basis: FeatureBasis, loss: Loss, penalty: Penalty) -> Problem:
+        """The same, with derivatives of `U c U^T` that are right where strengths repeat."""
+        given = cls.of(basis, loss, penalty)
+        return cls(aligned(basis, penalty).U, given.c, loss, given.tilt)
+
     @property
     def B(self) -> Float[Array, "n k"]:
         """`U sqrt(c)`: what responses `y` do that are normalised, `z = sqrt(c) y`."""
@@ -64,11 +70,16 @@ class Problem(eqx.Module):
         return value if self.tilt is None else value + jnp.sum(self.tilt.curvature * f * f / 2 - self.tilt.pull * f)
 
 
-def fitting(basis: FeatureBasis, loss: Loss, penalty: Penalty) -> Tilt | None:
-    """The tilt of a problem, with or without an optimum, after checking that its three parts fit."""
+def check_parts(basis: FeatureBasis, loss: Loss, penalty: Penalty) -> None:
+    """The three parts must be what they are called; `jit` has messages of its own for what it cannot take."""
     _checks.instance("basis", basis, FeatureBasis, "FeatureBasis.from_kernel(theta, y) makes one of a kernel")
     _checks.instance("loss", loss, Loss)
     _checks.instance("penalty", penalty, Penalty)
+
+
+def fitting(basis: FeatureBasis, loss: Loss, penalty: Penalty) -> Tilt | None:
+    """The tilt of a problem, with or without an optimum, after checking that its three parts fit."""
+    check_parts(basis, loss, penalty)
     tilt = penalty.tilt(basis.examples)
     loss.check(basis.examples, tilt is not None)
     if tilt is not None:

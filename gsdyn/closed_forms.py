@@ -33,7 +33,7 @@ def equal_strengths(s: ArrayLike, lam: ArrayLike, U: ArrayLike | None = None, *,
     - `s`: the common strength, finite and >= 0. `lam`: weight decay, finite and > 0. They broadcast.
     - `U`: shape (n, n); without it `z` is the common margin, the response to `sum_k U_kj = 1`.
     """
-    s, lam = _strength_and_decay(s, lam)
+    s, lam, exact = *_strength_and_decay(s, lam), _checks.flag("exact", exact)
     alpha, margin = _lone_example(s * s / lam, exact)
     if U is None:
         return ClosedForm(alpha, margin)
@@ -56,7 +56,7 @@ def permutation(s: ArrayLike, lam: ArrayLike, *, exact: bool = False) -> ClosedF
 
     - `s`: strengths, finite and >= 0. `lam`: finite and > 0. They broadcast.
     """
-    s, lam = _strength_and_decay(s, lam)
+    s, lam, exact = *_strength_and_decay(s, lam), _checks.flag("exact", exact)
     return ClosedForm(*_lone_example(s * s / lam, exact))
 
 
@@ -75,7 +75,7 @@ def perturbed(basis: FeatureBasis, lam: ArrayLike, *, exact: bool = False) -> Cl
     if basis.features != basis.examples:
         raise ValueError(f"basis must have as many features as examples, got U of {basis.U.shape}")
     penalty = WeightDecay(lam)
-    loss = CrossEntropy() if exact else FirstOrderCrossEntropy()
+    loss = CrossEntropy() if _checks.flag("exact", exact) else FirstOrderCrossEntropy()
     c = penalty.filter(basis.s * basis.s).astype(basis.U.dtype)
     own = jnp.argmax(jnp.abs(basis.U), axis=1)
     alpha0, margin0 = _lone_example(c[own], exact)
@@ -99,7 +99,7 @@ def small_overlap_starvation(
     delta = _checks.require("delta", delta, "in [0, 1)", lambda v: (v >= 0) & (v < 1))
     lam = _checks.positive("lam", lam)
     _checks.broadcastable(s1=s1, s2=s2, delta=delta, lam=lam)
-    loss = CrossEntropy() if exact else FirstOrderCrossEntropy()
+    loss = CrossEntropy() if _checks.flag("exact", exact) else FirstOrderCrossEntropy()
     c1, c2 = s1 * s1 / lam, s2 * s2 / lam
     (alpha1, f1), (_, f2) = _lone_example(c1, exact), _lone_example(c2, exact)
     w1, w2 = loss.root_curvature(f1) ** 2, loss.root_curvature(f2) ** 2

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from gsdyn import _checks
 from gsdyn._fixed_points import active_set, box, implicit
-from gsdyn._problem import Problem, aligned
+from gsdyn._problem import Problem, check_parts
 from gsdyn._readable import Optimum
 from gsdyn.features import FeatureBasis
 from gsdyn.losses import Loss
@@ -58,13 +58,13 @@ def fixed_point(
     reverse) and belong to `alpha`, `z`, `margins` and `objective`. Raises `ValueError` for shapes that do not fit.
     Reference: Pezeshki et al. 2021, section 3.2.
     """
+    check_parts(basis, loss, penalty)
     return _fixed_point(basis, loss, penalty, _checks.integer("max_iterations", max_iterations, 1))
 
 
 @eqx.filter_jit
 def _fixed_point(basis: FeatureBasis, loss: Loss, penalty: Penalty, max_iterations: int) -> FixedPoint:
-    given = Problem.of(basis, loss, penalty)
-    problem = Problem(aligned(basis, penalty).U, given.c, loss, given.tilt)
+    problem = Problem.aligned(basis, loss, penalty)
     return (_smooth if loss.smooth else _hinge)(problem, penalty, max_iterations)
 
 

@@ -147,7 +147,7 @@ class DualFlow(Flow):
         shape = loss.shape(basis.examples)
         if alpha0 is None:
             alpha0 = jnp.full(shape, 1 / shape[1] if len(shape) == 2 else 0.5, basis.s.dtype)
-        start = jnp.asarray(alpha0, basis.s.dtype)
+        start = _checks.real("alpha0", alpha0).astype(basis.s.dtype)
         if start.ndim == 0:
             start = jnp.broadcast_to(start, shape)
         if start.shape != shape:
@@ -160,11 +160,14 @@ class DualFlow(Flow):
 
     def margins(self, alpha: Array) -> Array:
         """The margins of the parameters that are optimal for `alpha`, shape (n,) or (n, C)."""
-        return self.basis.U @ self.responses(alpha)
+        problem = Problem.aligned(self.basis, self.loss, self.penalty)
+        return problem.U @ self._responses(problem, alpha)
 
     def responses(self, alpha: Array) -> Array:
         """The responses of the parameters that are optimal for `alpha`, `z = c U^T alpha` (P21-Eq11)."""
-        problem = Problem.of(self.basis, self.loss, self.penalty)
+        return self._responses(Problem.aligned(self.basis, self.loss, self.penalty), alpha)
+
+    def _responses(self, problem: Problem, alpha: Array) -> Array:
         c, tilt = problem.c, problem.tilt
         if tilt is None:
             return c.reshape((-1,) + (1,) * (alpha.ndim - 1)) * problem.gather(self.loss.exchange(alpha))
@@ -182,6 +185,7 @@ class DualFlow(Flow):
 
 def require_smooth(loss: Loss) -> None:
     """`loss` must have a flow."""
+    _checks.instance("loss", loss, Loss)
     if not loss.smooth:
         raise ValueError(
             f"loss must be smooth for a flow, got {type(loss).__name__}: use fixed_point, or modes for C18"

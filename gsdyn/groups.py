@@ -69,21 +69,26 @@ def group_metrics(margins: ArrayLike, groups: ArrayLike, *, confidence: float = 
 
     Raises `ValueError` for a group without examples.
     """
-    margins = _checks.as_float(margins)
+    margins = _checks.real("margins", margins)
     group, sizes = _groups(groups)
     if margins.shape[-1:] != group.shape:
         raise ValueError(
-            f"margins must have one entry per example ({len(group)}) along the last axis, got {margins.shape}"
+            f"margins must have one entry per example of groups ({len(group)}) along the last axis, got {margins.shape}"
         )
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be in (0, 1), got {confidence}")
+    confidence = checked_confidence(confidence)
     member = jnp.asarray(group[:, None] == np.arange(len(sizes))[None, :], margins.dtype)
     count = jnp.asarray(sizes, margins.dtype)
     over = (1,) * (margins.ndim - 1) + (-1,)
     share = ((margins > 0).astype(margins.dtype) @ member) / count.reshape(over)
     mean = (margins @ member) / count.reshape(over)
+    share = jnp.where(jnp.isnan(mean), jnp.nan, share)  # of a time that was not reached nothing is known
     low, high = wilson(share, count.reshape(over), confidence)
     return GroupMetrics(jnp.asarray(sizes), share, low, high, mean, jnp.argmin(share, axis=-1))
+
+
+def checked_confidence(confidence: float) -> float:
+    """The confidence of an interval, inside (0, 1)."""
+    return _checks.number("confidence", confidence, "a number in (0, 1)", lambda v: 0 < v < 1)
 
 
 def wilson(share: Array | np.float64, count: Array | np.float64, confidence: float = 0.95) -> tuple[Array, Array]:
@@ -118,9 +123,11 @@ def margin_gap(weights: ArrayLike | FeatureBasis, z: ArrayLike, aligned: ArrayLi
     where there are no aligned or no conflicting examples.
     """
     rows = weights.U if isinstance(weights, FeatureBasis) else _checks.finite("weights", weights, ndim=2)
-    z = _checks.as_float(z)
+    z = _checks.real("z", z)
     if z.shape[-1:] != rows.shape[1:]:
-        raise ValueError(f"z must have one entry per feature ({rows.shape[1]}) along the last axis, got {z.shape}")
+        raise ValueError(
+            f"z must have one entry per feature of weights ({rows.shape[1]}) along the last axis, got {z.shape}"
+        )
     group, sizes = _groups(aligned, "aligned", 2)
     if len(group) != len(rows):
         raise ValueError(f"aligned must have one entry per row of weights ({len(rows)}), got {len(group)}")
@@ -134,10 +141,11 @@ def _groups(groups: ArrayLike, name: str = "groups", count: int | None = None) -
     """The group of every example and how many each has."""
     if not _checks.is_concrete(groups):
         raise ValueError(f"{name} must be known, got values traced by jit, vmap or grad")
-    group = np.asarray(groups)
+    allowed = "a vector of integers from 0 on"
+    group = np.asarray(_checks.require(name, groups, allowed, lambda v: (v >= 0) & (v == np.floor(v)), ndim=1))
+    if not group.size or group.max() == np.inf:
+        raise ValueError(f"{name} must be {allowed}, got {'inf' if group.size else 'none'}")
     whole = group.astype(int)
-    if group.ndim != 1 or not group.size or (whole != group).any() or whole.min() < 0:
-        raise ValueError(f"{name} must be a vector of integers from 0 on, got shape {group.shape}")
     if count is not None and whole.max() >= count:
         raise ValueError(f"{name} must be a vector of 0 and 1, got {whole.max()}")
     sizes = np.bincount(whole, minlength=count or 0)

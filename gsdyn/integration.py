@@ -1,4 +1,4 @@
-"""From a flow to its trajectory: the one module that drives diffrax."""
+"""From a flow to its trajectory. (`modes.ode` and `training.flow` drive diffrax on equations of their own.)"""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 
 from gsdyn import _checks, kernel_flows
 from gsdyn._integration import cell_problem, cells
-from gsdyn._integration.dual_stages import DualStages
+from gsdyn._integration.dual_stages import DualStages, MarginStages
 from gsdyn._integration.kvaerno import StageSolver
+from gsdyn._integration.logit_stages import LogitStages
 from gsdyn._integration.primal_stages import PrimalStages
 from gsdyn._integration.stages import Stages
 from gsdyn._numerics import pairs
 from gsdyn._numerics.batching import in_turn
+from gsdyn._problem import aligned
 from gsdyn._readable import OverTime
 from gsdyn._traced import error_if
 from gsdyn.features import FeatureBasis
@@ -74,7 +76,7 @@ class Trajectory(OverTime):
         if self._dense is None:
             raise ValueError("evaluate needs a dense trajectory, got one of integrate(..., dense=False)")
         dense, last = self._dense, self.ts[-1]
-        t = _checks.as_float(t).astype(last.dtype)
+        t = _checks.real("t", t).astype(last.dtype)
 
         def at(t: Array) -> Moment:
             known = (t >= 0) & (t <= last) & self.succeeded
@@ -144,16 +146,18 @@ def integrate(
     From some hundred features on, `KernelFlow.of_features` takes a small part of the time of a `PrimalFlow`.
     Reference: Pezeshki et al. 2021, sections 3.2 and 3.4.
     """
+    dense = _checks.flag("dense", dense)
     if isinstance(flow, KernelFlow):
         if solver is not None or dense or adjoint is not None:
-            raise ValueError(
-                "solver, dense and adjoint must be left out for a KernelFlow, which has a method of its own"
-            )
+            raise ValueError("solver, dense and adjoint must be left out for a KernelFlow, which has its own method")
         limit = _checks.integer("max_steps", max_steps, 1)
         return kernel_flows.run(
             flow, checked_times(ts), *checked_tolerances(flow.theta.dtype, rtol, rtol if atol is None else atol), limit
         )
     flow = _require_flow(flow)
+    _require_adjoint(adjoint)
+    if solver is not None:
+        _checks.instance("solver", solver, diffrax.AbstractAdaptiveSolver, "such as diffrax.Tsit5()")
     ts = checked_times(ts).astype(flow.basis.U.dtype)
     count = ts.size
     run = _run(
@@ -184,6 +188,7 @@ def steady_state(
     `eta min_j (lam_1 + lam_2 s_j^2)`, over the features of some strength. Arguments as in `integrate`.
     """
     flow = _require_flow(flow)
+    _require_adjoint(adjoint)
     if isinstance(flow.penalty, Unregularised):
         flow.penalty.filter(flow.basis.s)
     end = _stages(flow).horizon()[None].astype(flow.basis.U.dtype)
@@ -203,29 +208,22 @@ def _run(
 ) -> Trajectory:
     if solver is None:
         args = _stages(flow)
-        if (
-            isinstance(args, DualStages)
-            and args.pair() is not None
-            and args.shift is None
-            and not dense
-            and not adjoint
-        ):
+        basis = FeatureBasis._of(args.U, flow.basis.s)
+        plain = not dense and not adjoint
+        if plain and isinstance(args, DualStages) and args.pair() is not None and args.shift is None:
             return _pair(flow, args, ts, tolerances, max_steps)
-        if not dense and not adjoint:
+        if plain:
             solve = _in_turn if args.alone() and jax.default_backend() == "cpu" else _alone
             (alpha, z), steps, result = solve(args, ts, tolerances, max_steps)
-            margins = jax.vmap(flow.basis.margins)(z)
-            return Trajectory(ts, alpha, z, margins, result, steps, args, flow.basis, None)
+            return Trajectory(ts, alpha, z, jax.vmap(basis.margins)(z), result, steps, args, basis, None)
         solution = _by_stages(args, ts, tolerances, max_steps, dense, adjoint)
     else:
-        if not isinstance(solver, diffrax.AbstractAdaptiveSolver):
-            raise TypeError(f"solver must be an adaptive solver of diffrax, got {type(solver).__name__}")
-        args = flow
+        args, basis = flow, aligned(flow.basis, flow.penalty) if isinstance(flow, DualFlow) else flow.basis
         controller = diffrax.PIDController(*tolerances)
         solution = _diffeqsolve(args, flow.start, None, ts, solver, controller, max_steps, dense, adjoint)
     (alpha, z), steps = _reached(args, solution, ts)
-    margins = jax.vmap(flow.basis.margins)(z)
-    return Trajectory(ts, alpha, z, margins, solution.result, steps, args, flow.basis, solution.interpolation)
+    margins = jax.vmap(basis.margins)(z)
+    return Trajectory(ts, alpha, z, margins, solution.result, steps, args, basis, solution.interpolation)
 
 
 def _pair(flow: Flow, args: DualStages, ts: Array, tolerances: tuple[float, float], max_steps: int) -> Trajectory:
@@ -356,7 +354,7 @@ def _filled(ts: Array) -> Array:
 
 def _stages(flow: Flow) -> Stages:
     if isinstance(flow, DualFlow):
-        return DualStages(flow)
+        return (LogitStages if flow.start.ndim == 2 else MarginStages)(flow)
     assert isinstance(flow, PrimalFlow)
     return PrimalStages(flow)
 
@@ -367,19 +365,24 @@ def _require_flow(flow: Flow) -> Flow:
     return flow
 
 
-def checked_times(ts: ArrayLike) -> Array:
+def _require_adjoint(adjoint: diffrax.AbstractAdjoint | None) -> None:
+    if adjoint is not None:
+        _checks.instance("adjoint", adjoint, diffrax.AbstractAdjoint, "such as diffrax.RecursiveCheckpointAdjoint()")
+
+
+def checked_times(ts: ArrayLike, name: str = "ts") -> Array:
     """`ts` as an array, after checking that it holds increasing times."""
-    ts = _checks.require("ts", ts, "finite and >= 0", lambda v: (v >= 0) & (v < float("inf")), ndim=1)
+    ts = _checks.require(name, ts, "finite and >= 0", lambda v: (v >= 0) & (v < float("inf")), ndim=1)
     if not ts.size:
-        raise ValueError("ts must hold at least one time, got none")
+        raise ValueError(f"{name} must hold at least one time, got none")
     if not _checks.is_concrete(ts):
-        return error_if(ts, ~(ts[1:] >= ts[:-1]).all(), "ts must increase")
+        return error_if(ts, ~(ts[1:] >= ts[:-1]).all(), f"{name} must increase")
     # In NumPy, because inside `jit` JAX stages even operations on concrete arrays
     values = np.asarray(ts)
     rising = values[1:] >= values[:-1]
     if not rising.all():
         i = int(np.argmin(rising))
-        raise ValueError(f"ts must increase, got {values[i]} before {values[i + 1]}")
+        raise ValueError(f"{name} must increase, got {values[i]} before {values[i + 1]}")
     return ts
 
 
@@ -388,8 +391,8 @@ def checked_tolerances(dtype: Any, rtol: float | None, atol: float | None) -> tu
     eps = float(jnp.finfo(dtype).eps)
 
     def tolerance(name: str, value: float | None) -> float:
-        if value is not None and not (isinstance(value, int | float | np.floating) and 0 < value < 1):
-            raise ValueError(f"{name} must be a number in (0, 1), got {value!r}")
-        return max(eps**0.5 if value is None else float(value), 64 * eps)
+        if value is not None:
+            value = _checks.number(name, value, "a number in (0, 1)", lambda v: 0 < v < 1)
+        return max(eps**0.5 if value is None else value, 64 * eps)
 
     return tolerance("rtol", rtol), tolerance("atol", atol)

@@ -16,7 +16,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 from gsdyn import _checks
 from gsdyn._integration import kernel_path
 from gsdyn._integration.kernel_steps import Problem
-from gsdyn._numerics import leading
+from gsdyn._numerics import leading, psd
 from gsdyn._readable import Call, OverTime
 from gsdyn._traced import error_if
 from gsdyn.features import FeatureBasis
@@ -79,8 +79,9 @@ class KernelFlow(eqx.Module):
     ):
         self.theta = _checks.require("theta", theta, "a matrix", lambda v: v.ndim == 2, ndim=2)
         _checks.square("theta", self.theta)
+        if _checks.is_concrete(self.theta):
+            psd.symmetric(self.theta)
         n = self.theta.shape[0]
-        _checks.instance("loss", loss, Loss)
         require_smooth(loss)
         self.loss = loss
         shape = loss.shape(n)

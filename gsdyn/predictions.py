@@ -83,7 +83,7 @@ def predict(theta_new: ArrayLike | Rows, y: ArrayLike | None, beta: ArrayLike) -
     if not isinstance(theta_new, Rows):
         theta_new = _rectangle(theta_new)
     m, n = _shape(theta_new, y)
-    beta = _checks.as_float(beta)
+    beta = _checks.real("beta", beta)
     if not _fits(beta, n, y is None):
         allowed = f"({n},) or (t, {n})" + ("" if y is not None else f", ({n}, C) or (t, {n}, C)")
         raise ValueError(f"beta must have shape {allowed}, got {beta.shape}")
@@ -132,10 +132,10 @@ def _rectangle(theta_new: ArrayLike) -> Array:
 
 def _shape(theta_new: Array | Rows, y: ArrayLike | None) -> tuple[int, int]:
     m, n = theta_new.shape
-    if y is not None and jnp.shape(y) != (n,):
+    if y is not None and (count := len(_checks.labels("y", y))) != n:
         raise ValueError(
             f"theta_new must have one row per new input and one column per example, got shape {(m, n)} "
-            f"for y of shape {jnp.shape(y)}"
+            f"for y of {count} labels"
         )
     return m, n
 

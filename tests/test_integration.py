@@ -10,7 +10,7 @@ from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 
 import gsdyn as gs
-from gsdyn._integration.dual_stages import DualStages
+from gsdyn._integration.logit_stages import LogitStages
 
 # THEORY section 4: end points (z_1, z_2) of Eq. 9 for delta = 0.5, s_2 = 2, lam = 0.01
 B1_ENDS = {
@@ -137,7 +137,7 @@ def test_softmax_arrives_however_small_the_decay_and_batches_change_nothing():
 
 def test_stages_of_softmax_invert_their_curvature_at_every_scale():
     """`(tau + W)^-1 g` up to a constant in a row and `tau W (tau + W)^-1`, `W = diag(a) - a a^T`, in 60 digits."""
-    stages = DualStages(gs.DualFlow(*_softmax_of_four(1.0)))
+    stages = LogitStages(gs.DualFlow(*_softmax_of_four(1.0)))
     x = np.array([[0.0, -0.5, -1e9], [0.0, -40.0, -300.0], [-1.0, -2.0, 0.0], [0.0, 0.0, 0.0]])
     g = np.array([[1.0, -0.25, -0.75], [-1e-20, 1e-20, 0.0], [3.0, -5.0, 2.0], [1e-3, 1e-3, -2e-3]])
 
@@ -269,3 +269,52 @@ def test_bad_flows_are_refused(flow):
     start = {"alpha0": 1.5} if flow is gs.DualFlow else {"z0": jnp.zeros(3)}
     with pytest.raises(ValueError, match=next(iter(start))):
         flow(BASIS, gs.CrossEntropy(), gs.WeightDecay(0.1), **start)
+
+
+KINDS_OF_FLOW = {"margins": gs.PrimalFlow, "alpha": gs.DualFlow}
+
+
+@pytest.mark.parametrize("name", KINDS_OF_FLOW)
+def test_derivatives_where_strengths_repeat(name):
+    """With decay and decoupling, through a kernel whose strengths all agree: against SciPy in terms of the kernel."""
+    E = np.array([[1.0, 0.5, -0.3], [0.5, -2.0, 0.8], [-0.3, 0.8, 0.4]])
+    y, lam1, lam2, end = np.array([1.0, -1.0, 1.0]), 0.1, 0.3, 1.5
+
+    def exact(t):
+        K = y[:, None] * (2 * np.eye(3) + t * E) * y[None]
+        F = np.linalg.solve(lam1 * np.eye(3) + lam2 * K, K)
+
+        def field(_, v):
+            return K @ (1 / (1 + np.exp(v)) - lam2 * v) - lam1 * v if name == "margins" else np.log(1 / v - 1) - F @ v
+
+        start = np.zeros(3) if name == "margins" else np.full(3, 0.5)
+        return solve_ivp(field, (0, end), start, "DOP853", rtol=1e-12, atol=1e-13).y[:, -1]
+
+    def last(t):
+        basis = gs.FeatureBasis.from_kernel(2 * jnp.eye(3) + t * jnp.asarray(E), y)
+        flow = KINDS_OF_FLOW[name](basis, gs.CrossEntropy(), gs.Mixed(lam1, lam2))
+        return getattr(gs.integrate(flow, jnp.array([end]), rtol=1e-8, atol=1e-8), name)[0]
+
+    value, slope = jax.jit(lambda t: jax.jvp(last, (t,), (1.0,)))(0.0)
+    h = 1e-4
+    wanted = (8 * (exact(h) - exact(-h)) - exact(2 * h) + exact(-2 * h)) / (12 * h)
+    np.testing.assert_allclose(value, exact(0), atol=1e-7)
+    np.testing.assert_allclose(slope, wanted, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_hessians_of_trajectories_in_programs_that_are_not_optimised():
+    """Where XLA computes a number twice, the two may differ: no derivative looks for equal ones."""
+
+    def last(x):
+        basis = gs.FeatureBasis.rotation(x[0], x[1], 0.1)
+        return gs.integrate(
+            gs.PrimalFlow(basis, gs.CrossEntropy(), gs.Mixed(x[2], x[3])), jnp.array([0.5, 2.0])
+        ).z.sum()
+
+    x, plain = jnp.array([3.0, 2.0, 0.1, 0.05]), {"xla_backend_optimization_level": 0}
+    slope = jax.jit(jax.grad(last), compiler_options=plain)
+    found = jax.jit(jax.hessian(last), compiler_options=plain)(x)
+    step = 1e-4 * np.eye(4)
+    wanted = np.stack([(np.asarray(slope(x + d)) - np.asarray(slope(x - d))) / 2e-4 for d in step])
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3)

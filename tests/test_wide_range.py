@@ -201,3 +201,23 @@ def test_curvature_far_out_has_derivatives_of_every_order(kind, far, loss):
 
     assert np.all(np.isfinite(jax.jacrev(curvatures)(f)))
     assert np.all(np.isfinite(jax.hessian(loss.value)(f)))
+
+
+def test_squared_error_of_any_strength_in_single_precision_is_certified():
+    """The features bend the dual where they are as many as the examples: bounds that do not grow with `c`."""
+    U = np.array([[0.8, -0.6], [0.6, 0.8]], np.float32)
+    strengths = np.float32(np.sqrt([[1e8, 1e8], [1e14, 1e14], [1e24, 1e24], [1e24, 1e20]]))
+
+    def cell(s):
+        fp = gs.fixed_point(gs.FeatureBasis(U, s), gs.SquaredError(), gs.WeightDecay(np.float32(1e-12)))
+        return fp.alpha, fp.z, fp.converged, fp.error_bound
+
+    alpha, z, converged, bound = jax.jit(jax.vmap(cell), compiler_options=QUICK)(strengths)
+    assert converged.all()
+    np.testing.assert_allclose(z, np.broadcast_to(U.T.sum(1), z.shape), rtol=1e-5)
+    with mp.workdps(60):
+        basis = mp.matrix(U.astype(float).tolist())
+        for a, s, error in zip(np.asarray(alpha, float), strengths, np.asarray(bound), strict=True):
+            c = mp.diag([mp.mpf(float(v)) ** 2 / mp.mpf(float(np.float32(1e-12))) for v in s])
+            exact = mp.lu_solve(mp.eye(2) + basis * c * basis.T, mp.matrix([1, 1]))
+            assert mp.norm(mp.matrix(a.tolist()) - exact) <= float(error) < 1e-3

@@ -83,7 +83,7 @@ def inverse(system: System) -> Float[Array, "m m"]:
         columns = columns / jnp.sqrt(jnp.max(size, axis=0))
     scaled = matrix * rows[:, None] * columns[None, :]
     own = _exchange if len(matrix) <= SMALL else None
-    found = dense.one_at_a_time(lambda problem: jnp.linalg.inv(problem[0]), own)((scaled,))
+    found = dense.inverse(scaled, own)
     return columns[:, None] * found * rows[None, :]
 
 
@@ -135,7 +135,7 @@ def refined(system: System, X: Array, b: tuple[Array, Array]) -> tuple[Array, Ar
     return x[:n], x[n:]
 
 
-class _Round(NamedTuple):
+class Round(NamedTuple):
     """The sides looked at last, the inverse there, the sides that every example has there, and rounds so far."""
 
     side: Int[Array, " n"]
@@ -144,29 +144,38 @@ class _Round(NamedTuple):
     i: Int[Array, ""]
 
 
-def solve(problem: Problem, side: Int[Array, " n"], typical: Array, steps: Array, limit: int) -> Support:
-    """The optimum, from a guess of every example's side.
+def located(problem: Problem, side: Int[Array, " n"], typical: Array, limit: int) -> Round:
+    """The support of the optimum, from a guess of every example's side; without derivatives.
 
-    `typical`: the size of every dual variable, from which comes a compliance that rounding hides. `steps`: so far.
+    `typical`: the size of every dual variable, from which comes a compliance that rounding hides.
     """
-    U, c, n = problem.U, problem.c, problem.U.shape[0]
-    T, pull = (jnp.zeros(n, U.dtype),) * 2 if problem.tilt is None else problem.tilt
-    compliance = float(jnp.finfo(U.dtype).eps) / typical
-    stopped = jax.lax.stop_gradient((U, c, T))
+    U, n = problem.U, problem.U.shape[0]
 
-    def again(s: _Round) -> _Round:
+    def again(s: Round) -> Round:
         last = n - 1 - jnp.argmax(jnp.flip(s.move != s.side))
         single = jnp.where(jnp.arange(n) == last, s.move, s.side)
         side = jnp.where(s.i <= TOGETHER, s.move, single)
-        system = System(*stopped, side == INSIDE, compliance)
+        system, pull = _system(problem, side, typical)
         X = inverse(system)
-        return _Round(side, X, _on(system, jax.lax.stop_gradient(pull), side, X)[1], s.i + 1)
+        return Round(side, X, _on(system, pull, side, X)[1], s.i + 1)
 
     empty = jnp.zeros((sum(U.shape),) * 2, U.dtype)
-    start = _Round(side - 3, empty, side, jnp.zeros((), jnp.int32))
-    end = jax.lax.while_loop(lambda s: jnp.any(s.move != s.side) & (s.i <= min(limit, ROUNDS)), again, start)
-    found, move = _on(System(U, c, T, end.side == INSIDE, compliance), pull, end.side, end.X)
+    start = Round(side - 3, empty, side, jnp.zeros((), jnp.int32))
+    return jax.lax.while_loop(lambda s: jnp.any(s.move != s.side) & (s.i <= min(limit, ROUNDS)), again, start)
+
+
+def solve(problem: Problem, end: Round, typical: Array, steps: Array) -> Support:
+    """The optimum on the support that was `located`, with derivatives; `steps`: those before."""
+    system, pull = _system(problem, end.side, typical)
+    found, move = _on(system, pull, end.side, end.X)
     return found._replace(iterations=steps + end.i - 1, consistent=found.consistent & jnp.all(move == end.side))
+
+
+def _system(problem: Problem, side: Array, typical: Array) -> tuple[System, Array]:
+    """The equations on one support, and the pull of a tilt."""
+    U = problem.U
+    T, pull = (jnp.zeros(len(U), U.dtype),) * 2 if problem.tilt is None else problem.tilt
+    return System(U, problem.c, T, side == INSIDE, float(jnp.finfo(U.dtype).eps) / typical), pull
 
 
 def _on(system: System, pull: Array, side: Array, X: Array) -> tuple[Support, Array]:

@@ -16,8 +16,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from gsdyn._fixed_points import active_set
-from gsdyn._fixed_points.active_set import ABOVE, BELOW, INSIDE, Support
-from gsdyn._numerics import linear
+from gsdyn._fixed_points.active_set import ABOVE, BELOW, INSIDE, Round, Support
+from gsdyn._numerics import dense, linear
+from gsdyn._numerics.batching import in_turn
 from gsdyn._problem import Problem
 from gsdyn.penalties import Tilt
 
@@ -37,12 +38,25 @@ class State(NamedTuple):
 
 def solve(problem: Problem, limit: int) -> Support:
     """The optimum of the hinge loss, differentiable in `U`, `c` and the tilt."""
-    stopped = jax.lax.stop_gradient(problem)
-    end = _interior_point(stopped.B, stopped.tilt, limit)
+    # where factors are LAPACK's, which takes one system at a time, none waits for the steps of another
+    slow = problem.U.shape[1] > dense.OWN_LIMIT and jax.default_backend() == "cpu"
+    arrays, loss = (problem.U, problem.c, problem.tilt), problem.loss
+
+    def located(arrays: tuple) -> tuple[Round, Array, Array]:
+        U, c, tilt = arrays
+        return _located(Problem(U, c, loss, tilt), limit)
+
+    end, typical, steps = (in_turn(located) if slow else located)(jax.lax.stop_gradient(arrays))
+    return active_set.solve(problem, end, typical, steps)
+
+
+def _located(problem: Problem, limit: int) -> tuple[Round, Array, Array]:
+    """The support, the size of every dual variable, and the steps it took."""
+    end = _interior_point(problem.B, problem.tilt, limit)
     largest = jnp.max(end.a)
     side = jnp.where(end.q > 1 - end.a, ABOVE, INSIDE)
     side = jnp.where((end.p * largest > end.a) & (end.p > end.q), BELOW, side)
-    return active_set.solve(problem, side, end.a, end.i, limit)
+    return active_set.located(problem, side, end.a, limit), end.a, end.i
 
 
 def _start(B: Float[Array, "n k"], tilt: Tilt | None) -> State:

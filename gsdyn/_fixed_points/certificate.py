@@ -2,7 +2,9 @@
 
 With `B = U sqrt(c)` and `z = sqrt(c) y`, primal minus dual at the margins `f = U z` and the weights `a = a(f)` is
 exactly `|y - B^T a|^2 / 2`: a sum of squares in which nothing cancels. The gap bounds the distance of `alpha` from its
-optimum by the curvature of the dual; each loss knows the best such bound.
+optimum by the curvature of the dual; each loss knows the best such bound. Where there are as many features as examples
+the features bend the dual too: with `e = a - a*`, `f - f* = U c U^T e + B (y - B^T a)` and `a` falls with `f`, so that
+`e^T U c U^T e <= |y - B^T a|^2`.
 """
 
 from __future__ import annotations
@@ -49,9 +51,17 @@ def bounds(problem: Problem, z: Array) -> tuple[Array, Array]:
     g = jnp.abs(y - pulled) + unit * jnp.abs(y)
     g = g + rc * adjoint(jnp.abs(U), unit * jnp.abs(a) + da)
     gap = jnp.sum(g * g) / 2
-    error = loss.dual_error(alpha, gap) + jnp.sqrt(jnp.sum(stored * stored))
+    error = jnp.minimum(loss.dual_error(alpha, gap), _by_features(problem, gap)) + jnp.sqrt(jnp.sum(stored * stored))
     curvature = loss.root_curvature(f) ** 2 if f.ndim == 1 else alpha
     return gap + jnp.sum(unpaired(stored, curvature)), error
+
+
+def _by_features(problem: Problem, gap: Array) -> Array:
+    """The distance that a gap leaves where features bend the dual in every direction; infinite elsewhere."""
+    n, k = problem.U.shape
+    least = jnp.min(problem.c)
+    bent = (least > 0) & (k == n)
+    return jnp.where(bent, jnp.sqrt(2 * gap) / jnp.sqrt(jnp.where(bent, least, 1.0)), jnp.inf)
 
 
 def unpaired(stored: Array, w: Array) -> Array:

@@ -1,11 +1,11 @@
-"""The implicit stages of a dual flow (see `stages`)."""
+"""The implicit stages of a dual flow (see `stages`): what all losses share, and those of margins."""
 
 from __future__ import annotations
 
+import abc
 import math
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -15,7 +15,7 @@ from gsdyn._numerics import linear as _linear
 from gsdyn._numerics.linear import adjoint
 from gsdyn._problem import Problem
 from gsdyn.flows import DualFlow
-from gsdyn.losses import CellLoss, Loss, Softmax
+from gsdyn.losses import CellLoss, Loss
 
 TOGETHER = 8  # unknowns up to which a batch shares its operations; its flows need unequally many Newton steps
 
@@ -23,8 +23,7 @@ TOGETHER = 8  # unknowns up to which a batch shares its operations; its flows ne
 class DualStages(Stages):
     """Stages of a `DualFlow`: the state is the pull `p` (`alpha`, or `E - alpha` for softmax) and the responses.
 
-    The margins are `f = B B^T (p + shift)`, with `B = U sqrt(c)` but for a tilt. The coordinate of softmax is a row of
-    logits up to a constant, kept so that the largest is about 0: beside a class at -1e9 the others keep their digits.
+    The margins are `f = B B^T (p + shift)`, with `B = U sqrt(c)` but for a tilt.
     """
 
     loss: Loss
@@ -36,7 +35,7 @@ class DualStages(Stages):
     alpha0: Array
 
     def __init__(self, flow: DualFlow):
-        problem = Problem.of(flow.basis, flow.loss, flow.penalty)
+        problem = Problem.aligned(flow.basis, flow.loss, flow.penalty)
         c, tilt, B = problem.c, problem.tilt, problem.B
         self.loss, self.U, self.c, self.eta, self.alpha0 = flow.loss, problem.U, c, flow.eta, flow.alpha0
         if tilt is not None:
@@ -44,8 +43,21 @@ class DualStages(Stages):
             B = dense.lower_solve(lower, B.T).T
         self.B, self.shift = B, None if tilt is None else tilt.pull
 
+    @abc.abstractmethod
+    def coordinate(self, alpha: Array) -> Array:
+        """The coordinate at which the dual variable is `alpha`."""
+
+    @abc.abstractmethod
+    def damped(self, x: Array, tau: Array) -> tuple[Array, Callable[[Array], Array], Callable[[Array], Array]]:
+        """For the curvature `W`: a root of `tau W (tau + W)^-1`, the product with `W`, and `(tau + W)^-1`."""
+
+    def kept(self, x: Array, d: Array) -> Array:
+        """The change `d` of the coordinate `x`, in the part of it that the loss does not see as it is kept."""
+        del x
+        return d
+
     def start(self) -> tuple[tuple[Array, ...], Array]:
-        x = jnp.log(self.alpha0) if isinstance(self.loss, Softmax) else self.loss.slope(self.alpha0)
+        x = self.coordinate(self.alpha0)
         p = self.loss.dual_to_pull(self.alpha0, x)
         return (p, self._responses(p)), x
 
@@ -67,23 +79,12 @@ class DualStages(Stages):
     def margins(self, x: Array) -> Array:
         return x
 
-    def guess(self, predicted: Array, x: Array) -> Array:
-        # Beyond the edge the pull no longer changes, and Newton's way back from far out would be long.
-        edge = -jnp.log(EDGE * self._fine())
-        at_edge = self._at_edge(x, EDGE)
-        if isinstance(self.loss, Softmax):
-            alpha = self.loss.exchange(predicted)
-            known = (alpha > 0) & ~at_edge
-            return jnp.where(known, jnp.log(jnp.where(known, alpha, 1.0)), jnp.maximum(self._log_alpha(x), -edge))
-        slope = self.loss.slope(predicted)
-        return jnp.where(jnp.isfinite(slope) & ~at_edge, slope, jnp.where(at_edge, jnp.clip(x, -edge, edge), x))
-
     def residual(self, x: Array, r: Array, tau: Array) -> Array:
         p = self.loss.weight(x)
         return p - r + tau * (self._up(self._down(p)) - self.loss.centred(x))
 
     def linear(self, x: Array, tau: Array, accuracy: float) -> Callable[[Array], Array]:
-        root, apply_W, inverse = self._damped(x, tau)
+        root, apply_W, inverse = self.damped(x, tau)
         solver = _linear.solver(root, self.B, accuracy)
 
         def solve(g: Array, y: Array | float = 0.0) -> Array:
@@ -102,8 +103,7 @@ class DualStages(Stages):
         noise = 8 * jnp.finfo(d.dtype).eps * size / (tau + w)
         d = jnp.where(jnp.abs(d) <= noise, 0.0, d)
         rest = tau / (1 + tau * jnp.sum(self.c)) * jnp.sum(self.loss.centred(d) ** 2)
-        if isinstance(self.loss, Softmax):
-            d = d - jnp.max(x + d, axis=1, keepdims=True)
+        d = self.kept(x, d)
         return Step(d, d, _linear.curvature_product(root, d), rest)
 
     def negligible(self, dp: Array, p: Array, x: Array, tau: Array, share: float) -> Bool[Array, ""]:
@@ -122,16 +122,6 @@ class DualStages(Stages):
         slaved = adjoint(self.U, self.loss.centred(solution.x) - (solution.pull - r) / tau)
         return solution.pull, jnp.where(columns(self.c, z) * tau > 1, slaved, z)
 
-    def settle(self, k: Array, x: Array, rtol: float) -> Array:
-        at_edge = self._at_edge(x, 1e-3 * rtol)
-        if not isinstance(self.loss, Softmax):
-            return jnp.where(at_edge & (x * k < 0), 0.0, k)
-        outwards = jnp.where(self._log_alpha(x) < -1, k > 0, k < 0)
-        stuck = at_edge & outwards
-        k = jnp.where(stuck, 0.0, k)
-        free = jnp.sum(~stuck, axis=1, keepdims=True)
-        return jnp.where(stuck, 0.0, k - jnp.sum(k, axis=1, keepdims=True) / jnp.maximum(free, 1).astype(k.dtype))
-
     def error(
         self, e: tuple[Array, ...], y0: tuple[Array, ...], y1: tuple[Array, ...], tau: Array, rtol: float, atol: float
     ) -> tuple[Array, ...]:
@@ -145,9 +135,6 @@ class DualStages(Stages):
     def observe(self, y: tuple[Array, ...]) -> tuple[Array, Array]:
         p, z = y
         return self.loss.into_domain(self.loss.exchange(p)), z
-
-    def _log_alpha(self, x: Array) -> Array:
-        return jax.nn.log_softmax(x, axis=1)
 
     def _down(self, p: Array) -> Array:
         return adjoint(self.B, p if self.shift is None else p + self.shift)
@@ -164,30 +151,33 @@ class DualStages(Stages):
         # a pull that changes the margins by one
         return columns(1 / (1 + jnp.sum(self.B * self.B, axis=1)), self.alpha0)
 
-    def _damped(self, x: Array, tau: Array) -> tuple[Array, Callable[[Array], Array], Callable[[Array], Array]]:
-        """For the curvature `W`: a root of `tau W (tau + W)^-1`, the product with `W`, and `(tau + W)^-1`."""
-        curvature = self.loss.root_curvature(x)
-        if not isinstance(self.loss, Softmax):
-            w = curvature * curvature
-            inv = 1 / (tau + w)
-            return curvature * jnp.sqrt(tau * inv), lambda v: w * v, lambda g: inv * g
-        # W = diag(a) - a a^T gives tau W (tau + W)^-1 = tau (diag(q) - q q^T / sum(q)) with q = a / (tau + a); and the
-        # inverse, on rows that sum to 0 and up to a constant, with no difference of large numbers
-        alpha = self.loss.dual(x)
-        q = alpha / (tau + alpha)
-        total = jnp.sum(q, axis=1, keepdims=True)
-        share = q / total
-        eye = jnp.eye(self.loss.classes, dtype=x.dtype)[None]
-        rest = share @ (1 - eye[0])
-        root = jnp.sqrt(tau * q)[:, :, None] * (eye * rest[:, :, None] - (1 - eye) * share[:, None, :])
-
-        def inverse(g: Array) -> Array:
-            e = g / (tau + alpha)
-            return e + tau / (tau + alpha) * (jnp.sum(e, axis=1, keepdims=True) / total)
-
-        return root, lambda v: _linear.curvature_product(curvature, v), inverse
-
     def _at_edge(self, x: Array, share: float) -> Array:
         root = self.loss.root_curvature(x)
         w = root * root if root.ndim == 1 else jnp.sum(root * root, axis=1)
         return w <= share * self._fine()
+
+    def _limit(self) -> Array:
+        """How far from 0 a coordinate at the edge is taken: beyond, the pull no longer changes, and Newton's way back
+        from far out would be long."""
+        return -jnp.log(EDGE * self._fine())
+
+
+class MarginStages(DualStages):
+    """Stages of a loss with one margin for each example, which is the coordinate."""
+
+    def coordinate(self, alpha: Array) -> Array:
+        return self.loss.slope(alpha)
+
+    def damped(self, x: Array, tau: Array) -> tuple[Array, Callable[[Array], Array], Callable[[Array], Array]]:
+        root = self.loss.root_curvature(x)
+        w = root * root
+        inv = 1 / (tau + w)
+        return root * jnp.sqrt(tau * inv), lambda v: w * v, lambda g: inv * g
+
+    def guess(self, predicted: Array, x: Array) -> Array:
+        limit, at_edge = self._limit(), self._at_edge(x, EDGE)
+        slope = self.loss.slope(predicted)
+        return jnp.where(jnp.isfinite(slope) & ~at_edge, slope, jnp.where(at_edge, jnp.clip(x, -limit, limit), x))
+
+    def settle(self, k: Array, x: Array, rtol: float) -> Array:
+        return jnp.where(self._at_edge(x, 1e-3 * rtol) & (x * k < 0), 0.0, k)

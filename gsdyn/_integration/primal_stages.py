@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -13,7 +14,7 @@ from gsdyn._numerics.linear import adjoint
 from gsdyn._problem import fitting
 from gsdyn.flows import PrimalFlow
 from gsdyn.losses import Loss
-from gsdyn.penalties import Tilt
+from gsdyn.penalties import Tilt, Unregularised, WeightDecay
 
 
 class PrimalStages(Stages):
@@ -25,6 +26,7 @@ class PrimalStages(Stages):
     decay: Float[Array, " k"]
     unit: Float[Array, " k"]
     tilt: Tilt | None
+    lam2: Float[Array, ""] | None
     eta: Float[Array, ""]
     z0: Array
 
@@ -33,6 +35,7 @@ class PrimalStages(Stages):
         self.loss, self.U, self.s, self.eta, self.z0 = flow.loss, flow.basis.U, flow.basis.s, flow.eta, flow.z0
         lam1, lam2 = flow.penalty.decay()
         s2 = self.s * self.s
+        self.lam2 = None if isinstance(flow.penalty, WeightDecay | Unregularised) else lam2.astype(self.s.dtype)
         self.decay = (lam1 + lam2 * s2).astype(self.s.dtype)
         # min(1, c), also without a penalty
         self.unit = jnp.where(
@@ -65,7 +68,12 @@ class PrimalStages(Stages):
 
     def residual(self, x: Array, r: Array, tau: Array) -> Array:
         f = self.margins(x)
-        return r - (1 + tau * columns(self.decay, x)) * x + tau * self._down(self._force(self.loss.weight(f), f))
+        left = r - (1 + tau * columns(self.decay, x)) * x + tau * self._down(self._force(self.loss.weight(f), f))
+        if self.lam2 is None:
+            return left
+        # `lam_2 z` is `lam_2 U^T U z` where strengths repeat, whose derivatives of U are those of the kernel alone
+        turned = self._down(f) - columns(self.s * self.s, x) * x
+        return left - tau * self.lam2 * (turned - jax.lax.stop_gradient(turned))
 
     def linear(self, x: Array, tau: Array, accuracy: float) -> Callable[[Array], Array]:
         root = self.loss.root_curvature(self.margins(x))

@@ -20,6 +20,7 @@ from gsdyn._numerics.batching import batched, spread
 
 OWN_LIMIT = 16  # unknowns up to which our own loops, all systems at once, are as fast as LAPACK
 NARROW = 7  # columns up to which OpenBLAS solves in one thread; its threads would wait actively for those of others
+SLIGHT = 900  # numbers of right-hand sides up to which it does so for more columns
 LANES = min(8, os.cpu_count() or 1)
 
 Solver = Callable[[Array], Array]
@@ -74,6 +75,25 @@ def _cholesky_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array,
 def eigh(matrix: Float[Array, "n n"]) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:
     """Eigenvalues, ascending, and eigenvectors of a symmetric matrix; for derivatives see `gsdyn._numerics.eigen`."""
     return one_at_a_time(lambda problem: tuple(jnp.linalg.eigh(*problem, symmetrize_input=False)))((matrix,))
+
+
+def inverse(matrix: Float[Array, "m m"], own: Callable | None = None) -> Float[Array, "m m"]:
+    """The inverse of a matrix, by columns that OpenBLAS solves for in one thread; of a batch by `own`, if given."""
+
+    def lapack(problem: tuple[Array]) -> Array:
+        lu, _, order = jax.lax.linalg.lu(*problem)
+        m = len(lu)
+        width = min(m, max(NARROW, SLIGHT // m))
+        unit = jnp.pad(jnp.eye(m, dtype=lu.dtype)[order], ((0, 0), (0, -m % width)))
+
+        def columns(b: Array) -> Array:
+            b = jax.lax.linalg.triangular_solve(lu, b, left_side=True, lower=True, unit_diagonal=True)
+            return jax.lax.linalg.triangular_solve(lu, b, left_side=True)
+
+        found = jax.lax.map(columns, jnp.moveaxis(unit.reshape(m, -1, width), 1, 0))
+        return jnp.moveaxis(found, 0, 1).reshape(m, -1)[:, :m]
+
+    return one_at_a_time(lapack, own)((matrix,))
 
 
 def one_at_a_time(lapack: Callable, own: Callable | None = None, in_batch: Callable | None = None) -> Callable:

@@ -92,8 +92,10 @@ def solver(root: Array, B: Float[Array, "n k"], rtol: Float[Array, ""] | float =
 def _two_by_two(g: Float[Array, "2 2"]) -> Callable[[Array], Array]:
     """`(I + G^T G)^-1` by elimination along the longer row, so that the other keeps its digits however short it is."""
     size = g[:, 0] ** 2 + g[:, 1] ** 2
-    long, short = jnp.where(size[1] > size[0], g[1], g[0]), jnp.where(size[1] > size[0], g[0], g[1])
-    most = jnp.max(size)
+    turned = size[1] > size[0]
+    long, short = jnp.where(turned, g[1], g[0]), jnp.where(turned, g[0], g[1])
+    # not `jnp.max`, whose derivative looks for the entry that is equal: XLA may compute `size` twice, a last bit apart
+    most = jnp.where(turned, size[1], size[0])
     length = jnp.sqrt(jnp.where(most > 0, most, 1.0))
     e = jnp.where(most > 0, long / length, jnp.asarray([1.0, 0.0], g.dtype))
     along, across = e[0] * short[0] + e[1] * short[1], e[0] * short[1] - e[1] * short[0]

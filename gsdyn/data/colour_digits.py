@@ -66,9 +66,11 @@ def coloured(images: ArrayLike, y: ArrayLike, agreement: ArrayLike, *, noise: fl
     _checks.same_length("y", y, "images", images)
     seed = _checks.integer("seed", seed, 0, 2**32 - 1)
     noise = _checks.number("noise", noise, "in [0, 1]", lambda v: 0 <= v <= 1)
-    shares = np.atleast_1d(np.asarray(_checks.finite("agreement", agreement)))
-    if shares.ndim != 1 or not shares.size or np.any((shares < 0) | (shares > 1)):
-        raise ValueError(f"agreement must be one number or a list of numbers in [0, 1], got {agreement}")
+    shares = np.atleast_1d(
+        np.asarray(_checks.require("agreement", agreement, "in [0, 1]", lambda v: (v >= 0) & (v <= 1)))
+    )
+    if shares.ndim != 1 or not shares.size:
+        raise ValueError(f"agreement must be one number or a list of numbers, got shape {shares.shape}")
     n, rng = len(y), np.random.default_rng(seed)
     environment = np.arange(n) * len(shares) // n
     noisy = np.asarray(y) * np.where(rng.random(n) < noise, -1, 1)
@@ -110,6 +112,7 @@ def colour_digits(
     _checks.instance("source", source, Digits, "gs.data.digits() or gs.data.mnist_sample(14)")
     train, test = _checks.integer("train", train, 1), _checks.integer("test", test, 1)
     seed = _checks.integer("seed", seed, 0, 2**32 - 1)
+    test_agreement = _checks.number("test_agreement", test_agreement, "in [0, 1]", lambda v: 0 <= v <= 1)
     if train + test > len(source.y):
         raise ValueError(f"train + test must be at most the {len(source.y)} images there are, got {train} + {test}")
     order = np.random.default_rng([seed, 0]).permutation(len(source.y))[: train + test]

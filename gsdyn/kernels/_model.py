@@ -78,7 +78,7 @@ def prepare(net: Any, params: Any, **inputs: ArrayLike | None) -> tuple[Model, l
         raise ValueError("params must hold at least one floating-point array, got none")
     if any(jnp.iscomplexobj(leaf) for leaf in leaves):
         raise ValueError("params must be real, got a complex array")
-    arrays = [_examples(name, x) for name, x in inputs.items() if x is not None or name != "x2"]
+    arrays = [_checks.examples(name, x) for name, x in inputs.items() if x is not None or name != "x2"]
     floats = [x for x in arrays if jnp.issubdtype(x.dtype, jnp.floating)]
     widest = functools.reduce(np.promote_types, [x.dtype for x in (*leaves, *floats)], jnp.float32)
     arrays = [x.astype(widest) if jnp.issubdtype(x.dtype, jnp.floating) else x for x in arrays]
@@ -118,16 +118,6 @@ def _trainable(net: Any, params: Any) -> tuple[Any, Any]:
 def _module(module: Callable, x: Array) -> Array:
     """An Equinox module, which by convention takes one example."""
     return jax.vmap(module)(x)
-
-
-def _examples(name: str, x: Any) -> Array:
-    """`x` with one example a row: finite floats of any shape, or integers (tokens) as they are."""
-    if not jnp.issubdtype(getattr(x, "dtype", float), jnp.integer):
-        x = _checks.finite(name, x)
-    x = jnp.asarray(x)
-    if x.ndim == 0 or 0 in x.shape:
-        raise ValueError(f"{name} must have at least one example, a row each, got shape {x.shape}")
-    return x
 
 
 def _outputs(model: Model, x: Array) -> Outputs:

@@ -51,11 +51,18 @@ def sharded_ntk(
             "x1 and x2 must have rows, equally many columns and one dtype, "
             f"got {first.shape} of {first.dtype} and {second.shape} of {second.dtype}"
         )
-    mesh = Mesh(np.asarray(jax.devices() if devices is None else devices), (ROWS,))
+    mesh = Mesh(np.asarray(_devices(devices)), (ROWS,))
     if first.shape[0] % mesh.size:
         raise ValueError(f"x1 must have a number of rows that {mesh.size} devices divide, got {first.shape[0]}")
     # as NumPy arrays they belong to no device, which every process can share
     return _sharded(net, mesh, tile, x2 is None, np.asarray(first), np.asarray(second))
+
+
+def _devices(devices: Sequence[Any] | None) -> Sequence[Any]:
+    if devices is None:
+        return jax.devices()
+    _checks.devices("devices", devices)
+    return devices
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
-from gsdyn import _checks
+from gsdyn import _checks, _files
 from gsdyn.kernels import _layers, _memory, _model, _tiles
 from gsdyn.kernels._model import Model
 from gsdyn.kernels._tile_store import TileStore, digest, made
@@ -45,6 +45,7 @@ def ntrf(
     Raises `ValueError` for what is no network, for outputs of other shapes or of one example that change with the rest
     of the batch, and, before it starts, for too little memory. Reference: Pezeshki et al. 2021, section 3.1.
     """
+    _checks.function("progress", progress)
     model, (x,), outputs = _model.prepare(net, params, x=x)
     n, shape = x.shape[0], (*outputs.shape, model.size)
     row = outputs.itemsize * math.prod(shape)
@@ -98,7 +99,9 @@ def empirical_ntk(
     Raises `ValueError` as `ntrf` does. Reference: Novak, Sohl-Dickstein and Schoenholz, Fast finite width neural
     tangent kernel (2022).
     """
-    symmetric = x2 is None
+    _checks.function("progress", progress)
+    out = None if out is None else _files.as_path("out", out)
+    trace, symmetric = _checks.flag("trace", trace), x2 is None
     model, both, outputs = _model.prepare(net, params, x1=x1, x2=x2)
     x1, x2 = both[0], both[-1]
     if x2.shape[1:] != x1.shape[1:] or x2.dtype != x1.dtype:

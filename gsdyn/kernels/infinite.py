@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
-from gsdyn import _checks
+from gsdyn import _checks, _files
 from gsdyn.kernels import _tiles
 from gsdyn.kernels._tile_store import TileStore, digest, made
 
@@ -75,6 +75,8 @@ def infinite_ntk(
     """
     if not isinstance(net, InfiniteWidth):
         raise ValueError(f"net must be a network such as FullyConnected(depth=3), got {_checks.in_short(net)}")
+    _checks.function("progress", progress)
+    out = None if out is None else _files.as_path("out", out)
     symmetric = x2 is None
     x1 = net.check("x1", _checks.finite("x1", x1))
     x2 = x1 if x2 is None else net.check("x2", _checks.finite("x2", x2))

@@ -34,6 +34,8 @@ def save(path: str | Path, value: ArrayLike | FeatureBasis, made: Mapping[str, A
 
     Raises `ValueError` for values that are not finite, `FileExistsError` for a path that is taken.
     """
+    if made is not None:
+        _checks.mapping("made", made)
     path, versions = _files.as_path("path", path), _tile_store.versions()
     if isinstance(value, FeatureBasis):
         arrays = {"U": (value.U, ("example", "feature")), "s": (value.s, ("feature",))}
@@ -46,7 +48,7 @@ def save(path: str | Path, value: ArrayLike | FeatureBasis, made: Mapping[str, A
     try:
         attributes = json.loads(json.dumps({**versions, **(made or {})}))
     except TypeError:
-        raise ValueError(f"made must hold what JSON can, got {made!r}") from None
+        raise ValueError(f"made must hold what JSON can, got {_checks.in_short(made)}") from None
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from gsdyn import _checks
+from gsdyn._traced import error_if
 from gsdyn.losses.loss import Loss
 
 
@@ -32,14 +33,14 @@ class Softmax(Loss):
     def __init__(self, labels: ArrayLike, classes: int):
         self.classes = _checks.integer("classes", classes, 2)
         try:
-            given = jnp.asarray(labels)
+            given = _checks.numbers("labels", labels)
         except (TypeError, ValueError):
             raise ValueError(f"labels must be a vector of integers, got {_checks.in_short(labels)}") from None
         if given.ndim != 1 or not jnp.issubdtype(given.dtype, jnp.integer):
             raise ValueError(f"labels must be a vector of integers, got shape {given.shape} and dtype {given.dtype}")
         if not _checks.is_concrete(given):
             allowed = f"labels must be in 0..{self.classes - 1}"
-            given = eqx.error_if(given, jnp.any((given < 0) | (given >= self.classes)), allowed)
+            given = error_if(given, jnp.any((given < 0) | (given >= self.classes)), allowed)
         elif given.size:
             values = np.asarray(given)  # inside `jit` JAX stages even operations on concrete arrays
             low, high = int(values.min()), int(values.max())

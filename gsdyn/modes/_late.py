@@ -13,6 +13,7 @@ from typing import Protocol, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array
 
@@ -38,8 +39,11 @@ class Late(Protocol):
 M = TypeVar("M", bound=Late)
 
 
-def with_late_slopes(time: Callable[[M, Array], Array]) -> Callable[[M, Array], Array]:
-    """`time(mode, u)`, elementwise, with derivatives that are infinite, and never NaN, where they have no float."""
+def with_late_slopes(time: Callable[[M, Array], Array], shared: bool = False) -> Callable[[M, Array], Array]:
+    """`time(mode, u)`, elementwise, with derivatives that are infinite, and never NaN, where they have no float.
+
+    `shared`: one mode serves all of `u`, and its arrays have axes of their own; else they have the shape of `u`.
+    """
 
     safe = jax.custom_jvp(time)
 
@@ -49,34 +53,58 @@ def with_late_slopes(time: Callable[[M, Array], Array]) -> Callable[[M, Array], 
         value = safe(mode, u)
         leaves, tree = jax.tree.flatten(primals)
         changes = jax.tree.leaves(tangents)
+        scale, *nearer = _nearer(mode, u, value)
+        own = [leaf.shape if shared and leaf is not u else () for leaf in leaves]
+
+        def widened(k: int, x: Array) -> Array:
+            """`x`, of the shape of leaf k, for every entry of `value`."""
+            if not shared or leaves[k] is u:
+                return x
+            return jnp.broadcast_to(x.reshape(own[k] + (1,) * value.ndim), own[k] + value.shape)
+
+        wide = [widened(k, leaf) for k, leaf in enumerate(leaves)]
         moving = [k for k, change in enumerate(changes) if not isinstance(change, SymbolicZero)]
-        scale, nearer = _nearer(mode, u, value)
 
         def root(*moved):
-            values = list(leaves)
+            values = list(wide)
             for k, x in zip(moving, moved, strict=True):
                 values[k] = x
-            return time(*nearer(*jax.tree.unflatten(tree, values)))
+            (mode, u), along = jax.tree.unflatten(tree, values), partial(_root, time)
+            for _ in range(value.ndim if shared else 0):
+                along = jax.vmap(along, -1, -1)
+            return along(mode, u, *nearer)
 
-        _, push = jax.linearize(root, *(leaves[k] for k in moving))
-        # one direction at a time, all in one program
-        axes = jnp.eye(len(moving)).reshape((len(moving),) * 2 + (1,) * value.ndim)
-        partials = jax.vmap(push)(
-            *(jnp.broadcast_to(axes[:, i], axes.shape[:1] + leaves[k].shape).astype(leaves[k].dtype)
-              for i, k in enumerate(moving))
-        )  # fmt: skip
-        half = jnp.exp(scale / 2)
-        tangent = jnp.zeros_like(value)
-        for k, slope in zip(moving, partials, strict=True):
+        _, push = jax.linearize(root, *(wide[k] for k in moving))
+        half, tangent = jnp.exp(scale / 2), jnp.zeros_like(value)
+        for k, slope in zip(moving, _partials(push, [(own[k], wide[k]) for k in moving]), strict=True):
             # in this order whichever way derivatives go, so that 0 stays 0
-            tangent = tangent + changes[k].astype(value.dtype) * half * slope * half
+            high = half.reshape((1,) * len(own[k]) + half.shape)
+            parts = widened(k, changes[k]).astype(value.dtype) * high * slope * high
+            tangent = tangent + jnp.sum(parts, axis=tuple(range(len(own[k]))))
         return value, tangent
 
     return safe
 
 
-def _nearer(mode: M, u: Array, value: Array) -> tuple[Array, Callable[[M, Array], tuple[M, Array]]]:
-    """`s`, and what makes the mode and the logit of `T e^-s` of those of `T`.
+def _partials(push: Callable[..., Array], leaves: list[tuple[tuple[int, ...], Array]]) -> list[Array]:
+    """The derivative in every direction, one at a time, all in one program: by leaf, with its own axes first."""
+    ends = np.cumsum([0, *(math.prod(axes) for axes, _ in leaves)])
+    eye = np.eye(ends[-1])
+    directions = (
+        np.broadcast_to(
+            eye[:, low:high].reshape(ends[-1], *axes, *(1,) * (leaf.ndim - len(axes))), (ends[-1], *leaf.shape)
+        )
+        for low, high, (axes, leaf) in zip(ends[:-1], ends[1:], leaves, strict=True)
+    )
+    found = jax.vmap(push)(*(jnp.asarray(d, leaf.dtype) for d, (_, leaf) in zip(directions, leaves, strict=True)))
+    return [
+        found[low:high].reshape(*axes, *found.shape[1:])
+        for low, high, (axes, _) in zip(ends[:-1], ends[1:], leaves, strict=True)
+    ]
+
+
+def _nearer(mode: Late, u: Array, value: Array) -> tuple[Array, Array, Array, Array]:
+    """`s`; and `s`, what the start shrinks by and the logit, by which `_root` makes `T e^-s` of `T`.
 
     Where neither `T` nor its root have a float the logit, and the start with it, is as large as the root allows: what
     comes out is infinite all the same, with its sign.
@@ -89,9 +117,11 @@ def _nearer(mode: M, u: Array, value: Array) -> tuple[Array, Callable[[M, Array]
     shrink = jnp.where(shrinks, (cap - 1) / jnp.where(shrinks, start, 1), 1)
     lowered = jnp.where(beyond, cap, u)
     scale = jnp.clip((lowered - pace) / 2, 0, jnp.maximum(0.98 * top - pace, 0))
+    return scale, scale, shrink, lowered
 
-    def nearer(mode: M, u: Array) -> tuple[M, Array]:
-        mode, fixed = mode._slowed(scale, shrink), jax.lax.stop_gradient(u)
-        return mode, jax.lax.stop_gradient(jnp.where(fixed > start, lowered, mode.start)) + (u - fixed)
 
-    return scale, nearer
+def _root(time: Callable[[M, Array], Array], mode: M, u: Array, scale: Array, shrink: Array, lowered: Array) -> Array:
+    """`T e^-s`."""
+    start, fixed = jax.lax.stop_gradient((mode.start, u))
+    slow = mode._slowed(scale, shrink)
+    return time(slow, jax.lax.stop_gradient(jnp.where(fixed > start, lowered, slow.start)) + (u - fixed))

@@ -8,6 +8,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
+from gsdyn import _checks
 from gsdyn.losses import Hinge, Loss
 from gsdyn.modes._arrays import check_fraction
 from gsdyn.modes.depth import pace
@@ -47,7 +48,9 @@ class TwoClasses(eqx.Module):
     ):
         p = check_fraction("fraction", fraction)
         if not isinstance(norms, Sequence):
-            raise ValueError("norms must be a tuple of two, one norm for each class")
+            raise ValueError(f"norms must be a tuple of two, one norm for each class, got {_checks.in_short(norms)}")
+        for norm in norms:
+            _checks.positive("norms", norm)
         given: dict[str, Pair | None] = {"norms": norms, "u0": u0, "y0": y0, "z0": z0}
         one, two = zip(*(_pair(name, value) for name, value in given.items()), strict=True)
         self.first = Mode(one[0], depth, p, loss, u0=one[1], y0=one[2], z0=one[3])
@@ -93,6 +96,8 @@ class TwoClasses(eqx.Module):
 def _pair(name: str, value: Pair | None) -> tuple:
     if not isinstance(value, Sequence):
         return value, value
+    if isinstance(value, str | bytes):
+        raise ValueError(f"{name} must be one value or a tuple of two, got {_checks.in_short(value)}")
     if len(value) != 2:
         raise ValueError(f"{name} must be one value or a tuple of two, got {len(value)} values")
     return tuple(value)

@@ -20,6 +20,7 @@ from gsdyn._checks import together
 from gsdyn.losses import Hinge, Loss
 from gsdyn.modes._arrays import at_most, check_confidence
 from gsdyn.modes._base import Learner, check_loss
+from gsdyn.modes._late import with_late_slopes
 from gsdyn.modes._passage import angle_after, time_along
 from gsdyn.modes.hyperbola import Hyperbola, angle_between, check_range, logit_at
 from gsdyn.modes.mode import Mode
@@ -109,6 +110,16 @@ class Neurons(Learner):
         """The first time at which the confidence is at least `P`, inside (1/2, 1)."""
         confidence = check_confidence("confidence", confidence)
         return _time_to(self, together(confidence=self.reading.logit(confidence), norm=self.norm)[0])
+
+    @property
+    def _log_pace(self) -> Float[Array, ""]:
+        """`log(2 r p)`, of the rate at which the neurons' clock runs."""
+        return jnp.log(self.rate) + jnp.log(2.0) + jnp.log(self.norm)
+
+    def _slowed(self, logarithm: Array, shrink: Array) -> Neurons:
+        """The same neurons with their rate multiplied by `e^logarithm`, and the logit of their start by `shrink`."""
+        rate, root = self.rate * jnp.exp(logarithm), jnp.sqrt(shrink)
+        return eqx.tree_at(lambda n: (n.rate, n.y0, n.z0), self, (rate, self.y0 * root, self.z0 * root))
 
     @property
     def _paths(self) -> Hyperbola:
@@ -255,4 +266,7 @@ def _weights(neurons: Neurons, t: Array) -> tuple[Array, Array]:
 
 @eqx.filter_jit
 def _time_to(neurons: Neurons, u: Array) -> Array:
-    return _first_time(neurons, u)
+    return _first_time(neurons, u) if isinstance(neurons.loss, Hinge) else _late_first_time(neurons, u)
+
+
+_late_first_time = with_late_slopes(_first_time, shared=True)

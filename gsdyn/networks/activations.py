@@ -162,6 +162,9 @@ class Sin(_Stax):
 
     frequency: float = 1.0
 
+    def __post_init__(self) -> None:
+        _checks.number("frequency", self.frequency, "finite", math.isfinite)
+
     def _layer(self, stax: Any) -> Any:
         return stax.Sin(b=self.frequency)
 
@@ -171,6 +174,9 @@ class Cos(_Stax):
     """`cos(frequency x)`."""
 
     frequency: float = 1.0
+
+    def __post_init__(self) -> None:
+        _checks.number("frequency", self.frequency, "finite", math.isfinite)
 
     def _layer(self, stax: Any) -> Any:
         return stax.Cos(b=self.frequency)
@@ -189,6 +195,9 @@ class Monomial(_Stax):
     """`x^degree`, `degree` of 1 to 5."""
 
     degree: int = 2
+
+    def __post_init__(self) -> None:
+        _checks.integer("degree", self.degree, 1, 5)
 
     def _layer(self, stax: Any) -> Any:
         return stax.Monomial(self.degree)

@@ -82,6 +82,7 @@ class FullyConnected:
     def init(self, key: PRNGKeyArray, features: int, dtype: DTypeLike = float) -> list[Layer]:
         """Standard normal parameters for inputs of `features` columns."""
         _check_count("features", features)
+        dtype = _checks.real_dtype("dtype", dtype)
         sizes = [features, *[self.width] * (self.depth - 1), self.outputs or 1]
         layers = []
         for layer_key, fan_in, fan_out in zip(jax.random.split(key, self.depth), sizes[:-1], sizes[1:], strict=True):
@@ -93,6 +94,10 @@ class FullyConnected:
 
     def apply(self, params: list[Layer], x: Float[Array, "n d"]) -> Float[Array, " n"] | Float[Array, "n C"]:
         """The outputs `yhat`, not centred: shape (n,), or (n, C) for `outputs=C`."""
+        layers = list(params) if isinstance(params, list | tuple) else []
+        if len(layers) != self.depth or not all(isinstance(layer, tuple) and len(layer) == 2 for layer in layers):
+            raise ValueError(f"params must be the {self.depth} layers of init, got {_checks.in_short(params)}")
+        _checks.rows_of_numbers("x", x, len(params[0][0]))
         for i, (weight, bias) in enumerate(params):
             h = self.activation(x) if i > 0 else x
             x = h @ weight * (self.weight_scale / math.sqrt(weight.shape[0]))

@@ -9,6 +9,7 @@ from typing import Any
 
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from gsdyn import _checks
 from gsdyn.kernels import _neural_tangents
 
 
@@ -48,7 +49,7 @@ class Stax:
         if not isinstance(self.layers, tuple) or len(self.layers) != 3 or not all(map(callable, self.layers)):
             raise ValueError("layers must be a triple (init, apply, kernel), as stax().serial(...) gives")
         if not isinstance(self.name, str) or not self.name:
-            raise ValueError(f"name must say what the network is, got {self.name!r}")
+            raise ValueError(f"name must say what the network is, got {_checks.in_short(self.name)}")
 
     def init(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> Any:
         """Standard normal parameters for examples of that shape, for example (8, 8, 1) for grey images."""

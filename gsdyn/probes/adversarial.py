@@ -66,6 +66,8 @@ def adversarial_margin(
     if x.ndim < 2 or x.size == 0:
         raise ValueError(f"x must have a row for each example, got shape {x.shape}")
     _checks.function("apply", apply)
+    if attacks is not None and not isinstance(attacks, Sequence):
+        raise ValueError(f"attacks must be a list of attacks, got {_checks.in_short(attacks)}")
     attacks = (PGD(), Search()) if attacks is None else tuple(attacks)
     for attack in attacks:
         _checks.instance("attacks", attack, Attack)
@@ -73,8 +75,7 @@ def adversarial_margin(
         raise ValueError("attacks must hold at least one attack, got none")
     _checks.instance("norm", norm := L2() if norm is None else norm, Norm)
     reach = _checks.positive("reach", reach, ndim=0).astype(x.dtype)
-    if not isinstance(key, jax.Array):
-        raise ValueError(f"key must be a random key, such as jax.random.key(0), got {key!r}")
+    _checks.random_key("key", key)
     shape = eqx.filter_eval_shape(apply, params, x).shape
     y = check_labels(shape, x, y)
     _check_bounds(bounds, x)
@@ -102,7 +103,7 @@ def _check_bounds(bounds: Any, x: Array) -> None:
         return
     limits = _checks.finite("bounds", bounds)
     if limits.shape != (2,) or (_checks.is_concrete(limits) and not limits[0] < limits[1]):
-        raise ValueError(f"bounds must be the least and the largest input, got {bounds!r}")
+        raise ValueError(f"bounds must be the least and the largest input, got {_checks.in_short(bounds)}")
     _checks.require("x", x, f"within bounds {bounds}", lambda v: (v >= bounds[0]) & (v <= bounds[1]))
 
 

@@ -95,7 +95,13 @@ def prediction_entropy(outputs: Float[Array, "n *C"]) -> Float[Array, " n"]:
     - `outputs`: (n,) or (n, 1), whose sigmoid is the probability of one of two classes, or logits (n, C). May be
       infinite.
     """
-    outputs = _checks.as_float(outputs)
+    outputs = _checks.require("outputs", outputs, "numbers, not NaN", lambda v: ~(v != v))
+    if outputs.ndim not in (1, 2) or not outputs.size:
+        raise ValueError(f"outputs must have shape (n,), (n, 1) or (n, classes), got {outputs.shape}")
+    return _entropy(outputs)
+
+
+def _entropy(outputs: Array) -> Float[Array, " n"]:
     if outputs.ndim == 2 and outputs.shape[1] > 1:
         # p_c = e^(away_c)/(1 + s), so it is log(1 + s) - sum_c p_c away_c, of terms >= 0; +inf is certain, or evenly so
         top = jnp.max(outputs, axis=1, keepdims=True)
@@ -118,7 +124,7 @@ def _in_channels(images: Array, share: Float[Array, "n 2"]) -> Array:
 @eqx.filter_jit
 def _judged(apply: Callable, params: Any, x: Array, y: Array) -> tuple[Array, Array]:
     outputs = apply(params, x)
-    entropy = jnp.mean(prediction_entropy(outputs))
+    entropy = jnp.mean(_entropy(outputs))
     if outputs.ndim == 2 and outputs.shape[1] > 1:
         own = jnp.take_along_axis(outputs, y[:, None], axis=1)[:, 0]
         mine = jnp.arange(outputs.shape[1])[None, :] == y[:, None]

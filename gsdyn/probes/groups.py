@@ -76,7 +76,9 @@ def group_accuracy(
         found.worst_group, found.average
     """
     f, y, attribute = _read(outputs, y, attribute)
-    confidence = float(_checks.require("confidence", confidence, "in (0, 1)", lambda v: (v > 0) & (v < 1), ndim=0))
+    confidence = groups.checked_confidence(confidence)
+    if shares is not None:
+        _checks.mapping("shares", shares)
     cells = [(label, value) for label in np.unique(y) for value in np.unique(attribute[y == label])]
     members = [(y == label) & (attribute == value) for label, value in cells]
     counts = np.array([member.sum() for member in members])
@@ -108,7 +110,7 @@ def wilson(right: int, count: int, confidence: float = 0.95) -> Interval:
     """
     count = _checks.integer("count", count, 1)
     share = np.float64(_checks.integer("right", right, 0, count) / count)
-    low, high = groups.wilson(share, np.float64(count), confidence)
+    low, high = groups.wilson(share, np.float64(count), groups.checked_confidence(confidence))
     return Interval(float(share), float(low), float(high))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from gsdyn import _checks
 from gsdyn.sweeps._blocks import Block
 from gsdyn.sweeps._plan import Plan
 from gsdyn.sweeps._program import Output
@@ -116,7 +117,7 @@ def as_labels(labels: Mapping[str, Label] | None) -> dict[str, Label]:
     found = dict(_named("labels", labels))
     for name, label in found.items():
         if not isinstance(label, Label):
-            raise ValueError(f"labels must hold a Label for every name, got {label!r} for {name}")
+            raise ValueError(f"labels must hold a Label for every name, got {_checks.in_short(label)} for {name}")
     return found
 
 

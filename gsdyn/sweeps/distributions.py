@@ -96,7 +96,7 @@ def _floats(distribution: object, *names: str) -> None:
             value = math.nan
         if math.isnan(value):
             kind = type(distribution).__name__
-            raise ValueError(f"{kind} must have numbers, got {name} = {given!r}")
+            raise ValueError(f"{kind} must have numbers, got {name} = {_checks.in_short(given)}")
         object.__setattr__(distribution, name, value)
 
 

@@ -59,8 +59,6 @@ class Product:
     axes: Mapping[str, Any]
 
     def dimensions(self) -> tuple[Dimension, ...]:
-        if not self.axes:
-            raise ValueError("grid must have at least one axis, got none")
         _check_axes(self.axes)
         found = [_axis(name, values) for name, values in self.axes.items()]
         dims = [dimension.name for dimension in found]
@@ -122,7 +120,8 @@ class Samples:
         drawn = {}
         for name, distribution in self.axes.items():
             if not isinstance(distribution, Distribution):
-                raise ValueError(f"axes must hold distributions such as Uniform(0, 1), got {distribution!r} for {name}")
+                given = f"{_checks.in_short(distribution)} for {name}"
+                raise ValueError(f"axes must hold distributions such as Uniform(0, 1), got {given}")
             stream = np.random.default_rng([seed, zlib.crc32(str(name).encode())])
             drawn[name] = as_values(name, distribution.draw(stream, count))
             if len(drawn[name]) != count:
@@ -144,19 +143,14 @@ def as_grid(grid: Grid | Mapping[str, Any]) -> Grid:
 
 def _check_axes(axes: Any) -> None:
     if not isinstance(axes, Mapping):
-        raise ValueError(f"axes must be a dictionary from parameters to values, got {_short(axes)}")
+        raise ValueError(f"axes must be a dictionary from parameters to values, got {_checks.in_short(axes)}")
     if not axes:
         raise ValueError("axes must hold at least one parameter, got none")
 
 
 def _check_name(name: Any) -> None:
     if not isinstance(name, str) or not name.isidentifier():
-        raise ValueError(f"name must be one word, got {name!r}")
-
-
-def _short(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."
+        raise ValueError(f"name must be one word, got {_checks.in_short(name)}")
 
 
 def _axis(name: str, values: Any) -> Dimension:
@@ -172,11 +166,11 @@ def _axis(name: str, values: Any) -> Dimension:
 def as_values(name: str, values: Any) -> np.ndarray:
     """The values along an axis as an array of the dtype that JAX will compute with."""
     if not isinstance(name, str) or not name.isidentifier():
-        raise ValueError(f"a parameter must have the name of an argument, got {name!r}")
+        raise ValueError(f"an axis must have the name of an argument, got {_checks.in_short(name)}")
     try:
         array = np.asarray(values)
     except (TypeError, ValueError):
-        given = _short(values)
+        given = _checks.in_short(values)
         raise ValueError(f"axis {name} must be numbers, and no rows of different shapes, got {given}") from None
     if array.dtype.kind not in "fiub" or array.ndim == 0 or array.size == 0:
         raise ValueError(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from gsdyn import _checks
+
 
 @dataclasses.dataclass(frozen=True)
 class Label:
@@ -20,11 +22,11 @@ class Label:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
-            raise ValueError(f"name must be words, got {self.name!r}")
+            raise ValueError(f"name must be words, got {_checks.in_short(self.name)}")
         if not isinstance(self.units, str | None):
-            raise ValueError(f"units must be words or None, got {self.units!r}")
+            raise ValueError(f"units must be words or None, got {_checks.in_short(self.units)}")
         if not isinstance(self.dims, tuple | list) or not all(isinstance(dim, str) and dim for dim in self.dims):
-            raise ValueError(f"dims must be a tuple of names, got {self.dims!r}")
+            raise ValueError(f"dims must be a tuple of names, got {_checks.in_short(self.dims)}")
         object.__setattr__(self, "dims", tuple(self.dims))
 
     def attributes(self) -> dict[str, str]:

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from gsdyn import _checks
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import fixed_point
 from gsdyn.flows import DualFlow
-from gsdyn.integration import integrate
+from gsdyn.integration import checked_times, integrate
 from gsdyn.losses import Loss
 from gsdyn.modes import Mode
 from gsdyn.penalties import Penalty
@@ -48,6 +49,7 @@ class Quantity(NamedTuple):
 
 def optima(loss: Loss, penalty: MakePenalty) -> Quantity:
     """The fixed point of two features (P21-Eqs 9, 15): a function of `lam`, `delta`, `s1`, `s2`."""
+    _require(loss, penalty)
 
     def optimum(lam: Array, delta: Array, s1: Array, s2: Array) -> Results:
         fp = fixed_point(FeatureBasis.rotation(s1, s2, delta), loss, penalty(lam))
@@ -64,6 +66,7 @@ def optima(loss: Loss, penalty: MakePenalty) -> Quantity:
 
 def starvation(loss: Loss, penalty: MakePenalty) -> Quantity:
     """The starvation matrix of two features (P21-Def2): a function of `lam`, `delta`, `s1`, `s2`."""
+    _require(loss, penalty)
 
     def matrix(lam: Array, delta: Array, s1: Array, s2: Array) -> Results:
         basis = FeatureBasis.rotation(s1, s2, delta)
@@ -87,7 +90,8 @@ def starvation(loss: Loss, penalty: MakePenalty) -> Quantity:
 
 def trajectories(loss: Loss, penalty: MakePenalty, times: ArrayLike) -> Quantity:
     """The dual flow of two features at `times` (P21-Eq9): a function of `lam`, `delta`, `s1`, `s2`."""
-    ts = np.asarray(times, float)
+    _require(loss, penalty)
+    ts = np.asarray(checked_times(times, "times"), float)
 
     def trajectory(lam: Array, delta: Array, s1: Array, s2: Array) -> Results:
         flow = DualFlow(FeatureBasis.rotation(s1, s2, delta), loss, penalty(lam))
@@ -106,6 +110,7 @@ def trajectories(loss: Loss, penalty: MakePenalty, times: ArrayLike) -> Quantity
 
 def mode_times(loss: Loss) -> Quantity:
     """When one mode of learning is confident (C18-Thm3.2, Eq4): a function of `norm`, `depth`, `u0`, `confidence`."""
+    _checks.instance("loss", loss, Loss)
 
     def mode_time(norm: Array, depth: Array, u0: Array, confidence: Array) -> Results:
         mode = Mode(norm, depth=depth, loss=loss, u0=u0)
@@ -119,6 +124,11 @@ def mode_times(loss: Loss) -> Quantity:
         "time": Label("learning rate times steps until then"),
     }
     return Quantity(mode_time, labels, {})
+
+
+def _require(loss: Loss, penalty: MakePenalty) -> None:
+    _checks.instance("loss", loss, Loss)
+    _checks.function("penalty", penalty)
 
 
 def _numbered(*names: str) -> dict[str, Float[np.ndarray, " 2"]]:

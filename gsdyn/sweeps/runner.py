@@ -75,7 +75,8 @@ def sweep(
     """
     for name, function in (("fn", fn), ("progress", progress)):
         if not callable(function):
-            raise ValueError(f"{name} must be a function, got {function!r}")
+            raise ValueError(f"{name} must be a function, got {_checks.in_short(function)}")
+    extend = _checks.flag("extend", extend)
     path = None if out is None else _files.as_path("out", out)
     cells = None if chunk is None else _checks.integer("chunk", chunk, 1)
     lanes = None if lanes is None else _checks.integer("lanes", lanes, 1)
@@ -84,7 +85,7 @@ def sweep(
     job = _Job(fn, as_grid(grid), lanes, _checks.integer("budget", budget, 1), cells, named, inner, kept)
     engine = _Here(_devices(devices)) if client is None else _There(client)
     try:
-        return job.in_memory(engine, progress) if path is None else job.in_store(engine, path, bool(extend), progress)
+        return job.in_memory(engine, progress) if path is None else job.in_store(engine, path, extend, progress)
     except KeyboardInterrupt as stop:
         known = str(stop) or "interrupted, and nothing new is kept; the same call starts again"
         raise KeyboardInterrupt(known) from None
@@ -248,8 +249,7 @@ def _devices(devices: Devices) -> Sequence[Device]:
     here = jax.local_devices()
     if devices is None:
         return here
-    if isinstance(devices, int):
+    if isinstance(devices, int | np.integer):
         return here[: _checks.integer("devices", devices, 1, len(here))]
-    if not devices or not all(isinstance(device, jax.Device) for device in devices):
-        raise ValueError(f"devices must be a number or a list of JAX devices, got {devices!r}")
+    _checks.devices("devices", devices)
     return devices

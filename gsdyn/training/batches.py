@@ -111,10 +111,10 @@ class Keyed(Batches):
 
 def _check_size(size: object) -> None:
     if isinstance(size, bool) or not isinstance(size, numbers.Integral) or size < 1:
-        raise ValueError(f"size must be an integer of at least 1, got {size!r}")
+        raise ValueError(f"size must be an integer of at least 1, got {_checks.in_short(size)}")
 
 
 def _needed(key: PRNGKeyArray | None) -> PRNGKeyArray:
-    if not isinstance(key, jax.Array):
-        raise ValueError(f"key must be a random key for batches that are drawn, such as jax.random.key(0), got {key!r}")
+    if key is None:
+        raise ValueError("key must be a random key for batches that are drawn, such as jax.random.key(0), got None")
     return key

@@ -65,7 +65,7 @@ class DecoupledByClass(Objective):
         self, objective: BinaryObjective, coefficient: ArrayLike, target: ArrayLike = 0.0, *, on_logits: bool = False
     ):
         _checks.instance("objective", objective, BinaryObjective)
-        self.objective, self.on_logits = objective, on_logits
+        self.objective, self.on_logits = objective, _checks.flag("on_logits", on_logits)
         self.coefficient = _pair("coefficient", _checks.nonnegative("coefficient", coefficient))
         self.target = _pair("target", _checks.finite("target", target))
 

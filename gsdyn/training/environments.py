@@ -45,7 +45,7 @@ class EnvironmentObjective(Objective):
         rescale: bool = True,
     ):
         _checks.instance("objective", objective, NetworkLoss)
-        self.objective, self.rescale = objective, rescale
+        self.objective, self.rescale = objective, _checks.flag("rescale", rescale)
         self.weight = _checks.nonnegative("weight", weight, ndim=0)
         self.environments = _checks.integer("environments", environments, 1)
         self.l2 = _checks.nonnegative("l2", l2, ndim=0)

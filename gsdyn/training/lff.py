@@ -63,7 +63,7 @@ class LfF(Method):
     def __init__(self, objective: NetworkLoss, *, power: ArrayLike = 0.7, decay: ArrayLike = 0.7, classes: int = 2):
         _checks.instance("objective", objective, NetworkLoss)
         if isinstance(objective, BinaryObjective) and not isinstance(objective.loss, CrossEntropy):
-            raise ValueError(f"objective must have the loss CrossEntropy(), got {objective.loss!r}")
+            raise ValueError(f"objective must have the loss CrossEntropy(), got {_checks.in_short(objective.loss)}")
         self.objective = objective
         self.power = _checks.require("power", power, "in (0, 1]", lambda v: (v > 0) & (v <= 1), ndim=0)
         self.decay = _checks.require("decay", decay, "in [0, 1)", lambda v: (v >= 0) & (v < 1), ndim=0)

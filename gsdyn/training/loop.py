@@ -93,10 +93,11 @@ def train(
 
         run = train(net.init(key, 2), BinaryObjective(net.apply), (x, y), optax.adam(1e-2), [0, 100, 1000])
     """
-    if not isinstance(many, bool):
-        raise ValueError(f"many must be True or False, got {many!r}")
+    many = _checks.flag("many", many)
     data = check_data(data, many)
     steps = _check_steps(steps)
+    if key is not None:
+        _checks.random_key("key", key)
     _check_arguments(objective, optimizer, observe, watch, batches, checkpoint, progress)
     method = objective if isinstance(objective, Method) else ERM(objective)
     arrays, rest = split(params)
@@ -130,8 +131,8 @@ def _train(trainer: Trainer, arrays: Any, key: PRNGKeyArray | None, steps: Array
 def stacked(runs: Sequence[Any]) -> Any:
     """One pytree whose every array is those of `runs` stacked: what `train(..., many=True)` takes. The rest of them,
     such as functions, must be equal and is kept. Raises `ValueError` where there are none or they differ in form."""
-    if isinstance(runs, str) or not isinstance(runs, Sequence) or not runs:
-        raise ValueError(f"runs must be a list with at least one entry, got {runs!r}")
+    if isinstance(runs, str | bytes) or not isinstance(runs, Sequence) or not runs:
+        raise ValueError(f"runs must be a list with at least one entry, got {_checks.in_short(runs)}")
     arrays, rest = eqx.partition(list(runs), eqx.is_array)
     try:
         return eqx.combine(jax.tree.map(lambda *parts: jnp.stack(parts), *arrays), rest[0])
@@ -145,7 +146,7 @@ def check_data(data: Any, many: bool = False) -> Data:
     if not isinstance(data, (tuple, list)):
         raise ValueError(f"{needed}, such as (x, y), got a value of type {type(data).__name__}")
     try:
-        data = tuple(jnp.asarray(part) for part in data)
+        data = tuple(_checks.numbers("data", part) for part in data)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{needed}: {str(error).splitlines()[0]}") from None
     if not data or any(part.ndim <= many for part in data) or 0 in data[0].shape[: 1 + many]:
@@ -205,7 +206,7 @@ def _check_steps(steps: ArrayLike) -> Int[Array, " T"]:
     try:
         values = np.asarray(steps)
     except (TypeError, ValueError):
-        raise ValueError(f"steps must be a vector of integers, got {steps!r}") from None
+        raise ValueError(f"steps must be a vector of integers, got {_checks.in_short(steps)}") from None
     _check_form(values)
     wide = [int(value) for value in values]
     if wide[0] < 0 or wide != sorted(wide):

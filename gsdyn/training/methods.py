@@ -96,7 +96,7 @@ class Switched(Method):
     ):
         for name, objective in (("first", first), ("second", second)):
             _checks.function(name, objective)
-        self.first, self.second, self.fresh = first, second, fresh
+        self.first, self.second, self.fresh = first, second, _checks.flag("fresh", fresh)
         self.step = jnp.asarray(_checks.integer("step", step, 0) if _checks.is_concrete(step) else step)
 
     def start(self, params: Any, data: Data) -> Array:

@@ -96,7 +96,7 @@ class BinaryObjective(NetworkLoss):
     def __check_init__(self) -> None:
         _check_fields(self)
         if not isinstance(self.loss, (Loss, MarginLoss)):
-            raise ValueError(f"loss must be a gsdyn loss, such as CrossEntropy(), got {self.loss!r}")
+            raise ValueError(f"loss must be a gsdyn loss, such as CrossEntropy(), got {_checks.in_short(self.loss)}")
 
     def outputs(self, params: Any, x: Array) -> Float[Array, " n"]:
         """The outputs for inputs `x`, shape (n,)."""
@@ -213,8 +213,7 @@ def beside(outputs: Array, column: Array) -> Array:
 
 def _check_fields(objective: BinaryObjective | SoftmaxObjective) -> None:
     _checks.function("apply", objective.apply)
-    if not isinstance(objective.mean, bool):
-        raise ValueError(f"mean must be True or False, got {objective.mean!r}")
+    _checks.flag("mean", objective.mean)
 
 
 def _logits(outputs: Array, n: int) -> Float[Array, "n C"]:

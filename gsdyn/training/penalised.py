@@ -57,7 +57,7 @@ class Penalised(Objective):
         - `origin`: the outputs to count from, of the network at the start for the theory's centring, shape (n,) or
           (n, 1) for one output and (n, C) for classes; None for zero.
         """
-        x = jnp.asarray(x)
+        x = _checks.examples("x", x)
         (y,) = same_rows(x, y=self.objective.labels(y))
         n = x.shape[0]
         dtype = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.result_type(float)
@@ -116,7 +116,7 @@ class Responses(eqx.Module):
     ):
         _checks.instance("objective", objective, NetworkLoss)
         self.objective = objective
-        self.U, self.x = _checks.finite("U", U, ndim=2), jnp.asarray(x)
+        self.U, self.x = _checks.finite("U", U, ndim=2), _checks.examples("x", x)
         self.y, self.origin = objective.labels(y), origins(objective, origin)
         same_rows(self.x, U=self.U, y=self.y, origin=self.origin)
 

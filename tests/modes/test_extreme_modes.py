@@ -247,6 +247,47 @@ def test_slopes_of_late_times(dtype, derivative):
                     assert not np.isnan(value)
 
 
+def test_slopes_of_late_times_of_many_neurons():
+    """With all `y_i = r z_i` the sum learns like one mode; what has no float is infinite, and nothing is NaN."""
+    r, p, z = 1.25, 0.5, np.array([0.5, 1.0, 2.0])
+    us = np.array([30.0, 700.0, 715.0, 2120.0, 1e5])
+
+    def time(r, p, y, z, u):
+        return Neurons(r, y, z, p).time_to(u)
+
+    slopes = jax.jit(jax.vmap(jax.value_and_grad(time, tuple(range(5))), (None,) * 4 + (0,)), compiler_options=QUICK)
+    t, (by_r, by_p, by_y, by_z, by_u) = slopes(r, p, r * z, z, us)
+    for found in (t, by_r, by_p, by_y, by_z, by_u):
+        assert not np.isnan(found).any()
+    with mp.workdps(30):
+        u0 = mp.mpf(r * float(z @ z))
+        late = [(1 + mp.exp(mp.mpf(u))) / (2 * r * p * mp.mpf(u)) for u in us]
+        exact = [(mp.log(u) + mp.ei(u) - mp.log(u0) - mp.ei(u0)) / (2 * r * p) for u in map(mp.mpf, us)]
+    eps = np.finfo(float).eps
+    for found, right in ((t, exact), (by_u, late), (-by_r * r, exact), (-by_p * p, exact)):
+        np.testing.assert_allclose(found[:3], [float(v) for v in right[:3]], rtol=4e3 * eps)
+        np.testing.assert_array_equal(found[3:], np.inf)
+    early = float((1 + mp.exp(u0)) / (2 * r * p * u0))
+    slack = 4e3 * eps * np.asarray(t)[:, None]
+    for found, right in ((by_y, -z * early), (by_z, -r * z * early)):
+        assert (np.abs(np.asarray(found)[:3] - right[None]) <= slack[:3] + 1e-12).all()
+
+
+@pytest.mark.slow
+def test_slopes_of_late_times_of_neurons_that_die():
+    def several(z, u):
+        return Neurons(1.2, jnp.array([0.5, 0.4, 0.3]), z, 0.7).time_to(u)
+
+    dying = np.array([0.2, -0.9, -0.1])
+    for derivative in (jax.jacrev, jax.jacfwd):
+        by_z, by_u = jax.jit(derivative(several, (0, 1)))(dying, np.array([2.0, 715.0]))
+        assert not np.isnan(by_z).any()
+        step = 1e-6 * np.eye(3)
+        ends = jax.jit(jax.vmap(several, (0, None)))(np.concatenate([dying + step, dying - step]), np.array([2.0]))
+        np.testing.assert_allclose(by_z[0], (ends[:3, 0] - ends[3:, 0]) / 2e-6, rtol=1e-6)
+        assert by_u[0, 1] == by_u[1, 0] == 0
+
+
 @pytest.mark.parametrize("derivative", [jax.grad, pytest.param(jax.jacfwd, marks=pytest.mark.slow)])
 def test_slopes_of_late_times_at_depth(derivative):
     """Where the time is infinite, that of the start still has its float: `-(1 + e^u0) u0^(2/N - 2) / N`."""

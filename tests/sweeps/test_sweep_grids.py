@@ -95,7 +95,7 @@ def test_samples_follow_their_distributions():
 @pytest.mark.parametrize(
     ("grid", "words"),
     [
-        ({}, "at least one axis"),
+        ({}, "at least one parameter"),
         ({"lam": []}, "one or more along it"),
         ({"lam": 0.5}, "one or more along it"),
         ({"lam": ["a"]}, "numbers"),

@@ -68,7 +68,7 @@ TRAIN = {
     "checkpoint a path": ({"checkpoint": "run.npz"}, "checkpoint must be a Checkpoint, got a value of type str"),
     "progress true": ({"progress": True}, "progress must be a function"),
     "no key": ({"batches": Shuffled(2)}, "key must be a random key for batches that are drawn, such as"),
-    "a key that is a seed": ({"batches": Drawn(2), "key": 0}, "key must be a random key for batches that are drawn"),
+    "a key that is a seed": ({"batches": Drawn(2), "key": 0}, "key must be a random key, such as jax.random.key"),
     "noise without a key": ({"batches": Keyed()}, "key must be a random key for batches that are drawn"),
     "noise for none": ({"batches": Keyed(), "key": jax.random.key(0)}, "data must be the arrays (x, y), got 3 of them"),
     "a batch of more than all": ({"batches": Shuffled(4), "key": jax.random.key(0)}, "size must be at most the 3 ex"),
