@@ -69,7 +69,8 @@ def flow_of(kernels: Kernels, switch: float, ts: np.ndarray) -> tuple[np.ndarray
     run = integrate(KernelFlow(kernels.theta, train.y, LOSS, phases), ts, rtol=RTOL)
     if not bool(run.succeeded):
         raise RuntimeError("the kernel flow was not integrated to its end")
-    return np.asarray(run.margins), np.asarray(test.y * predict(kernels.between, train.y, run.coefficients))
+    outputs = np.asarray(predict(kernels.between, train.y, run.coefficients))
+    return np.asarray(run.margins), np.asarray(test.y)[None, :] * outputs
 
 
 def accuracies(data: Data, train: np.ndarray, test: np.ndarray) -> np.ndarray:
@@ -192,10 +193,10 @@ def _conflicting_means(basis: FeatureBasis, kernels: Kernels, test: Coloured) ->
 
 def _bands(colour: int, count: int) -> tuple[list[str], list[np.ndarray]]:
     """The colour alone, then all other features cut at `EDGES`."""
-    names, members = [f"{colour + 1}, the colour"], [np.array([colour])]
+    names, members = [f"the colour ({colour + 1})"], [np.array([colour])]
     edges = [0, *(edge for edge in EDGES if edge < count), count]
     for low, high in itertools.pairwise(edges):
         own = np.setdiff1d(np.arange(low, high), [colour])
-        names.append(f"{own[0] + 1} to {high}" if low else f"the others up to {high}")
+        names.append(f"{own[0] + 1}-{high}")
         members.append(own)
     return names, members

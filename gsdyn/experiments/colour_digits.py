@@ -28,6 +28,9 @@ from gsdyn.experiments.catalogue.colour import FOLDER
 
 CHOICES = ("authors", "best step on test images", *RULES)
 
+EARLY = 50
+"""Before so many steps a network has learnt nothing: its best step is sought later, or after the switch."""
+
 NAMES = {
     "run": "method of training",
     "seed": "seed of images, colours and networks",
@@ -84,13 +87,15 @@ def colour_digits(
     """
     task = task_of(seeds, source, train, test, pace, runs)
     _checks.integer("choice_seeds", choice_seeds, 0)
+    _checks.integer("wide_examples", wide_examples, 2)
+    _checks.integer("wide_width", wide_width, 1)
     courses = authors_courses(task, seeds, progress)
     chosen = all_chosen(task, min(seeds, choice_seeds), progress)
     trained = _trained(courses, seeds)
     results = _results(task, courses, chosen, seeds)
     theory = _theory(task, courses["SD"], seeds, trained["step"].values, progress)
     progress("wide networks", 0, 1)
-    wide = beside(task, _checks.integer("wide_examples", wide_examples, 2), wide_width)
+    wide = beside(task, wide_examples, wide_width)
     progress("wide networks", 1, 1)
     dataset = trained.merge(results).merge(theory).assign(
         wide_flow=(("wide_time", "kernel_row"), wide.kernel),
@@ -167,7 +172,8 @@ def _results(
         setting = task.paced(AUTHORS[name])
         for seed, course in enumerate(of_run):
             accuracy = course.measured[:, 0]
-            best = int(np.argmax(accuracy[:, ROWS.index("test, all")]))
+            fair = course.step >= (setting.switch if setting.weight else EARLY // task.pace)
+            best = int(np.argmax(np.where(fair, accuracy[:, ROWS.index("test, all")], 0)))
             for choice, at in (("authors", authors_stop(task, name, course)), (CHOICES[1], best)):
                 put(i, choice, seed, Chosen(int(course.step[at]), setting.weight, setting.switch, accuracy[at]))
         for seed, of_seed in enumerate(chosen):

@@ -20,7 +20,8 @@ LOOKS = {
 }
 KERNEL = {"color": BLACK, "linestyle": (0, (4, 1.5)), "linewidth": 1.2}
 GROUPS = {"all": (BLACK, "-"), "aligned": (SKY, style.DASHES[1]), "conflicting": (RED, style.DASHES[3])}
-SINCE = "kernel time since the switch"
+SINCE = "time since the switch"
+LEGEND = {"fontsize": 6.3, "handlelength": 2.0, "columnspacing": 1.0, "labelspacing": 0.25}
 
 
 def draw_colour_digits(dataset: xr.Dataset) -> Figure:
@@ -31,8 +32,8 @@ def draw_colour_digits(dataset: xr.Dataset) -> Figure:
     a wide network by gradient descent. Lines are means and bands standard deviations over seeds.
     """
     with style.styled():
-        figure = Figure(figsize=(style.PAGE, 5.3))
-        grid = figure.add_gridspec(2, 6, height_ratios=(1.15, 1))
+        figure = Figure(figsize=(style.PAGE, 5.2))
+        grid = figure.add_gridspec(2, 6, height_ratios=(1.2, 1))
         places = [grid[0, :3], grid[0, 3:], grid[1, :2], grid[1, 2:4], grid[1, 4:]]
         panels = [figure.add_subplot(place) for place in places]
         _trained(panels[0], dataset)
@@ -44,8 +45,8 @@ def draw_colour_digits(dataset: xr.Dataset) -> Figure:
         titles = (
             f"test accuracy, {seeds} {'seed' if seeds == 1 else 'seeds'}",
             "the kernel flow after the switch",
-            "left to unlearn",
-            "margins of conflicting images",
+            "features left to unlearn",
+            "conflicting test images",
             dataset.attrs["wide"],
         )
         for index, (axes, title) in enumerate(zip(panels, titles, strict=True)):
@@ -71,10 +72,11 @@ def _trained(axes: Axes, dataset: xr.Dataset) -> None:
     axes.axvline(switch, color="0.5", linewidth=0.6, linestyle=":")
     axes.text(switch, 0.02, " SD is switched on", fontsize=6.5, color="0.35", va="bottom")
     axes.set_xlim(0, float(dataset["step"].max()))
-    axes.set_ylim(0, 0.85)
+    axes.set_ylim(0, 1.05)
+    axes.set_yticks(np.linspace(0, 0.8, 5))
     axes.set_xlabel(style.label(dataset["step"], "steps of Adam"))
     axes.set_ylabel(style.label(dataset["accuracy"], "test accuracy"))
-    axes.legend(loc="upper center", ncols=4, fontsize=6.2, handlelength=1.8, columnspacing=0.9, labelspacing=0.25)
+    axes.legend(loc="upper center", ncols=3, **LEGEND)
 
 
 def _groups(axes: Axes, dataset: xr.Dataset) -> None:
@@ -95,29 +97,30 @@ def _groups(axes: Axes, dataset: xr.Dataset) -> None:
     axes.text(1.3e-4, end - 0.02, f"least squares {100 * end:.0f}%", fontsize=6.5, color="0.35", va="top")
     last = _last(dataset)
     axes.axvspan(float(time[0]), last, color=BLUE, alpha=0.07, linewidth=0)
-    axes.text(
-        last, 0.02, f" the networks' last step,\n {_last_step(dataset):,} ", fontsize=6.5, color=BLUE, va="bottom"
-    )
+    past = f" steps up to\n {int(dataset['step'].max()):,} in (a)"
+    axes.text(last, 0.02, past, fontsize=6.5, color=BLUE, va="bottom")
     _time_axis(axes, time)
-    axes.set_ylim(0, 1.22)
+    axes.set_ylim(0, 1.3)
     axes.set_yticks(np.linspace(0, 1, 6))
     axes.set_ylabel(style.label(dataset["flow"], "accuracy"))
-    axes.legend(loc="upper center", ncols=4, fontsize=6.2, handlelength=1.8, columnspacing=0.9)
+    axes.legend(loc="upper center", ncols=2, **LEGEND)
 
 
 def _left(axes: Axes, dataset: xr.Dataset) -> None:
-    """A line for every band, the colour in its own colour and all others from dark to light as they get weaker."""
+    """A line for every band, named where half is left: the colour in its own colour, the others from dark to light."""
     names = [str(name) for name in dataset["band"].values]
     for i, name in enumerate(names):
-        shade = str(0.1 + 0.7 * (i - 1) / max(1, len(names) - 2))
+        shade = str(0.1 + 0.6 * (i - 1) / max(1, len(names) - 2))
         looks = {"color": RED, "linewidth": 2.2, "zorder": 5} if i == 0 else {"color": shade, "linewidth": 1.0}
-        axes.plot(dataset["time"], dataset["left"].isel(band=i), label=name, **looks)
+        left = dataset["left"].isel(band=i)
+        axes.plot(dataset["time"], left, **looks)
+        half = float(dataset["time"][int(np.argmax(left.values < 0.5))])
+        axes.text(half, 0.5, name, rotation=90, fontsize=5.6, color=looks["color"], ha="center", va="center", zorder=6,
+                  bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6})  # fmt: skip
     _mark_peak(axes, dataset)
     _time_axis(axes, dataset["time"])
     axes.set_ylim(0, 1.05)
-    axes.set_ylabel(style.label(dataset["left"], r"$|z - z^*|$ over that at the switch"))
-    axes.legend(loc="upper right", fontsize=5.6, handlelength=1.2, labelspacing=0.2, title="features", title_fontsize=6,
-                borderaxespad=0.2)  # fmt: skip
+    axes.set_ylabel(style.label(dataset["left"], "distance from the end"))
 
 
 def _margins(axes: Axes, dataset: xr.Dataset) -> None:
@@ -130,7 +133,7 @@ def _margins(axes: Axes, dataset: xr.Dataset) -> None:
     _mark_peak(axes, dataset)
     _time_axis(axes, dataset["time"])
     axes.set_ylabel(style.label(part, "mean margin"))
-    axes.legend(loc="lower right", fontsize=6.5)
+    axes.legend(loc="lower right", **LEGEND)
 
 
 def _wide(axes: Axes, dataset: xr.Dataset) -> None:
@@ -143,10 +146,10 @@ def _wide(axes: Axes, dataset: xr.Dataset) -> None:
         axes.plot(time[keep], network[keep], "o", color=BLUE, markerfacecolor=face, markersize=3, markeredgewidth=0.7,
                   label=f"network, weights x {scale:g}")  # fmt: skip
     axes.set_xscale("log")
-    axes.set_ylim(0, 0.85)
-    axes.set_xlabel(style.label(time, "time since the switch"))
+    axes.set_ylim(0, 0.95)
+    axes.set_xlabel(style.label(time, SINCE))
     axes.set_ylabel(style.label(dataset["wide_network"], "test accuracy"))
-    axes.legend(loc="upper center", fontsize=6.2, labelspacing=0.25)
+    axes.legend(loc="upper center", **LEGEND)
 
 
 def _apart(time: np.ndarray, count: int) -> np.ndarray:
@@ -166,10 +169,6 @@ def _mark_peak(axes: Axes, dataset: xr.Dataset) -> None:
 def _last(dataset: xr.Dataset) -> float:
     """The kernel time of the networks' last step."""
     return float(dataset.attrs["last_time"])
-
-
-def _last_step(dataset: xr.Dataset) -> int:
-    return int(dataset["step"].max())
 
 
 def _time_axis(axes: Axes, time: xr.DataArray) -> None:
