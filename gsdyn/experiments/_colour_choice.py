@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gsdyn._progress import Progress
-from gsdyn.experiments._colour_nets import AUTHORS, ERM_STOP, Setting
+from gsdyn.experiments._colour_nets import AUTHORS, IRMS_ORACLE, STOPS, Setting
 from gsdyn.experiments._colour_runs import ROWS, Task, followed
 
 RULES = ("held-out average", "held-out worst group")
@@ -25,11 +25,11 @@ def _also(name: str, *changes: dict[str, float]) -> tuple[Setting, ...]:
 
 
 CANDIDATES: dict[str, tuple[Setting, ...]] = {
-    "ERM": (dataclasses.replace(AUTHORS["ERM"], steps=ERM_STOP),),
+    "ERM": (dataclasses.replace(AUTHORS["ERM"], steps=STOPS["ERM"]),),
     "SD": _also("SD", {"weight": 0.25}, {"weight": 4.0}),
     "IRM": _also("IRM", {"switch": 50}, {"switch": 100}, {"switch": 50, "weight": 1e3}),
     "V-REx": _also("V-REx", {"switch": 25}, {"switch": 50}, {"switch": 25, "weight": 1e2}),
-    "oracle": (AUTHORS["oracle"],),
+    "oracle": (AUTHORS["oracle"], IRMS_ORACLE),
 }
 
 

@@ -73,14 +73,15 @@ class Setting:
 
     @property
     def compares(self) -> bool:
-        """Whether the method compares environments."""
-        return self.method in ("IRM", "V-REx")
+        """Whether the method is told the environments: IRM and V-REx, and IRM's authors' oracle, IRM of no weight."""
+        return self.method in ("IRM", "V-REx") or self.l2 > 0
 
     def rule(self) -> Method:
-        """The method of training. ERM and the oracle are SD without weight: one compiled program for all three."""
+        """The method of training. ERM and the oracle are SD without weight: one compiled program."""
         if self.compares:
-            kind = IRM if self.method == "IRM" else VREx
-            first, second = (kind(PLAIN, weight, l2=self.l2) for weight in (1.0, self.weight))
+            kind = VREx if self.method == "V-REx" else IRM
+            early = min(1.0, self.weight)
+            first, second = (kind(objective=PLAIN, weight=w, l2=self.l2) for w in (early, self.weight))
         else:
             first = Scaled(Decoupled(PLAIN, 0.0), 1.0)
             second = Scaled(Decoupled(PLAIN, self.weight), self.factor)
@@ -96,7 +97,10 @@ AUTHORS = {
     "V-REx": Setting("V-REx", 256, 1e-3, 501, 100, 1e4, l2=1e-3),
     "oracle": Setting("oracle", steps=1001, switch=SD_SWITCH),
 }
-"""What is trained at the authors' settings. ERM and the oracle have no switch, but the same records as SD; IRM's are
-its authors', V-REx's the defaults of its code."""
-ERM_STOP = 1001
-"""Where the authors stop ERM, which is followed here as long as SD."""
+"""What is trained at the authors' settings. ERM has no switch, but the same records as SD; IRM's are its authors',
+V-REx's the defaults of its code. P21 says no more of its oracle than that it sees no colour: this one is ERM without.
+"""
+STOPS = {"ERM": 1001}
+"""Where the authors stop, of what is followed for longer here."""
+IRMS_ORACLE = Setting("oracle", 83, 2.8171e-3, 101, l2=8.6027e-4)
+"""The oracle of IRM's authors."""

@@ -82,14 +82,14 @@ def data_of(source: str, train: int, test: int, seed: int, *, hold_out: bool = F
     """The coloured digits of a seed."""
     drawn: ColourDigits = colour_digits(train, test, source=_source(source), seed=seed)
     held = np.arange(train) % HELD_OUT == HELD_OUT - 1 if hold_out else np.zeros(train, bool)
-    parts = (Coloured(*(column[rows] for column in drawn.train)) for rows in (~held, held))
-    return Data(*parts, drawn.test)
+    kept_in, left_out = (Coloured(*(column[rows] for column in drawn.train)) for rows in (~held, held))
+    return Data(kept_in, left_out, drawn.test)
 
 
 def record_steps(steps: int, switch: int) -> np.ndarray:
     """Steps to record at: every 25th, and evenly in the logarithm after the switch."""
     after = switch + np.geomspace(1, max(1, steps - switch), 40).round().astype(int)
-    every = np.concatenate([np.arange(0, steps, 25), after, [501, 1001, steps]])
+    every = np.concatenate([np.arange(0, steps, 25), after, [101, 501, 1001, steps]])
     return np.unique(every[every <= steps])
 
 

@@ -18,7 +18,7 @@ from gsdyn._progress import Progress, silent
 from gsdyn.experiments import _colour_kernel as kernel
 from gsdyn.experiments._colour_choice import RULES, Chosen, all_chosen
 from gsdyn.experiments._colour_clock import adams_clock, fitted_unit, on_steps
-from gsdyn.experiments._colour_nets import AUTHORS, ERM_STOP
+from gsdyn.experiments._colour_nets import AUTHORS, STOPS
 from gsdyn.experiments._colour_runs import ROWS, SOURCES, Course, Task, followed
 from gsdyn.experiments._colour_wide import SCALES, SWITCH, beside
 from gsdyn.experiments._datasets import labelled
@@ -132,7 +132,7 @@ def authors_courses(task: Task, seeds: int, progress: Progress) -> dict[str, lis
 
 def authors_stop(task: Task, name: str, course: Course) -> int:
     """The place among a run's records at which the authors stop."""
-    wanted = ERM_STOP // task.pace if name == "ERM" else course.step[-1]
+    wanted = STOPS[name] // task.pace if name in STOPS else course.step[-1]
     return int(np.searchsorted(course.step, wanted, side="right")) - 1
 
 

@@ -90,7 +90,7 @@ def test_what_is_measured_is_what_a_loop_over_the_images_finds():
 
 def test_records_hold_what_tables_need():
     steps = runs_of.record_steps(2001, 450)
-    assert {0, 450, 451, 501, 1001, 2001} <= set(steps.tolist())
+    assert {0, 450, 451, 501, 1001, 2001, 101} <= set(steps.tolist())
     assert (np.diff(steps) > 0).all()
     assert runs_of.record_steps(20, 4)[-1] == 20
 
