@@ -89,7 +89,7 @@ def data_of(source: str, train: int, test: int, seed: int, *, hold_out: bool = F
 def record_steps(steps: int, switch: int) -> np.ndarray:
     """Steps to record at: every 25th, and evenly in the logarithm after the switch."""
     after = switch + np.geomspace(1, max(1, steps - switch), 40).round().astype(int)
-    every = np.concatenate([np.arange(0, steps, 25), after, [101, 501, 1001, steps]])
+    every = np.concatenate([np.arange(0, steps, 25), after, [501, 1001, steps]])
     return np.unique(every[every <= steps])
 
 

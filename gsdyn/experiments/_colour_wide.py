@@ -12,9 +12,10 @@ import optax
 from jaxtyping import Array, Float
 
 from gsdyn._traced import checked_beforehand
-from gsdyn.experiments._colour_kernel import LOSS, accuracies, decoupling, flow_of, kernels_of
+from gsdyn.experiments._colour_kernel import LOSS, Kernels, accuracies, decoupling, flow_of, kernels_of
 from gsdyn.experiments._colour_runs import Data, Task, data_of, single
 from gsdyn.experiments._kept import kept
+from gsdyn.kernels import empirical_ntk
 from gsdyn.networks import FullyConnected
 from gsdyn.penalties import Penalty, Unregularised
 from gsdyn.training import BinaryObjective, Penalised, train
@@ -25,6 +26,7 @@ decoupling, and later."""
 FINE_STEPS = 300
 SCALES = (1.0, 3.0)
 """Weights are so many times as large as the kernel's."""
+KERNELS = ("infinite width", "at the start")
 SWITCH, END = 20.0, 8.0
 """Time of the switch, and from there to the end."""
 
@@ -99,7 +101,7 @@ def descended(
 
 
 class Beside(NamedTuple):
-    """Accuracies of the kernel flow (T, row) and of networks (scale, T, row) at the same times (T,)."""
+    """Accuracies of kernel flows (kernel, T, row) and of networks (scale, T, row) at the same times (T,)."""
 
     time: np.ndarray
     kernel: np.ndarray
@@ -107,13 +109,13 @@ class Beside(NamedTuple):
 
 
 def beside(task: Task, examples: int, width: int, seed: int = 0) -> Beside:
-    """The kernel flow, infinitely wide and in infinitely small steps, and networks of a `width`, each kept.
+    """Networks of a `width`, each kept, and the flows of the kernel at infinite width and of theirs at the start.
 
     On `examples` images: the steps that gradient descent needs grow with them.
     """
     data = data_of(task.source, examples, task.test, seed)
-    kernels = kernels_of(data)
-    stretches = schedule(kernels.strength, SWITCH, END)
+    infinite = kernels_of(data)
+    stretches = schedule(infinite.strength, SWITCH, END)
     ts = times(stretches)
     found = []
     for scale in SCALES:
@@ -121,7 +123,17 @@ def beside(task: Task, examples: int, width: int, seed: int = 0) -> Beside:
         path = task.path(f"wide-{examples}-{width}-{scale:g}-{seed}")
         run = kept(path, words, lambda scale=scale: _network(data, stretches, width, seed, scale))
         found.append(run["accuracy"])
-    return Beside(ts, accuracies(data, *flow_of(kernels, SWITCH, ts)), np.stack(found))
+    flows = [accuracies(data, *flow_of(k, SWITCH, ts)) for k in (infinite, _at_the_start(data, width, seed))]
+    return Beside(ts, np.stack(flows), np.stack(found))
+
+
+def _at_the_start(data: Data, width: int, seed: int) -> Kernels:
+    """The kernels of the network of a seed before it is trained, with weights of the usual size."""
+    net = FullyConnected(depth=3, width=width)
+    params = net.init(jax.random.key(seed), data.train.x.shape[1], jnp.float32)
+    params = jax.tree.map(lambda part: part.astype(float), params)
+    between = empirical_ntk(net, params, data.test.x, data.train.x)
+    return Kernels(empirical_ntk(net, params, data.train.x), between, data)
 
 
 def _network(data: Data, stretches: list[Stretch], width: int, seed: int, scale: float) -> dict[str, np.ndarray]:

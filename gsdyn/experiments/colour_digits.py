@@ -20,7 +20,7 @@ from gsdyn.experiments._colour_choice import RULES, Chosen, all_chosen
 from gsdyn.experiments._colour_clock import adams_clock, fitted_unit, on_steps
 from gsdyn.experiments._colour_nets import AUTHORS, STOPS
 from gsdyn.experiments._colour_runs import ROWS, SOURCES, Course, Task, followed
-from gsdyn.experiments._colour_wide import SCALES, SWITCH, beside
+from gsdyn.experiments._colour_wide import KERNELS, SCALES, SWITCH, beside
 from gsdyn.experiments._datasets import labelled
 from gsdyn.experiments._kept import folder_of
 from gsdyn.experiments.catalogue import ColourDigits
@@ -55,6 +55,7 @@ NAMES = {
     "wide_time": "time of the wide networks since the switch, learning rate times steps",
     "wide_flow": "share of right decisions by the kernel flow, on fewer images",
     "wide_network": "share of right decisions of wide networks by gradient descent",
+    "kernel": "the NTK whose flow it is",
     "scale": "size of the wide network's weights over that of the kernel's",
 }
 
@@ -98,9 +99,9 @@ def colour_digits(
     wide = beside(task, wide_examples, wide_width)
     progress("wide networks", 1, 1)
     dataset = trained.merge(results).merge(theory).assign(
-        wide_flow=(("wide_time", "kernel_row"), wide.kernel),
+        wide_flow=(("kernel", "wide_time", "kernel_row"), wide.kernel),
         wide_network=(("scale", "wide_time", "kernel_row"), wide.network),
-    ).assign_coords(wide_time=wide.time - SWITCH, scale=np.array(SCALES))  # fmt: skip
+    ).assign_coords(wide_time=wide.time - SWITCH, scale=np.array(SCALES), kernel=list(KERNELS))  # fmt: skip
     dataset.attrs = theory.attrs | {
         "title": "Coloured digits: five methods and the kernel's prediction",
         "data": f"{SOURCES[source]}: {train:,} to train on and {test:,} to test, drawn anew for every seed",

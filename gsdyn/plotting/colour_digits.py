@@ -139,14 +139,17 @@ def _margins(axes: Axes, dataset: xr.Dataset) -> None:
 def _wide(axes: Axes, dataset: xr.Dataset) -> None:
     later = dataset.isel(wide_time=np.flatnonzero(dataset["wide_time"].values > 0))
     time = later["wide_time"]
-    axes.plot(time, later["wide_flow"].sel(kernel_row="test, all"), **KERNEL, label="kernel flow", zorder=5)
+    flow = later["wide_flow"].sel(kernel_row="test, all")
+    axes.plot(time, flow.sel(kernel="infinite width"), color="0.6", linewidth=2.5, label="kernel, infinite width")
+    axes.plot(time, flow.sel(kernel="at the start"), **KERNEL, label="kernel at the start", zorder=5)
     for scale, face in zip(later["scale"].values, ("white", BLUE), strict=True):
         network = later["wide_network"].sel(scale=scale, kernel_row="test, all")
         keep = _apart(time.values, 26)
         axes.plot(time[keep], network[keep], "o", color=BLUE, markerfacecolor=face, markersize=3, markeredgewidth=0.7,
                   label=f"network, weights x {scale:g}")  # fmt: skip
     axes.set_xscale("log")
-    axes.set_ylim(0, 0.95)
+    axes.set_ylim(0, 1.05)
+    axes.set_yticks(np.linspace(0, 0.8, 5))
     axes.set_xlabel(style.label(time, SINCE))
     axes.set_ylabel(style.label(dataset["wide_network"], "test accuracy"))
     axes.legend(loc="upper center", **LEGEND)

@@ -58,10 +58,11 @@ class ColourDigits(Trained):
         lines.append(f"after the switch the mean test accuracy lies within {100 * off:.1f} points of the kernel's")
         apart = abs(ds["wide_network"] - ds["wide_flow"]).sel(kernel_row="test, all").max("wide_time")
         lines += [
-            f"{ds.attrs['wide']}, weights {float(scale):g} times the kernel's: test accuracy within "
-            f"{100 * float(apart.sel(scale=scale)):.1f} points of the kernel flow along the whole path"
+            f"{ds.attrs['wide']}, weights {float(scale):g} times the kernel's: test accuracy along the whole path within "
+            + ", ".join(f"{100 * float(apart.sel(scale=scale, kernel=k)):.1f} points of the flow of the NTK {told}"
+                        for k, told in (("infinite width", "at infinite width"), ("at the start", "at the start")))
             for scale in ds["scale"]
-        ]
+        ]  # fmt: skip
         return lines
 
 
