@@ -56,14 +56,7 @@ class ColourDigits(Trained):
         predicted = ds["predicted"].sel(kernel_row="test, all").mean("seed")
         off = float(abs(trained - predicted).where(later).max())
         lines.append(f"after the switch the mean test accuracy lies within {100 * off:.1f} points of the kernel's")
-        apart = abs(ds["wide_network"] - ds["wide_flow"]).sel(kernel_row="test, all").max("wide_time")
-        lines += [
-            f"{ds.attrs['wide']}, weights {float(scale):g} times the kernel's: test accuracy along the whole path within "
-            + ", ".join(f"{100 * float(apart.sel(scale=scale, kernel=k)):.1f} points of the flow of the NTK {told}"
-                        for k, told in (("infinite width", "at infinite width"), ("at the start", "at the start")))
-            for scale in ds["scale"]
-        ]  # fmt: skip
-        return lines
+        return [*lines, *_wide(ds)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +90,17 @@ class ColourProbe(Trained):
             )
             lines.append(f"{run}, accuracy (entropy): {', '.join(told)}")
         return lines
+
+
+def _wide(ds: xr.Dataset) -> list[str]:
+    """How far the wide networks are from their kernels, in points."""
+    apart = 100 * abs(ds["wide_network"] - ds["wide_flow"]).sel(kernel_row="test, all").max("wide_time")
+    return [
+        f"{ds.attrs['wide']}, weights {float(scale):g} times the kernel's: test accuracy along the whole path within "
+        f"{float(apart.sel(scale=scale, kernel='infinite width')):.1f} points of the flow at infinite width, "
+        f"{float(apart.sel(scale=scale, kernel='at the start')):.1f} of that of the network's NTK at the start"
+        for scale in ds["scale"]
+    ]
 
 
 def _percent(values: xr.DataArray) -> str:
