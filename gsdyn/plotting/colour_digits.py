@@ -20,7 +20,7 @@ LOOKS = {
 }
 KERNEL = {"color": BLACK, "linestyle": (0, (4, 1.5)), "linewidth": 1.2}
 GROUPS = {"all": (BLACK, "-"), "aligned": (SKY, style.DASHES[1]), "conflicting": (RED, style.DASHES[3])}
-SINCE = "time since the switch"
+SINCE = "time since switch"
 LEGEND = {"fontsize": 6.3, "handlelength": 2.0, "columnspacing": 1.0, "labelspacing": 0.25}
 
 
@@ -94,7 +94,7 @@ def _groups(axes: Axes, dataset: xr.Dataset) -> None:
     axes.annotate(f"peak {100 * top:.0f}%", (best, top), (0, 7), textcoords="offset points", ha="center", fontsize=6.5)
     end = float(dataset["end"].sel(kernel_row="test, all").mean())
     axes.axhline(end, color="0.5", linewidth=0.6, linestyle=":")
-    axes.text(1.3e-4, end - 0.02, f"least squares {100 * end:.0f}%", fontsize=6.5, color="0.35", va="top")
+    axes.text(1.3e-4, 0.02, f"dotted: least squares {100 * end:.0f}%", fontsize=6.5, color="0.35", va="bottom")
     last = _last(dataset)
     axes.axvspan(float(time[0]), last, color=BLUE, alpha=0.07, linewidth=0)
     past = f" steps up to\n {int(dataset['step'].max()):,} in (a)"
