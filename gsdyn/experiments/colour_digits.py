@@ -28,9 +28,6 @@ from gsdyn.experiments.catalogue.colour import FOLDER
 
 CHOICES = ("authors", "best step on test images", *RULES)
 
-EARLY = 50
-"""Before so many steps a network has learnt nothing: its best step is sought later, or after the switch."""
-
 NAMES = {
     "run": "method of training",
     "seed": "seed of images, colours and networks",
@@ -173,8 +170,7 @@ def _results(
         setting = task.paced(AUTHORS[name])
         for seed, course in enumerate(of_run):
             accuracy = course.measured[:, 0]
-            fair = course.step >= (setting.switch if setting.weight else EARLY // task.pace)
-            best = int(np.argmax(np.where(fair, accuracy[:, ROWS.index("test, all")], 0)))
+            best = task.best(AUTHORS[name], course.step, accuracy[:, ROWS.index("test, all")])
             for choice, at in (("authors", authors_stop(task, name, course)), (CHOICES[1], best)):
                 put(i, choice, seed, Chosen(int(course.step[at]), setting.weight, setting.switch, accuracy[at]))
         for seed, of_seed in enumerate(chosen):

@@ -162,6 +162,13 @@ def test_rules_of_choice_see_held_out_images_alone():
     assert all(settings[0].method == name for name, settings in CANDIDATES.items())
 
 
+def test_a_method_is_judged_where_it_is_at_work():
+    steps, values = np.array([0, 50, 450, 2001]), np.array([0.9, np.nan, 0.3, 0.2])
+    assert TASK.best(nets.AUTHORS["SD"], steps, values) == 2
+    assert TASK.best(nets.AUTHORS["ERM"], steps, np.array([0.9, 0.8, 0.3, 0.2])) == 1
+    assert runs_of.Task("digits", 100, 40, 10, None).best(nets.AUTHORS["SD"], steps // 10, values[::-1]) == 3
+
+
 def test_wide_networks_take_whole_steps_to_the_switch():
     stretches = schedule(50.0, SWITCH, END)
     ts = times(stretches)

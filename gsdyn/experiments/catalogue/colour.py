@@ -42,7 +42,7 @@ class ColourDigits(Trained):
 
     def tell(self, *datasets: xr.Dataset) -> list[str]:
         (ds,) = datasets
-        lines = [f"on {ds.attrs['data']}; mean over {ds.sizes['seed']} seeds"]
+        lines = [_data(ds)]
         for run in ds["run"].values:
             part = ds["result"].sel(run=run)
             train, test = (_percent(part.sel(choice="authors", row=f"{name}, all")) for name in ("train", "test"))
@@ -80,7 +80,7 @@ class ColourProbe(Trained):
 
     def tell(self, *datasets: xr.Dataset) -> list[str]:
         (ds,) = datasets
-        lines = [f"on {ds.attrs['data']}; mean over {ds.sizes['seed']} seeds"]
+        lines = [_data(ds)]
         for run in ds["run"].values:
             mean = ds.sel(run=run).mean("seed")
             told = (
@@ -103,5 +103,12 @@ def _wide(ds: xr.Dataset) -> list[str]:
     ]
 
 
+def _data(ds: xr.Dataset) -> str:
+    count = ds.sizes["seed"]
+    return f"on {ds.attrs['data']}; {'one seed' if count == 1 else f'mean over {count} seeds'}"
+
+
 def _percent(values: xr.DataArray) -> str:
-    return f"{100 * float(values.mean('seed')):.1f} +- {100 * float(values.std('seed')):.1f}"
+    """The mean over seeds, and their standard deviation where there are several."""
+    spread = f" +- {100 * float(values.std('seed', ddof=1)):.1f}" if values.sizes["seed"] > 1 else ""
+    return f"{100 * float(values.mean('seed')):.1f}{spread}"
