@@ -7,7 +7,6 @@ with Adam, and the authors' settings are those of published code, which were cho
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -80,13 +79,15 @@ class Setting:
     def rule(self) -> Method:
         """The method of training. ERM and the oracle are SD without weight: one compiled program."""
         if self.compares:
-            kind: Callable[..., EnvironmentObjective] = VREx if self.method == "V-REx" else IRM
-            early = min(1.0, self.weight)
-            first, second = (kind(PLAIN, w, l2=self.l2) for w in (early, self.weight))
+            first, second = (self._of_environments(weight) for weight in (min(1.0, self.weight), self.weight))
         else:
             first = Scaled(Decoupled(PLAIN, 0.0), 1.0)
             second = Scaled(Decoupled(PLAIN, self.weight), self.factor)
         return Switched(first, second, self.switch, fresh=self.fresh)
+
+    def _of_environments(self, weight: float) -> EnvironmentObjective:
+        kind = VREx if self.method == "V-REx" else IRM
+        return kind(PLAIN, weight, l2=self.l2)  # pyright: ignore[reportCallIssue] - the __init__ is inherited
 
 
 SD_SWITCH, SD_FACTOR = 450, 2e-5
