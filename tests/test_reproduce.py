@@ -157,7 +157,7 @@ def test_table_1_is_printed_as_given():
 
 
 def written(folder, name):
-    return [folder / "figures" / f"{name}{suffix}" for suffix in (".png", ".svg")] + [
+    return [folder / "figures" / f"{name}{suffix}" for suffix in (".png", ".svg", ".pdf")] + [
         folder / "results" / f"{name}.zarr"
     ]
 

@@ -168,7 +168,9 @@ def test_commands_write_figures_and_data(tmp_path, capsys, name):
     places = ["--figures", str(tmp_path / "figures"), "--results", str(tmp_path / "results")]
     assert main(["reproduce", name, *places]) == 0
     word = name.replace("-", "_")
-    assert {path.name for path in (tmp_path / "figures").iterdir()} == {f"{word}.png", f"{word}.svg"}
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
+        f"{word}{suffix}" for suffix in (".png", ".svg", ".pdf")
+    }
     with xr.open_zarr(tmp_path / "results" / f"{word}.zarr") as ds:
         assert ds.attrs["gsdyn_version"]
     assert f"{word}.zarr" in capsys.readouterr().out

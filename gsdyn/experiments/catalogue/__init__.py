@@ -4,8 +4,9 @@ The functions of `gsdyn.experiments` take their defaults from here; the command 
 `EXPERIMENTS`. Importing this loads nothing heavy.
 """
 
-from gsdyn.experiments.catalogue._experiment import FIGURES, FORMATS, RESULTS, Experiment, Part
+from gsdyn.experiments.catalogue._experiment import FIGURES, FORMATS, RESULTS, Experiment, Part, Table
 from gsdyn.experiments.catalogue.c18 import Depth, HingeLoss, IndependentModes, PhasePlane, RareFeature
+from gsdyn.experiments.catalogue.colour import ColourDigits, ColourProbe
 from gsdyn.experiments.catalogue.later import GeometricSkew, Perception, SlabData
 from gsdyn.experiments.catalogue.p21 import (
     Legendre,
@@ -28,6 +29,8 @@ EXPERIMENTS: tuple[type[Experiment], ...] = (
     TheoryInOneFigure,
     Legendre,
     Width,
+    ColourDigits,
+    ColourProbe,
     Perception,
     SlabData,
     GeometricSkew,
@@ -38,6 +41,8 @@ __all__ = [
     "FIGURES",
     "FORMATS",
     "RESULTS",
+    "ColourDigits",
+    "ColourProbe",
     "Depth",
     "Experiment",
     "GeometricSkew",
@@ -52,6 +57,7 @@ __all__ = [
     "PhasePlane",
     "RareFeature",
     "SlabData",
+    "Table",
     "TheoryInOneFigure",
     "Width",
 ]

@@ -13,22 +13,37 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-FORMATS = (".png", ".svg")
+FORMATS = (".png", ".svg", ".pdf")
 RESULTS = Path("results")
 FIGURES = RESULTS / "figures"
 
 
+class Table(NamedTuple):
+    """Numbers to read: names of the columns, and rows of words and numbers; NaN is a number that there is not.
+
+    >>> table = gs.experiments.catalogue.Table(("method", "test"), [("ERM", 0.28), ("SD", 0.6)])
+    >>> print(table.rows[1])
+    ('SD', 0.6)
+    """
+
+    columns: tuple[str, ...]
+    rows: list[tuple[str | float, ...]]
+
+
 class Part(NamedTuple):
-    """A dataset of an experiment, and its figure.
+    """A dataset of an experiment, its figure, and the numbers to read where there are some.
 
     - `compute`: its name is also that of the files. `draw`: of the dataset.
     - `settings`: its arguments. `places`: those that change nothing in the result, where to keep finished parts of it.
+    - `table`: of the dataset. `kept`: the folder of finished parts below `runs`, by default that of `compute`'s name.
     """
 
     compute: Callable[..., xr.Dataset]
     draw: Callable[[xr.Dataset], Figure]
     settings: dict[str, Any]
     places: dict[str, Any] = {}  # noqa: RUF012 - a NamedTuple's default, which nobody changes
+    table: Callable[[xr.Dataset], Table] | None = None
+    kept: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +56,7 @@ class Experiment:
     figures: Path = FIGURES
     """Folder for the figures."""
     results: Path = RESULTS
-    """Folder for the data, one Zarr store per experiment."""
+    """Folder for the data, one Zarr store per experiment, and its table."""
 
     def parts(self) -> tuple[Part, ...]:
         """What is computed and drawn, in order. Nothing heavy is imported before this is called."""
@@ -66,6 +81,7 @@ class Experiment:
         from gsdyn._outputs import Outputs
         from gsdyn._provenance import provenance
         from gsdyn.experiments._datasets import save_dataset
+        from gsdyn.experiments._tables import save_table
         from gsdyn.plotting import save
 
         datasets = []
@@ -82,9 +98,13 @@ class Experiment:
                     figure = part.draw(dataset)
                     for suffix in FORMATS:
                         save(figure, outputs.path(figures / f"{name}{suffix}"))
+                    if part.table is not None:
+                        for suffix in (".csv", ".md"):
+                            save_table(part.table(dataset), outputs.path(results / f"{name}{suffix}"))
                     datasets.append(dataset)
         except KeyboardInterrupt:
-            kept = [as_path("runs", p.places["runs"]) / p.compute.__name__ for p in parts if "runs" in p.places]
+            below = [(p.places["runs"], p.kept or p.compute.__name__) for p in parts if "runs" in p.places]
+            kept = [as_path("runs", runs) / name for runs, name in below]
             raise KeyboardInterrupt(_interrupted(kept)) from None
         return [*self.tell(*datasets), *map(str, outputs.targets)]
 
