@@ -4,6 +4,7 @@ from gsdyn.data.colour_digits import ColourDigits, Coloured, colour_digits, colo
 from gsdyn.data.digits import Digits, digits
 from gsdyn.data.mnist_sample import mnist_sample
 from gsdyn.data.moons import Moons, moons
+from gsdyn.data.ring import ring, ring_centres
 
 __all__ = [
     "ColourDigits",
@@ -15,4 +16,6 @@ __all__ = [
     "digits",
     "mnist_sample",
     "moons",
+    "ring",
+    "ring_centres",
 ]

@@ -4,8 +4,8 @@ The functions of `gsdyn.experiments` take their defaults from here; the command 
 `EXPERIMENTS`. Importing this loads nothing heavy.
 """
 
-from gsdyn.experiments.catalogue._experiment import FIGURES, FORMATS, RESULTS, Experiment, Part
-from gsdyn.experiments.catalogue.c18 import Depth, HingeLoss, IndependentModes, PhasePlane, RareFeature
+from gsdyn.experiments.catalogue._experiment import FIGURES, FORMATS, RESULTS, Experiment, Part, Trained
+from gsdyn.experiments.catalogue.c18 import Depth, Gan, HingeLoss, IndependentModes, PhasePlane, RareFeature
 from gsdyn.experiments.catalogue.p21 import (
     Legendre,
     Moons,
@@ -21,6 +21,7 @@ EXPERIMENTS: tuple[type[Experiment], ...] = (
     HingeLoss,
     IndependentModes,
     RareFeature,
+    Gan,
     Moons,
     MoonsResponses,
     MoonsRegularisers,
@@ -36,6 +37,7 @@ __all__ = [
     "RESULTS",
     "Depth",
     "Experiment",
+    "Gan",
     "HingeLoss",
     "IndependentModes",
     "Legendre",
@@ -46,5 +48,6 @@ __all__ = [
     "PhasePlane",
     "RareFeature",
     "TheoryInOneFigure",
+    "Trained",
     "Width",
 ]
