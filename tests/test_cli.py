@@ -25,8 +25,7 @@ import gsdyn.cli
 from gsdyn.cli import main
 from gsdyn.cli._console import _Lines, _unboxed
 from gsdyn.cli._grid import parse_grid
-from gsdyn.experiments.catalogue import EXPERIMENTS, Moons, Part
-from gsdyn.experiments.catalogue.p21 import Trained
+from gsdyn.experiments.catalogue import EXPERIMENTS, Moons, Part, Trained
 
 ROOT = Path(__file__).parents[1]
 # the shapes of test_experiments and test_verification, so that what they compile serves here too

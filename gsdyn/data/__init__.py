@@ -15,6 +15,7 @@ from gsdyn.data.linear_perception import LinearPerception, linear_perception
 from gsdyn.data.mnist import fashion_mnist, mnist
 from gsdyn.data.mnist_sample import mnist_sample
 from gsdyn.data.moons import Moons, moons
+from gsdyn.data.ring import ring, ring_centres
 from gsdyn.data.skewed_coordinate import Skewed, skewed_coordinate
 from gsdyn.data.slabs import Slabs, slabs
 from gsdyn.data.waterbirds import table_images, waterbirds
@@ -52,6 +53,8 @@ __all__ = [
     "mnist_sample",
     "moons",
     "read_labels",
+    "ring",
+    "ring_centres",
     "skewed_coordinate",
     "slabs",
     "table_images",

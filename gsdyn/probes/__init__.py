@@ -7,6 +7,7 @@ A probe takes the network as `apply` and `params` and asks it about examples; it
 from gsdyn.probes.adversarial import AdversarialMargins, adversarial_margin
 from gsdyn.probes.attacks import PGD, Attack, Search
 from gsdyn.probes.colour import ColourProbe, ColourVariants, colour_probe, colour_variants, prediction_entropy
+from gsdyn.probes.coverage import Coverage, coverage
 from gsdyn.probes.groups import GroupAccuracy, Interval, group_accuracy, wilson
 from gsdyn.probes.input_margin import InputMargins, input_margin
 from gsdyn.probes.norms import L2, Linf, Norm
@@ -19,6 +20,7 @@ __all__ = [
     "Attack",
     "ColourProbe",
     "ColourVariants",
+    "Coverage",
     "GroupAccuracy",
     "InputMargins",
     "Interval",
@@ -29,6 +31,7 @@ __all__ = [
     "adversarial_margin",
     "colour_probe",
     "colour_variants",
+    "coverage",
     "group_accuracy",
     "input_margin",
     "prediction_entropy",

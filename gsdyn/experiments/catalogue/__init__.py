@@ -4,8 +4,8 @@ The functions of `gsdyn.experiments` take their defaults from here; the command 
 `EXPERIMENTS`. Importing this loads nothing heavy.
 """
 
-from gsdyn.experiments.catalogue._experiment import FIGURES, FORMATS, RESULTS, Experiment, Part, Table
-from gsdyn.experiments.catalogue.c18 import Depth, HingeLoss, IndependentModes, PhasePlane, RareFeature
+from gsdyn.experiments.catalogue._experiment import FIGURES, FORMATS, RESULTS, Experiment, Part, Table, Trained
+from gsdyn.experiments.catalogue.c18 import Depth, Gan, HingeLoss, IndependentModes, PhasePlane, RareFeature
 from gsdyn.experiments.catalogue.colour import ColourDigits, ColourProbe
 from gsdyn.experiments.catalogue.later import GeometricSkew, Perception, SlabData
 from gsdyn.experiments.catalogue.p21 import (
@@ -23,6 +23,7 @@ EXPERIMENTS: tuple[type[Experiment], ...] = (
     HingeLoss,
     IndependentModes,
     RareFeature,
+    Gan,
     Moons,
     MoonsResponses,
     MoonsRegularisers,
@@ -45,6 +46,7 @@ __all__ = [
     "ColourProbe",
     "Depth",
     "Experiment",
+    "Gan",
     "GeometricSkew",
     "HingeLoss",
     "IndependentModes",
@@ -59,5 +61,6 @@ __all__ = [
     "SlabData",
     "Table",
     "TheoryInOneFigure",
+    "Trained",
     "Width",
 ]

@@ -109,6 +109,23 @@ class Experiment:
         return [*self.tell(*datasets), *map(str, outputs.targets)]
 
 
+@dataclasses.dataclass(frozen=True)
+class Trained(Experiment):
+    """An experiment that trains for long: it keeps finished networks, and a quick look of it overwrites no full run."""
+
+    quick: bool = False
+    """A first look."""
+
+    def folders(self) -> tuple[Path, Path]:
+        quick = RESULTS / "quick" if self.quick else RESULTS
+        figures = quick / FIGURES.name if self.figures == FIGURES else self.figures
+        return figures, quick if self.results == RESULTS else self.results
+
+    def kept(self) -> dict[str, Any]:
+        """Where finished networks are kept; those of a quick look have a folder that a full run does not meet."""
+        return {"runs": self.folders()[1] / ("runs_quick" if self.quick else "runs")}
+
+
 def _interrupted(kept: list[Path]) -> str:
     count = sum(1 for folder in kept for file in folder.glob("*.npz"))
     if not count:

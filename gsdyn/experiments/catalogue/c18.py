@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from gsdyn.experiments.catalogue._experiment import Experiment, Part
+from gsdyn.experiments.catalogue._experiment import Experiment, Part, Trained
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -187,3 +187,41 @@ class RareFeature(Experiment):
         ]
         worst = datasets[0]["violation"]
         return [*lines, f"the bound is respected along every run: largest excess {float(worst.max()):.1e}"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Gan(Trained):
+    """Eight Gaussians: modes that generators cover against cross-entropy and against the hinge (C18 section 6)."""
+
+    command: ClassVar[str] = "gan"
+
+    seeds: int = 10
+    """Pairs of networks for each loss."""
+    steps: int = 20_000
+    """Steps of each network."""
+    records: int = 40
+    """How often they are judged on the way."""
+    batch: int = 64
+    """Points a step."""
+    width: float = 0.02
+    """Standard deviation of each Gaussian; the paper states none."""
+    quick: bool = False
+    """A first look: one seed, a tenth of the steps, whatever is asked for."""
+
+    def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments.gan import gan
+        from gsdyn.plotting.gan import draw_gan
+
+        settings: dict[str, Any] = {name: value for name, value in self.options().items() if name != "quick"}
+        if self.quick:
+            settings |= {"seeds": 1, "steps": 2000, "records": 8}
+        return (Part(gan, draw_gan, settings, self.kept()),)
+
+    def tell(self, *datasets: xr.Dataset) -> list[str]:
+        end = datasets[0].isel(step=-1)
+        return [
+            f"{loss}: {float(part['covered'].mean()):.1f} of 8 modes covered (least {int(part['covered'].min())}), "
+            f"{float(part['good'].mean()):.1%} of the samples good, divergence {float(part['divergence'].mean()):.3f}"
+            for loss in end["loss"].values
+            for part in [end.sel(loss=loss)]
+        ]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gsdyn.experiments.catalogue._experiment import Part
-from gsdyn.experiments.catalogue.p21 import Trained
+from gsdyn.experiments.catalogue._experiment import Part, Trained
 
 if TYPE_CHECKING:
     import xarray as xr

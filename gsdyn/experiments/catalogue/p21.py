@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gsdyn.experiments.catalogue._experiment import FIGURES, RESULTS, Experiment, Part
+from gsdyn.experiments.catalogue._experiment import Experiment, Part, Trained
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -14,23 +13,6 @@ if TYPE_CHECKING:
 
 def _spread(values: xr.DataArray) -> str:
     return f"{float(values.mean('seed')):.3f} +- {float(values.std('seed')):.3f}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Trained(Experiment):
-    """An experiment that trains for long: it keeps finished networks, and a quick look of it overwrites no full run."""
-
-    quick: bool = False
-    """A first look."""
-
-    def folders(self) -> tuple[Path, Path]:
-        quick = RESULTS / "quick" if self.quick else RESULTS
-        figures = quick / FIGURES.name if self.figures == FIGURES else self.figures
-        return figures, quick if self.results == RESULTS else self.results
-
-    def kept(self) -> dict[str, Any]:
-        """Where finished networks are kept; those of a quick look have a folder that a full run does not meet."""
-        return {"runs": self.folders()[1] / ("runs_quick" if self.quick else "runs")}
 
 
 @dataclasses.dataclass(frozen=True)
