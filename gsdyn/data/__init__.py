@@ -10,6 +10,8 @@ from gsdyn.data.corner_patch import corner_patch
 from gsdyn.data.digits import Digits, digits
 from gsdyn.data.group_cells import CELEBA, cell_counts, cell_rows, group_cells
 from gsdyn.data.images import Images
+from gsdyn.data.examples import Examples
+from gsdyn.data.files import has_parts, read_examples
 from gsdyn.data.labels import BinaryLabels, ClassLabels, Labels, read_labels
 from gsdyn.data.linear_perception import LinearPerception, linear_perception
 from gsdyn.data.mnist import fashion_mnist, mnist
@@ -28,6 +30,7 @@ __all__ = [
     "CoreAndShortcut",
     "Digits",
     "Images",
+    "Examples",
     "Labels",
     "LinearPerception",
     "Moons",
@@ -49,8 +52,10 @@ __all__ = [
     "group_cells",
     "linear_perception",
     "mnist",
+    "has_parts",
     "mnist_sample",
     "moons",
+    "read_examples",
     "read_labels",
     "skewed_coordinate",
     "slabs",
