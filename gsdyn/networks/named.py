@@ -36,7 +36,7 @@ def named(text: str, x: ArrayLike | None = None) -> InfiniteWidth:
     - `text`: one of
 
           relu:3          a fully connected ReLU network of 3 dense layers; `relu:3:1024` says how wide it is where it
-                          is trained, `relu:3:1024:0.1` the scale of its biases; also leaky-relu, abs, erf, gelu, sin and
+                          is trained, `relu:3:1024:0.1` the scale of its biases; also leaky-relu, abs, erf, gelu, sin,
                           cos
           conv:2:64       2 convolutions of 3 x 3 pixels with 64 channels and ReLU, then a dense layer
           conv-pool:2:64  the same with the mean over the image before the dense layer, as most networks have it
