@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from gsdyn.data import has_parts, read_examples
+from gsdyn.data import parts_of, read_examples
 
 TABLE = {
     "age": [30, 40, 50, 60],
@@ -122,7 +122,7 @@ def birds(tmp_path):
 
 
 def test_a_folder_of_images_with_metadata(birds):
-    assert has_parts(birds)
+    assert parts_of(birds) == ("train", "val", "test")
     train = read_examples(birds, attributes=["place"], split="train")
     assert train.x.shape == (4, 8, 8, 3)
     assert train.image_shape == (8, 8, 3)
@@ -133,6 +133,16 @@ def test_a_folder_of_images_with_metadata(birds):
     tall = np.asarray(Image.open(birds / "bird1/img5.png"), float)
     np.testing.assert_allclose(test.x[0] * 255, tall.reshape(8, 2, 8, 3).mean(axis=1), atol=0.51)
     assert "resized from 16 x 8" in test.notes[-1]
+    np.save(birds / "emb.npy", np.arange(12.0).reshape(6, 2))
+    np.save(birds / "K.npy", np.arange(36.0).reshape(6, 6))
+    for split, rows in (("train", [0, 1, 2, 3]), ("val", [4])):
+        like = None if split == "train" else train
+        emb = read_examples(birds, split=split, features=birds / "emb.npy", like=like)
+        np.testing.assert_array_equal(emb.x, np.arange(12.0).reshape(6, 2)[rows])
+    kernel = read_examples(birds, split="train", kernel=birds / "K.npy")
+    np.testing.assert_array_equal(kernel.kernel, np.arange(36.0).reshape(6, 6)[:4, :4])
+    new = read_examples(birds, split="test", kernel=birds / "K.npy", like=kernel)
+    np.testing.assert_array_equal(new.kernel, [[30, 31, 32, 33]])
     assert read_examples(birds).x.shape == (6, 32, 32, 3)
     assert read_examples(birds, image_size=(4, 4)).x.shape == (6, 4, 4, 3)
 

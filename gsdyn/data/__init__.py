@@ -11,7 +11,7 @@ from gsdyn.data.digits import Digits, digits
 from gsdyn.data.group_cells import CELEBA, cell_counts, cell_rows, group_cells
 from gsdyn.data.images import Images
 from gsdyn.data.examples import Examples
-from gsdyn.data.files import has_parts, read_examples
+from gsdyn.data.files import parts_of, read_examples
 from gsdyn.data.labels import BinaryLabels, ClassLabels, Labels, read_labels
 from gsdyn.data.linear_perception import LinearPerception, linear_perception
 from gsdyn.data.mnist import fashion_mnist, mnist
@@ -55,6 +55,7 @@ __all__ = [
     "has_parts",
     "mnist_sample",
     "moons",
+    "parts_of",
     "read_examples",
     "read_labels",
     "skewed_coordinate",

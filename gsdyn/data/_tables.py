@@ -82,14 +82,26 @@ def require_columns(there: Iterable[str], needed: Iterable[str], source: str) ->
             raise ValueError(f"{source} must have a column {name!r}, got {shown}")
 
 
+def parts_in(table: pd.DataFrame) -> tuple[str, ...]:
+    """The parts, "train", "val" and "test", that the column `split` knows; none without such a column."""
+    if SPLIT not in table.columns:
+        return ()
+    words = set(_words(table))
+    return tuple(part for part, names in PARTS.items() if words & set(names))
+
+
 def part_of(table: pd.DataFrame, part: str, source: str) -> pd.DataFrame:
-    """The rows of one part, "train", "val" or "test", by the column `split` (0, 1, 2 or words)."""
+    """The rows of one part by the column `split` (0, 1, 2 or words), with the index that they have in the table."""
     if part not in PARTS:
         raise ValueError(f"split must be one of {', '.join(PARTS)}, got {part!r}")
     require_columns(table.columns, [SPLIT], source)
-    words = table[SPLIT].astype(str).str.strip().str.lower().str.removesuffix(".0")
-    rows = table.loc[words.isin(PARTS[part])].reset_index(drop=True)
+    words = _words(table)
+    rows = table.loc[words.isin(PARTS[part])]
     if not len(rows):
         found = ", ".join(sorted(set(words))[:8])
         raise ValueError(f"{source} must have rows whose {SPLIT} is {part}, got {found}")
     return rows
+
+
+def _words(table: pd.DataFrame) -> pd.Series:
+    return table[SPLIT].astype(str).str.strip().str.lower().str.removesuffix(".0")

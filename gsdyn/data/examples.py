@@ -23,6 +23,7 @@ class Examples:
     - `columns`: the name of every entry of a row of `x`; None where they have none.
     - `image_shape`: (h, w) or (h, w, c); None for no images.
     - `source`: the file. `notes`: sentences about what was done to the file's content on the way.
+    - `rows`: which rows of the file these are, of its `file_rows`; None for all.
     - `coding`: how the columns of a table became numbers; None for no table.
     """
 
@@ -34,6 +35,8 @@ class Examples:
     image_shape: tuple[int, ...] | None = None
     source: str = ""
     notes: tuple[str, ...] = ()
+    rows: np.ndarray | None = dataclasses.field(default=None, repr=False)
+    file_rows: int | None = None
     coding: Coding | None = dataclasses.field(default=None, repr=False)
 
     @property

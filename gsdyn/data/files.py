@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -93,25 +94,28 @@ def read_examples(
     return _beside(read, other, kernel is not None, like)
 
 
-def has_parts(path: str | Path) -> bool:
-    """Whether a table, or the table of a folder of images, says which part of the data each example belongs to."""
+def parts_of(path: str | Path) -> tuple[str, ...]:
+    """The parts, of "train", "val" and "test", that the column `split` of a table, or of a folder's, has examples of;
+    none where there is no such column."""
     place = _files.as_path("path", path)
     if not (place.is_dir() or _tables.is_table(place)):
-        return False
-    return _tables.SPLIT in _table(place)[0].columns
+        return ()
+    return _tables.parts_in(_table(place)[0])
 
 
 def _from_table(place: Path, wanted: _Wanted) -> Examples:
     table, source = _table(place)
     _tables.require_columns(table.columns, [wanted.label, *wanted.attributes, *(wanted.inputs or ())], source)
     notes: tuple[str, ...] = ()
+    count = len(table)
     if wanted.split is not None:
         table = _tables.part_of(table, wanted.split, source)
         notes += (f"{wanted.split}: {len(table)} rows of {source}, by its column {_tables.SPLIT}",)
+    rows, table = np.asarray(table.index), table.reset_index(drop=True)
     labels = _labels(table[wanted.label], wanted, source)
     known = {name: cells_of(table, name, source) for name in wanted.attributes}
     if wanted.bare:
-        return Examples(None, labels, known, source=source, notes=notes)
+        return Examples(None, labels, known, source=source, notes=notes, rows=rows, file_rows=count)
     if place.is_dir():
         x, note = _pictures(table, place, source, wanted)
         return Examples(x, labels, known, image_shape=x.shape[1:], source=source, notes=(*notes, note))
@@ -121,7 +125,8 @@ def _from_table(place: Path, wanted: _Wanted) -> Examples:
         notes += coding.notes
     _tables.require_columns(table.columns, [column.name for column in coding.columns], source)
     x, strange = coding.encode(table, source)
-    return Examples(x, labels, known, None, coding.names, None, source, (*notes, *strange), coding)
+    told = (*notes, *strange)
+    return Examples(x, labels, known, columns=coding.names, source=source, notes=told, coding=coding)
 
 
 def _pictures(table: pd.DataFrame, place: Path, source: str, wanted: _Wanted) -> tuple[np.ndarray, str]:
@@ -186,25 +191,19 @@ def _vector(array: np.ndarray, name: str, n: int, source: str) -> np.ndarray:
 
 def _beside(read: Examples, other: Path, is_kernel: bool, like: Examples | None) -> Examples:
     """Labels and attributes of one file beside the embeddings, or the kernel, of another."""
-    rows = _arrays.read_rows(other, "a kernel" if is_kernel else "embeddings")
-    n = len(read)
-    _same_length(rows, n, str(other))
-    told = f"{'kernel' if is_kernel else 'inputs'} from {other}"
-    images = None
-    if is_kernel:
-        columns = n if like is None else len(like)
-        if rows.shape != (n, columns):
-            raise ValueError(f"{other} must hold a kernel of shape ({n}, {columns}), got {rows.shape}")
-    else:
-        images = rows.shape[1:] if rows.ndim > 2 else None
-    return Examples(
-        None if is_kernel else rows,
-        read.labels,
-        read.attributes,
-        rows if is_kernel else None,
-        image_shape=images,
-        source=read.source,
-        notes=(*read.notes, told),
+    given = _arrays.read_rows(other, "a kernel" if is_kernel else "embeddings")
+    n = len(read) if read.file_rows is None else read.file_rows
+    _same_length(given, n, str(other))
+    rows = np.arange(n) if read.rows is None else read.rows
+    read = dataclasses.replace(read, notes=(*read.notes, f"{'kernel' if is_kernel else 'inputs'} from {other}"))
+    if not is_kernel:
+        return dataclasses.replace(read, x=given[rows], image_shape=given.shape[1:] if given.ndim > 2 else None)
+    known = read if like is None else like
+    columns = len(known) if known.file_rows is None else known.file_rows
+    if given.shape != (n, columns):
+        raise ValueError(f"{other} must hold a kernel of shape ({n}, {columns}), got {given.shape}")
+    return dataclasses.replace(
+        read, kernel=given[np.ix_(rows, np.arange(columns) if known.rows is None else known.rows)]
     )
 
 

@@ -11,7 +11,7 @@ What `laziness` gives has its own dimensions, so that it can be merged into the 
     lazy_decisions_apart (lazy_time)     share of examples that the two put into different classes
     lazy_accuracy (lazy_network, lazy_time)
     lazy_until                           the last time up to which the outputs are within `lazy_level` of each other
-    lazy_start_apart                     |K_0 - Theta| / |Theta| for the kernel Theta of the report; NaN without one
+    lazy_start_apart                     |K_0 - Theta| / |Theta|, Theta the kernel at infinite width; NaN where unknown
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from jaxtyping import Array, ArrayLike
 from gsdyn import _checks
 from gsdyn._progress import Progress, silent
 from gsdyn.diagnosis._networks import Network, network_of
-from gsdyn.kernels import empirical_ntk
+from gsdyn.kernels import empirical_ntk, infinite_ntk
+from gsdyn.networks import FullyConnected
 from gsdyn.penalties import Penalty, Unregularised
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ NAMES = {
     "lazy_decisions_apart": "share of examples that the two classify differently",
     "lazy_accuracy": "share of the training examples that are right",
     "lazy_until": "the time up to which outputs are within the level of the linearised network's",
-    "lazy_start_apart": "distance of the network's kernel at the start from the report's, over the size of this",
+    "lazy_start_apart": "distance of the kernel at the start from that at infinite width, over its size",
 }
 
 
@@ -56,7 +57,6 @@ def laziness(
     y: ArrayLike,
     *,
     params: Any = None,
-    theta: ArrayLike | None = None,
     penalty: Penalty | None = None,
     ts: ArrayLike | None = None,
     examples: int = EXAMPLES,
@@ -74,7 +74,6 @@ def laziness(
     - `network`, `params`: a network of `gsdyn.networks` (at a start drawn with `seed`), or one of any JAX library and
       its parameters, with one output.
     - `x`, `y`: examples, shape (n, ...), and labels -1 and +1, shape (n,).
-    - `theta`: the kernel that the report was made with, shape (n, n), to be compared with that at the start.
     - `penalty`: weight decay is towards the weights at the start. By default none.
     - `ts`: times, finite, >= 0 and increasing. By default up to what some 200 steps of the integrator reach.
     - `examples`: how many to train on, at most; drawn, the same share of both classes.
@@ -102,7 +101,9 @@ def laziness(
         at = [leaf[i] for leaf in seen["leaves"]]
         kernels.append(np.asarray(empirical_ntk(net.apply, at, inputs, trace=True)))
     progress("laziness", len(times), len(times))
-    known = None if theta is None else np.asarray(_checks.finite("theta", theta, ndim=2))[np.ix_(rows, rows)]
+    known = None
+    if params is None:
+        known = np.asarray(infinite_ntk(FullyConnected(3) if network is None else network, inputs))
     return _dataset(times, np.asarray(start), np.stack(kernels), seen, np.asarray(signs), known, level)
 
 
