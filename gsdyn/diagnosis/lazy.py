@@ -2,7 +2,8 @@
 
 What `laziness` gives has its own dimensions, so that it can be merged into the dataset of a report:
 
-    lazy_time       times, in gradient descent's step times the number of steps
+    lazy_time       times, in gradient descent's step times the number of steps on all examples: what m of n examples
+                    do in a time t, all of them do in t m/n
     lazy_network    "real", "linearised"
 
     lazy_kernel_change (lazy_time)       |K_t - K_0| / |K_0|, Frobenius, K_t the kernel of the network at time t
@@ -18,7 +19,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike
@@ -26,7 +26,10 @@ from jaxtyping import Array, ArrayLike
 from gsdyn import _checks
 from gsdyn._progress import Progress, silent
 from gsdyn.diagnosis._networks import Network, network_of
+from gsdyn.integration import integrate
+from gsdyn.kernel_flows import KernelFlow
 from gsdyn.kernels import empirical_ntk, infinite_ntk
+from gsdyn.losses import CrossEntropy
 from gsdyn.networks import FullyConnected
 from gsdyn.penalties import Penalty, Unregularised
 
@@ -35,9 +38,9 @@ if TYPE_CHECKING:
 
 LEVEL = 0.1
 """Outputs further apart than this are told as a warning."""
-EXAMPLES = 128
-TIMES = 6
-STEPS = 200
+EXAMPLES = 64
+TIMES = 5
+STEPS = 100
 """Steps, about, that the explicit integrator takes in the default span of time."""
 
 NAMES = {
@@ -74,8 +77,8 @@ def laziness(
     - `network`, `params`: a network of `gsdyn.networks` (at a start drawn with `seed`), or one of any JAX library and
       its parameters, with one output.
     - `x`, `y`: examples, shape (n, ...), and labels -1 and +1, shape (n,).
-    - `penalty`: weight decay is towards the weights at the start. By default none.
-    - `ts`: times, finite, >= 0 and increasing. By default up to what some 200 steps of the integrator reach.
+    - `penalty`: weight decay is towards the weights at the start. By default none; with one all examples are needed.
+    - `ts`: times, finite, >= 0 and increasing. By default up to what some 100 steps of the integrator reach.
     - `examples`: how many to train on, at most; drawn, the same share of both classes.
     - `level`: how far apart, as a share, outputs may be before the dataset's sentence warns, in (0, 1).
     - `progress`: called with "laziness", the kernels done and how many there are.
@@ -90,11 +93,15 @@ def laziness(
     given = None if ts is None else _given(ts)
     penalty = Unregularised() if penalty is None else penalty
     _checks.instance("penalty", penalty, Penalty)
+    share = len(rows) / len(y)
+    if share < 1 and not isinstance(penalty, Unregularised):
+        raise ValueError(f"examples must be at least {len(y)}, all there are, beside a penalty, got {examples}")
     net = network_of(network, params, x, seed)
     inputs, signs = net.inputs("x", x)[rows], jnp.asarray(y[rows], net.dtype)
     start = empirical_ntk(net.apply, net.leaves, inputs, trace=True)
-    times = _reachable(np.asarray(start)) if given is None else given
+    times = _reachable(np.asarray(start)) if given is None else given / share
     seen = _followed(net, inputs, signs, penalty, times)
+    linear = integrate(KernelFlow(np.asarray(start, float), y[rows], CrossEntropy(), penalty), times, rtol=1e-5)
     kernels = []
     for i in range(len(times)):
         progress("laziness", i, len(times))
@@ -104,7 +111,8 @@ def laziness(
     known = None
     if params is None:
         known = np.asarray(infinite_ntk(FullyConnected(3) if network is None else network, inputs))
-    return _dataset(times, np.asarray(start), np.stack(kernels), seen, np.asarray(signs), known, level)
+    margins = y[rows] * np.asarray(seen["real"]), np.asarray(linear.margins)
+    return _dataset(times * share, np.asarray(start), np.stack(kernels), margins, known, level)
 
 
 def _drawn(y: np.ndarray, limit: int, seed: int) -> np.ndarray:
@@ -130,29 +138,17 @@ def _reachable(start: np.ndarray) -> np.ndarray:
 
 
 def _followed(net: Network, x: Array, y: Array, penalty: Penalty, times: np.ndarray) -> dict[str, Any]:
-    """Outputs of the network and of its linearisation, and its parameters, at every time."""
+    """The network's outputs, counted from its start, and its parameters at every time."""
     from gsdyn.training import BinaryObjective, Penalised, gradient_flow
 
-    origin, leaves = net.apply(net.leaves, x), net.leaves
+    origin = net.apply(net.leaves, x)
+    objective = Penalised(BinaryObjective(net.apply, mean=False), penalty, centre=net.leaves)
 
-    def linearised(at: Any, inputs: Array) -> Array:
-        away = jax.tree.map(jnp.subtract, at, leaves)
-        out, change = jax.jvp(lambda p: net.apply(p, inputs), (leaves,), (away,))
-        return out + change
+    def observe(leaves: Any) -> Any:
+        return {"real": net.apply(leaves, x) - origin, "leaves": leaves}
 
-    real, linear = (
-        Penalised(BinaryObjective(apply, mean=False), penalty, centre=leaves) for apply in (net.apply, linearised)
-    )
-
-    def both(pair: Any, *columns: Array) -> Array:
-        return real.value(pair["real"], *columns) + linear.value(pair["linearised"], *columns)
-
-    def observe(pair: Any) -> Any:
-        outputs = net.apply(pair["real"], x) - origin, linearised(pair["linearised"], x) - origin
-        return {"real": outputs[0], "linearised": outputs[1], "leaves": pair["real"]}
-
-    data = real.check(leaves, *real.columns(x, y, origin=origin))
-    run = gradient_flow({"real": leaves, "linearised": leaves}, both, data, times, observe=observe, tolerance=1e-3)
+    columns = objective.columns(x, y, origin=origin)
+    run = gradient_flow(net.leaves, objective, columns, times, observe=observe, tolerance=1e-3)
     if not bool(run.succeeded):
         raise ValueError(f"ts must end earlier, got {times[-1]:g}, before which the network's flow became too stiff")
     return run.observed
@@ -162,14 +158,13 @@ def _dataset(
     times: np.ndarray,
     start: np.ndarray,
     kernels: np.ndarray,
-    seen: dict[str, Any],
-    y: np.ndarray,
+    margins: tuple[np.ndarray, np.ndarray],
     theta: np.ndarray | None,
     level: float,
 ) -> xr.Dataset:
     import xarray as xr
 
-    real, linear = np.asarray(seen["real"]), np.asarray(seen["linearised"])
+    real, linear = margins
     size = np.linalg.norm(start)
     change = np.linalg.norm(kernels - start, axis=(1, 2)) / size
     alignment = np.tensordot(kernels, start, 2) / (np.linalg.norm(kernels, axis=(1, 2)) * size)
@@ -177,7 +172,7 @@ def _dataset(
     apart = np.linalg.norm(real - linear, axis=1) / np.where(length > 0, length, 1.0)
     beyond = np.flatnonzero(apart > level)
     until = times[-1] if not beyond.size else 0.0 if beyond[0] == 0 else times[beyond[0] - 1]
-    accuracy = np.stack([(y * real > 0).mean(axis=1), (y * linear > 0).mean(axis=1)])
+    accuracy = np.stack([(real > 0).mean(axis=1), (linear > 0).mean(axis=1)])
     variables = {
         "lazy_kernel_change": ("lazy_time", change),
         "lazy_kernel_alignment": ("lazy_time", alignment),
@@ -196,8 +191,10 @@ def _dataset(
         coords={"lazy_time": times, "lazy_network": ["real", "linearised"]},
     )
     dataset["lazy_time"].attrs.update(description="step of gradient descent times the number of steps", units="time")
-    told = _sentence(times, float(change[-1]), float(alignment[-1]), apart, float(until), level, len(y))
-    return dataset.assign_attrs(lazy=told, lazy_warning=int(beyond.size > 0), lazy_level=level, lazy_examples=len(y))
+    told = _sentence(times, float(change[-1]), float(alignment[-1]), apart, float(until), level, real.shape[1])
+    return dataset.assign_attrs(
+        lazy=told, lazy_warning=int(beyond.size > 0), lazy_level=level, lazy_examples=real.shape[1]
+    )
 
 
 def _sentence(
