@@ -36,7 +36,7 @@ class Diagnose:
 
     data: tyro.conf.Positional[Path | None] = None
     """A table (csv, tsv or parquet, columns by name), an npz archive (array x, others by name), or a folder of images
-    with a table metadata.csv. Rows whose column split says train are learnt from, those that say test are the test set."""
+    with a table metadata.csv. With a column split, rows of train are learnt from and those of test tested on."""
     demo: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Scikit-learn's digits in colours that agree with noisy labels more often than the shapes do, in place of data."""
     label: str = "y"
@@ -56,8 +56,8 @@ class Diagnose:
     kernel_test: Path | None = None
     """The kernel between the new examples (rows) and those of the data (columns)."""
     network: str | None = None
-    """relu:3 (layers) or relu:3:512 (width in training), erf:2, conv:2:64, conv-pool:2:64, linear, rbf, rbf:2.5 and so on;
-    by default relu:3, and linear for embeddings."""
+    """relu:3 (layers) or relu:3:512 (width in training), erf:2, conv:2:64, conv-pool:2:64, linear, rbf, rbf:2.5 and
+    so on; by default relu:3, and linear for embeddings."""
     positive: str | None = None
     """Of several classes, the one that is learnt against the rest."""
     image_size: tuple[int, int] | None = None

@@ -68,7 +68,7 @@ def _slabs(k: int) -> Callable[[int, float, np.random.Generator], Planted]:
             if mislead:
                 x[:, 0] = x[rng.permutation(n), 0]
             parts.append(Split(x, y, {"linear coordinate": np.sign(x[:, 0])}))
-        return Planted(f"one linear coordinate, four of {k} slabs", *parts, agreement)
+        return Planted(f"one linear coordinate, four of {k} slabs", parts[0], parts[1], agreement)
 
     return make
 
@@ -78,7 +78,7 @@ def _perception(n: int, agreement: float, rng: np.random.Generator) -> Planted:
     for share in (agreement, 1 - agreement):
         part = data.linear_perception(n, 100, agreement=share, seed=int(rng.integers(2**31)))
         parts.append(Split(np.asarray(part.x), np.asarray(part.y), {"z": np.asarray(part.z)}))
-    return Planted("x = (10 z, y, noise)", *parts, agreement)
+    return Planted("x = (10 z, y, noise)", parts[0], parts[1], agreement)
 
 
 def _digits(
@@ -95,7 +95,7 @@ def _digits(
             y = _agreeing(y, 0.9, rng)
             planted = {key: _agreeing(y, share, rng) for key in names}
             parts.append(Split(change(x, planted), y, planted))
-        return Planted(f"digits: {name}", *parts, agreement, expected=agreement != 0.5)
+        return Planted(f"digits: {name}", parts[0], parts[1], agreement, expected=agreement != 0.5)
 
     return make
 
@@ -130,7 +130,7 @@ def _hospital(n: int, agreement: float, rng: np.random.Generator) -> Planted:
         hospital = _agreeing(y[rows], share, rng)
         x = np.column_stack([columns[rows], 3 * hospital])
         parts.append(Split(x, y[rows], {"hospital": hospital}))
-    return Planted("breast cancer: a column for the hospital", *parts, agreement, expected=agreement != 0.5)
+    return Planted("breast cancer: a column for the hospital", parts[0], parts[1], agreement, expected=agreement != 0.5)
 
 
 _COLOUR = _digits("colour", _coloured, ["colour"])
@@ -216,6 +216,6 @@ def markdown(rows: Sequence[dict[str, Any]], seeds: int, n: int) -> str:
         "",
         f"Found {sums['found']} of {sums['planted']} planted shortcuts; {sums['false_alarms']} false alarms on "
         f"{sums['innocent']} attributes that are none. {seeds} draws of each problem, {n} examples and as many new "
-        "ones (breast cancer: at most half of it each); accuracies are those that plain training is predicted to reach.",
+        "ones (breast cancer: at most half of it each); accuracies are predicted for plain training.",
     ]
     return "\n".join(lines) + "\n"
