@@ -56,8 +56,8 @@ class Diagnose:
     kernel_test: Path | None = None
     """The kernel between the new examples (rows) and those of the data (columns)."""
     network: str | None = None
-    """relu:3 (layers) or relu:3:512 (width in training), erf:2, conv:2:64, conv-pool:2:64, linear, rbf, rbf:2.5 and
-    so on; by default relu:3, and linear for embeddings."""
+    """relu:3 (layers) or relu:3:1024 (width in training, else 512), erf:2, conv:2:64, conv-pool:2:64, linear, rbf,
+    rbf:2.5 and so on; by default relu:3, and linear for embeddings."""
     positive: str | None = None
     """Of several classes, the one that is learnt against the rest."""
     image_size: tuple[int, int] | None = None
@@ -72,8 +72,6 @@ class Diagnose:
     """Whether to train a hundred examples for a short time, to say where the theory stops describing the network."""
     train: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Also train the network with the plain and the suggested setting, measured beside predicted."""
-    width: int = 1024
-    """Neurons in each hidden layer of a fully connected network that is trained."""
     leading: int = 20
     """How many of the strongest features to tell."""
     examples: int = 10_000
@@ -161,7 +159,6 @@ class Diagnose:
             **shared,
             lazy=self.lazy,
             train=self.train,
-            width=self.width,
             seed=self.seed,
             progress=report_progress,
         )

@@ -45,8 +45,8 @@ def trainable(network: Any, params: Any) -> bool:
     return params is not None or network is None or hasattr(network, "init") or not hasattr(network, "kernel")
 
 
-def network_of(network: Any, params: Any, x: ArrayLike, seed: int, width: int | None = None) -> Network:
-    """The network to train. `width`: of a fully connected network of gsdyn, in place of its own.
+def network_of(network: Any, params: Any, x: ArrayLike, seed: int) -> Network:
+    """The network to train.
 
     It computes in the precision of its parameters; a start that is drawn is in single precision.
     Raises `ValueError` for a kernel without a network, and for networks with several outputs.
@@ -57,8 +57,6 @@ def network_of(network: Any, params: Any, x: ArrayLike, seed: int, width: int | 
         raise ValueError(f"network must be one that can be trained, got {_checks.in_short(network)}")
     x = np.asarray(x)
     if params is None and isinstance(network, FullyConnected):
-        if width is not None:
-            network = dataclasses.replace(network, width=width)
         x = x.reshape(len(x), -1)
         params = network.init(jax.random.key(seed), x.shape[1], jnp.float32)
     elif params is None and isinstance(network, Stax):

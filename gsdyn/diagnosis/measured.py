@@ -16,7 +16,7 @@ from gsdyn.data.labels import read_labels
 from gsdyn.diagnosis._networks import trainable
 from gsdyn.diagnosis.lazy import laziness
 from gsdyn.diagnosis.report import Report
-from gsdyn.diagnosis.trained import WIDTH, trained
+from gsdyn.diagnosis.trained import trained
 
 
 def measured(
@@ -31,7 +31,6 @@ def measured(
     positive: Any = None,
     lazy: bool = True,
     train: bool = False,
-    width: int = WIDTH,
     seed: int = 0,
     progress: Progress = silent,
 ) -> Report:
@@ -41,7 +40,7 @@ def measured(
     - `x`, `y`, `attributes`, `test`, `network`, `params`, `positive`: as they were given to it.
     - `lazy`: whether to train a few examples for a short time beside the linearised network.
     - `train`: whether to train the network with the plain and the suggested setting, three times each.
-    - `width`: of a fully connected network in training. `seed`: of its start.
+    - `seed`: of the start of the network.
     - `progress`: as `laziness` and `trained` call it.
 
     A kernel without a network cannot be trained: the verdict then says so.
@@ -60,7 +59,7 @@ def measured(
         told.append(part.attrs["lazy"])
     if train:
         given = {"attributes": attributes, "test": test, "network": network, "params": params, "positive": positive}
-        part = trained(report, x, y, **given, width=width, progress=progress)
+        part = trained(report, x, y, **given, progress=progress)
         parts.append(part)
         told.append(part.attrs["trained"])
     return _with(report, parts, told)

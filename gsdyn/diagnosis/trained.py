@@ -37,7 +37,7 @@ from gsdyn.penalties import SpectralDecoupling, Unregularised, WeightDecay
 if TYPE_CHECKING:
     import xarray as xr
 
-WIDTH, SEEDS, RECORDS = 1024, 3, 12
+SEEDS, RECORDS = 3, 12
 SHARE = 0.25
 """The step of gradient descent, as a share of the largest stable one, if a fourth of the first time is no less."""
 FIRST = 0.01
@@ -70,7 +70,6 @@ def trained(
     network: Any = None,
     params: Any = None,
     positive: Any = None,
-    width: int = WIDTH,
     seeds: Sequence[int] = tuple(range(SEEDS)),
     progress: Progress = silent,
 ) -> xr.Dataset:
@@ -79,7 +78,7 @@ def trained(
     - `report`: what `gs.diagnose` made of these examples. The suggested setting is the one whose worst group is
       predicted to be best on its deciding split.
     - `x`, `y`, `attributes`, `test`, `network`, `params`, `positive`: as they were given to `gs.diagnose`.
-    - `width`: of a fully connected network. `seeds`: of its starts; a network at given parameters has the one.
+    - `seeds`: of the starts; a network at given parameters has the one.
     - `progress`: called with "training", the runs done and how many there are.
 
     Outputs are counted from those at the start, as in the theory; weight decay is towards the weights at the start.
@@ -96,7 +95,6 @@ def trained(
         raise ValueError(f"x must be the {a['n_given']} examples of the report, got {problem.given}")
     if not _networks.trainable(network, params):
         raise ValueError(f"network must be one that can be trained, got {_checks.in_short(network)}")
-    width = _checks.integer("width", width, 1)
     seeds = [_checks.integer("seeds", seed, 0, 2**32 - 1) for seed in (seeds if params is None else seeds[:1])]
     found, kernels = groups.of(problem), gram(problem, network, params)
     chosen = {"plain": _plain(report.dataset), "suggested": _suggested(report.dataset)}
@@ -107,7 +105,7 @@ def trained(
         runs = []
         for seed in seeds:
             progress("training", number * len(seeds) + len(runs), 2 * len(seeds))
-            net = _networks.network_of(network, params, problem.x, seed, width)  # pyright: ignore[reportArgumentType]
+            net = _networks.network_of(network, params, problem.x, seed)  # pyright: ignore[reportArgumentType]
             runs.append([_accuracies(found, split, part) for split, part in _run(problem, net, setting).items()])
         measured.append(runs)
     progress("training", 2 * len(seeds), 2 * len(seeds))
