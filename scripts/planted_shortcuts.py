@@ -28,6 +28,8 @@ class PlantedShortcuts:
 
     def run(self) -> int:
         start_jax()
+        from _cleanlab import cleanlab_finding
+
         from gsdyn import _files
         from gsdyn._outputs import Outputs
         from gsdyn.diagnosis import planted
@@ -40,7 +42,9 @@ class PlantedShortcuts:
         with Outputs() as outputs:
             paths = [outputs.path(self.out.with_name(self.out.name + suffix)) for suffix in (".md", ".csv")]
             with progress() as report:
-                rows = planted.planted_shortcuts(chosen, n=self.n, seeds=self.seeds, progress=report)
+                rows = planted.planted_shortcuts(
+                    chosen, n=self.n, seeds=self.seeds, other=cleanlab_finding, progress=report
+                )
             table = planted.markdown(rows, self.seeds, self.n)
             text = io.StringIO()
             writer = csv.DictWriter(

@@ -21,11 +21,13 @@ IMAGE = 8  # pixels a side of scikit-learn's digits
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-    """Examples of one kind: inputs, labels and the attributes that were planted, -1 or +1, by name."""
+    """Examples of one kind: inputs, labels and the attributes that were planted, -1 or +1, by name; `images` for eyes,
+    shape (n, h, w, 3) in [0, 1], where there are any."""
 
     x: np.ndarray
     y: np.ndarray
     planted: dict[str, np.ndarray]
+    images: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -94,10 +96,19 @@ def _digits(
             x, y = np.asarray(images)[rows], np.asarray(labels)[rows]
             y = _agreeing(y, 0.9, rng)
             planted = {key: _agreeing(y, share, rng) for key in names}
-            parts.append(Split(change(x, planted), y, planted))
+            x = change(x, planted)
+            parts.append(Split(x, y, planted, _for_eyes(x)))
         return Planted(f"digits: {name}", parts[0], parts[1], agreement, expected=agreement != 0.5)
 
     return make
+
+
+def _for_eyes(x: np.ndarray) -> np.ndarray:
+    """Red, green and blue of digits in one channel or in two."""
+    channels = x.reshape(len(x), -1, IMAGE, IMAGE)
+    if channels.shape[1] == 1:
+        return np.repeat(channels[:, 0, :, :, None], 3, axis=-1)
+    return np.stack([channels[:, 0], channels[:, 1], np.zeros_like(channels[:, 0])], axis=-1)
 
 
 def _coloured(x: np.ndarray, planted: dict[str, np.ndarray]) -> np.ndarray:
@@ -149,11 +160,17 @@ CASES = (
 
 
 def planted_shortcuts(
-    cases: Sequence[Case] = CASES, *, n: int = 400, seeds: int = 3, progress: Progress = silent
+    cases: Sequence[Case] = CASES,
+    *,
+    n: int = 400,
+    seeds: int = 3,
+    other: Callable[[np.ndarray, np.ndarray], str] | None = None,
+    progress: Progress = silent,
 ) -> list[dict[str, Any]]:
     """The report on every problem: what it found of what was planted, and how often it was wrong about the rest.
 
     - `cases`: problems. `n`: examples to learn from, and as many new ones. `seeds`: how often each is drawn.
+    - `other`: what another tool says of the images, (n, h, w, 3), and labels of the first draw, in words.
     - `progress`: called with "reports", those made and how many there are.
 
     Returns a row for each case: `planted` attributes in all draws, those `found` to be shortcuts, those `undecided`,
@@ -180,6 +197,9 @@ def planted_shortcuts(
                     aligned.append(record["accuracy_aligned"])
                     conflicting.append(record["accuracy_conflicting"])
             row["problem"] = problem.name
+            if seed == 0:
+                images = problem.train.images
+                row["other"] = "no images" if other is None or images is None else other(images, problem.train.y)
         row |= {"accuracy_aligned": float(np.mean(aligned)), "accuracy_conflicting": float(np.mean(conflicting))}
         rows.append(row)
     progress("reports", len(cases) * seeds, len(cases) * seeds)
@@ -194,22 +214,26 @@ def _reported(problem: Planted, seed: int) -> dict[str, dict[str, Any]]:
         names = [f"random {i}" for i in range(ATTRIBUTES - len(part.planted))]
         known.append(part.planted | {name: rng.choice([-1.0, 1.0], len(part.y)) for name in names})
     test = {"x": problem.test.x, "y": problem.test.y, "attributes": known[1]}
-    report = diagnose(problem.train.x, problem.train.y, attributes=known[0], test=test, seed=seed, progress=False)
+    one = {"decays": [1.0], "decouplings": [1.0], "switch_times": [0.0]}  # the verdict is on plain training
+    report = diagnose(
+        problem.train.x, problem.train.y, attributes=known[0], test=test, seed=seed, progress=False, **one
+    )
     return {record["attribute"]: record for record in report.verdict.attributes}
 
 
 def markdown(rows: Sequence[dict[str, Any]], seeds: int, n: int) -> str:
     """The rows as a table, with the sums below it."""
     lines = [
-        "| case | problem | agreement | found | undecided | false alarms | aligned right | conflicting right |",
-        "|---|---|---|---|---|---|---|---|",
+        "| case | problem | agreement | found | undecided | false alarms | aligned right | conflicting right | "
+        "cleanlab's image score |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         found = f"{row['found']} of {row['planted']}" if row["planted"] else "nothing planted"
         lines.append(
             f"| {row['case']} | {row['problem']} | {row['agreement']:.0%} | {found} | {row['undecided']} | "
             f"{row['false_alarms']} of {row['innocent']} | {row['accuracy_aligned']:.0%} | "
-            f"{row['accuracy_conflicting']:.0%} |"
+            f"{row['accuracy_conflicting']:.0%} | {row['other']} |"
         )
     sums = {key: sum(row[key] for row in rows) for key in ("planted", "found", "innocent", "false_alarms")}
     lines += [
