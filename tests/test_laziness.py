@@ -1,5 +1,6 @@
 """How lazy a network is: the measure warns where the theory stops describing it, and not elsewhere."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,6 +42,7 @@ def fixed_point(kernel, lam):
     return Y * (signed @ best.x) / lam
 
 
+@pytest.mark.slow
 def test_a_narrow_tanh_network_is_warned_of():
     """Width 256, 100 examples with labels at random, lam = 1: it ends far away from the fixed point of the theory."""
     params = start(256)
@@ -96,3 +98,31 @@ def test_bad_arguments_are_refused_before_anything_is_trained(told):
     given = {"network": gs.networks.FullyConnected(2, 8), "x": X, "y": Y, **BAD[told]}
     with pytest.raises(ValueError, match=told):
         laziness(**given)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["linen", "nnx", "equinox", "two outputs"])
+def test_networks_of_other_libraries_are_measured_in_their_precision(kind):
+    x = X[:20].astype(np.float32)
+    if kind == "linen":
+        linen = pytest.importorskip("flax.linen", reason="Flax is not installed")
+        net = linen.Sequential([linen.Dense(8), jnp.tanh, linen.Dense(1)])
+        given = {"network": net, "params": net.init(jax.random.key(0), x)}
+    elif kind == "nnx":
+        nnx = pytest.importorskip("flax.nnx", reason="Flax is not installed")
+        layers = nnx.Linear(10, 8, rngs=nnx.Rngs(0)), jnp.tanh, nnx.Linear(8, 1, rngs=nnx.Rngs(1))
+        given = {"network": nnx.Sequential(*layers)}
+    elif kind == "equinox":
+        given = {"network": eqx.nn.MLP(10, 1, 8, 1, activation=jnp.tanh, dtype=jnp.float32, key=jax.random.key(0))}
+    else:
+        weights = jnp.asarray(np.random.default_rng(0).normal(size=(10, 2)), jnp.float32)
+        given = {"network": lambda params, x: x @ params, "params": weights}
+    with jax.numpy_dtype_promotion("standard"):
+        found = laziness(x=X[:20], y=Y[:20], **given)
+    assert found.sizes["lazy_time"] == 5
+    assert np.isfinite(found["lazy_kernel_change"]).all()
+    if kind == "two outputs":  # linear in its parameters: as lazy as can be
+        assert float(found["lazy_kernel_change"].max()) < 1e-5
+        assert float(found["lazy_outputs_apart"].max()) < 0.01
+    else:
+        assert float(found["lazy_outputs_apart"][0]) < float(found["lazy_outputs_apart"][-1])

@@ -14,12 +14,13 @@ from jaxtyping import Array, ArrayLike
 
 from gsdyn import _checks
 from gsdyn.kernels import _model
+from gsdyn.kernels.infinite import InfiniteWidth
 from gsdyn.networks import FullyConnected, Stax
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Network:
-    """A network of one output as a function of a list of arrays.
+    """A network of one number for each example as a function of a list of arrays.
 
     - `apply`: from `leaves` and inputs (n, ...) to outputs (n,). `leaves`: its parameters at the start.
     - `shape`: of one input; `dtype`: in which it computes.
@@ -42,14 +43,20 @@ class Network:
 
 def trainable(network: Any, params: Any) -> bool:
     """Whether there is a network to train, and not a kernel alone."""
-    return params is not None or network is None or hasattr(network, "init") or not hasattr(network, "kernel")
+    return params is not None or drawn(network, params) or not isinstance(network, InfiniteWidth)
+
+
+def drawn(network: Any, params: Any) -> bool:
+    """Whether the network's start is drawn here, by a seed."""
+    return params is None and (network is None or isinstance(network, FullyConnected | Stax))
 
 
 def network_of(network: Any, params: Any, x: ArrayLike, seed: int) -> Network:
     """The network to train.
 
     It computes in the precision of its parameters; a start that is drawn is in single precision.
-    Raises `ValueError` for a kernel without a network, and for networks with several outputs.
+    Of two outputs, one a class, their difference decides. Raises `ValueError` for a kernel without a network, and for
+    networks with more outputs.
     """
     seed = _checks.integer("seed", seed, 0, 2**32 - 1)
     network = FullyConnected(3) if network is None else network
@@ -67,10 +74,11 @@ def network_of(network: Any, params: Any, x: ArrayLike, seed: int) -> Network:
     if floats and x.dtype.kind == "f":
         x = x.astype(functools.reduce(np.promote_types, floats))
     model, (rows,), outputs = _model.prepare(network, params, x=x)
-    if outputs.count != 1:
-        raise ValueError(f"network must have one output for two classes, got {outputs.count}")
+    if outputs.count > 2:
+        raise ValueError(f"network must have one output, or two for two classes, got {outputs.count}")
 
     def apply(leaves: list[Array], x: Array) -> Array:
-        return dataclasses.replace(model, leaves=leaves).many(x).reshape(len(x))
+        out = dataclasses.replace(model, leaves=leaves).many(x).reshape(len(x), -1)
+        return out[:, 0] if outputs.count == 1 else out[:, 1] - out[:, 0]
 
     return Network(apply, model.leaves, rows.shape[1:], model.leaves[0].dtype)

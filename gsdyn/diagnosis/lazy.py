@@ -25,7 +25,7 @@ from jaxtyping import Array, ArrayLike
 
 from gsdyn import _checks
 from gsdyn._progress import Progress, silent
-from gsdyn.diagnosis._networks import Network, network_of
+from gsdyn.diagnosis._networks import Network, drawn, network_of
 from gsdyn.integration import integrate
 from gsdyn.kernel_flows import KernelFlow
 from gsdyn.kernels import empirical_ntk, infinite_ntk
@@ -75,7 +75,7 @@ def laziness(
     small width, with large outputs, late in training.
 
     - `network`, `params`: a network of `gsdyn.networks` (at a start drawn with `seed`), or one of any JAX library and
-      its parameters, with one output.
+      its parameters, with one output, or two for two classes.
     - `x`, `y`: examples, shape (n, ...), and labels -1 and +1, shape (n,).
     - `penalty`: weight decay is towards the weights at the start. By default none; with one all examples are needed.
     - `ts`: times, finite, >= 0 and increasing. By default up to what some 100 steps of the integrator reach.
@@ -88,7 +88,7 @@ def laziness(
     Raises `ValueError` as `ntrf` does, for a network of infinite width that cannot be trained, and for bad arguments.
     """
     y = np.asarray(_checks.labels("y", y))
-    rows = _drawn(y, _checks.integer("examples", examples, 2), seed)
+    rows = _subset(y, _checks.integer("examples", examples, 2), seed)
     level = _checks.number("level", level, "a number in (0, 1)", lambda v: 0 < v < 1)
     given = None if ts is None else _given(ts)
     penalty = Unregularised() if penalty is None else penalty
@@ -98,10 +98,10 @@ def laziness(
         raise ValueError(f"examples must be at least {len(y)}, all there are, beside a penalty, got {examples}")
     net = network_of(network, params, x, seed)
     inputs, signs = net.inputs("x", x)[rows], jnp.asarray(y[rows], net.dtype)
-    start = empirical_ntk(net.apply, net.leaves, inputs, trace=True)
-    times = _reachable(np.asarray(start)) if given is None else given / share
+    start = _semidefinite(np.asarray(empirical_ntk(net.apply, net.leaves, inputs, trace=True), float))
+    times = _reachable(start) if given is None else given / share
     seen = _followed(net, inputs, signs, penalty, times)
-    linear = integrate(KernelFlow(np.asarray(start, float), y[rows], CrossEntropy(), penalty), times, rtol=1e-5)
+    linear = integrate(KernelFlow(start, y[rows], CrossEntropy(), penalty), times, rtol=1e-5)
     kernels = []
     for i in range(len(times)):
         progress("laziness", i, len(times))
@@ -109,13 +109,13 @@ def laziness(
         kernels.append(np.asarray(empirical_ntk(net.apply, at, inputs, trace=True)))
     progress("laziness", len(times), len(times))
     known = None
-    if params is None:
+    if drawn(network, params):
         known = np.asarray(infinite_ntk(FullyConnected(3) if network is None else network, inputs))
     margins = y[rows] * np.asarray(seen["real"]), np.asarray(linear.margins)
-    return _dataset(times * share, np.asarray(start), np.stack(kernels), margins, known, level)
+    return _dataset(times * share, start, np.stack(kernels), margins, known, level)
 
 
-def _drawn(y: np.ndarray, limit: int, seed: int) -> np.ndarray:
+def _subset(y: np.ndarray, limit: int, seed: int) -> np.ndarray:
     """At most `limit` rows, in order, the same share of both classes."""
     if len(y) <= limit:
         return np.arange(len(y))
@@ -129,6 +129,12 @@ def _given(ts: ArrayLike) -> np.ndarray:
     if times.ndim != 1 or (np.diff(times) <= 0).any() or not times.size:
         raise ValueError(f"ts must be increasing times, got {_checks.in_short(ts)}")
     return times
+
+
+def _semidefinite(theta: np.ndarray) -> np.ndarray:
+    """A kernel in single precision as one without negative eigenvalues, which rounding leaves in it."""
+    values, vectors = np.linalg.eigh((theta + theta.T) / 2)
+    return (vectors * np.maximum(values, 0.0)) @ vectors.T
 
 
 def _reachable(start: np.ndarray) -> np.ndarray:

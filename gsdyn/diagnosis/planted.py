@@ -214,7 +214,11 @@ def _reported(problem: Planted, seed: int) -> dict[str, dict[str, Any]]:
         names = [f"random {i}" for i in range(ATTRIBUTES - len(part.planted))]
         known.append(part.planted | {name: rng.choice([-1.0, 1.0], len(part.y)) for name in names})
     test = {"x": problem.test.x, "y": problem.test.y, "attributes": known[1]}
-    one = {"decays": [1.0], "decouplings": [1.0], "switch_times": [0.0]}  # the verdict is on plain training
+    one: dict[str, Any] = {
+        "decays": [1.0],
+        "decouplings": [1.0],
+        "switch_times": [0.0],
+    }  # the verdict is on plain training
     report = diagnose(
         problem.train.x, problem.train.y, attributes=known[0], test=test, seed=seed, progress=False, **one
     )

@@ -78,7 +78,7 @@ def trained(
     - `report`: what `gs.diagnose` made of these examples. The suggested setting is the one whose worst group is
       predicted to be best on its deciding split.
     - `x`, `y`, `attributes`, `test`, `network`, `params`, `positive`: as they were given to `gs.diagnose`.
-    - `seeds`: of the starts; a network at given parameters has the one.
+    - `seeds`: of the starts; a network that holds its parameters has the one.
     - `progress`: called with "training", the runs done and how many there are.
 
     Outputs are counted from those at the start, as in the theory; weight decay is towards the weights at the start.
@@ -95,7 +95,8 @@ def trained(
         raise ValueError(f"x must be the {a['n_given']} examples of the report, got {problem.given}")
     if not _networks.trainable(network, params):
         raise ValueError(f"network must be one that can be trained, got {_checks.in_short(network)}")
-    seeds = [_checks.integer("seeds", seed, 0, 2**32 - 1) for seed in (seeds if params is None else seeds[:1])]
+    seeds = [_checks.integer("seeds", seed, 0, 2**32 - 1) for seed in seeds]
+    seeds = seeds if _networks.drawn(network, params) else seeds[:1]
     found, kernels = groups.of(problem), gram(problem, network, params)
     chosen = {"plain": _plain(report.dataset), "suggested": _suggested(report.dataset)}
     predicted, measured = [], []
