@@ -16,8 +16,8 @@ def cleanlab_finding(images: np.ndarray, y: np.ndarray) -> str:
     """What Datalab says of images (n, h, w, 3) in [0, 1] with labels -1 and +1: the property of an image that tells the
     label best, its score (1: none of it, 0: all), and whether that is below Datalab's threshold."""
     try:
-        import datasets
-        from cleanlab import Datalab
+        import datasets  # pyright: ignore[reportMissingImports]
+        from cleanlab import Datalab  # pyright: ignore[reportMissingImports]
         from PIL import Image
     except ImportError:
         return MISSING

@@ -239,11 +239,18 @@ def markdown(rows: Sequence[dict[str, Any]], seeds: int, n: int) -> str:
             f"{row['false_alarms']} of {row['innocent']} | {row['accuracy_aligned']:.0%} | "
             f"{row['accuracy_conflicting']:.0%} | {row['other']} |"
         )
+    times = "one draw" if seeds == 1 else f"{seeds} draws"
     sums = {key: sum(row[key] for row in rows) for key in ("planted", "found", "innocent", "false_alarms")}
     lines += [
         "",
         f"Found {sums['found']} of {sums['planted']} planted shortcuts; {sums['false_alarms']} false alarms on "
-        f"{sums['innocent']} attributes that are none. {seeds} draws of each problem, {n} examples and as many new "
+        f"{sums['innocent']} attributes that are none. {times} of each problem, {n} examples and as many new "
         "ones (breast cancer: at most half of it each); accuracies are predicted for plain training.",
     ]
+    if any(row["agreement"] == 0.5 and row["false_alarms"] for row in rows):
+        lines += [
+            "",
+            "An attribute that agrees with half of the labels counts as none, yet it is in the inputs: the network also "
+            "learns what agreement chance leaves in so few examples, and false alarms at 50% are about that.",
+        ]
     return "\n".join(lines) + "\n"
