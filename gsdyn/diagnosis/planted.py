@@ -239,7 +239,7 @@ def markdown(rows: Sequence[dict[str, Any]], seeds: int, n: int) -> str:
             f"{row['false_alarms']} of {row['innocent']} | {row['accuracy_aligned']:.0%} | "
             f"{row['accuracy_conflicting']:.0%} | {row['other']} |"
         )
-    times = "one draw" if seeds == 1 else f"{seeds} draws"
+    times = "One draw" if seeds == 1 else f"{seeds} draws"
     sums = {key: sum(row[key] for row in rows) for key in ("planted", "found", "innocent", "false_alarms")}
     lines += [
         "",
@@ -250,7 +250,7 @@ def markdown(rows: Sequence[dict[str, Any]], seeds: int, n: int) -> str:
     if any(row["agreement"] == 0.5 and row["false_alarms"] for row in rows):
         lines += [
             "",
-            "An attribute that agrees with half of the labels counts as none, yet it is in the inputs: the network also "
-            "learns what agreement chance leaves in so few examples, and false alarms at 50% are about that.",
+            "An attribute that agrees with half of the labels counts as none, yet it is in the inputs: the network "
+            "learns what agreement chance leaves in so few examples too, and false alarms at 50% are about that.",
         ]
     return "\n".join(lines) + "\n"
