@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("gsdyn.data.slabs", reason="the generators are not there")
-
 from gsdyn.diagnosis import planted
 
 

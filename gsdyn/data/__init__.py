@@ -8,10 +8,10 @@ from gsdyn.data.colour_digits import ColourDigits, Coloured, colour_digits, colo
 from gsdyn.data.core_and_shortcut import CoreAndShortcut, core_and_shortcut
 from gsdyn.data.corner_patch import corner_patch
 from gsdyn.data.digits import Digits, digits
-from gsdyn.data.group_cells import CELEBA, cell_counts, cell_rows, group_cells
-from gsdyn.data.images import Images
 from gsdyn.data.examples import Examples
 from gsdyn.data.files import parts_of, read_examples
+from gsdyn.data.group_cells import CELEBA, cell_counts, cell_rows, group_cells
+from gsdyn.data.images import Images
 from gsdyn.data.labels import BinaryLabels, ClassLabels, Labels, read_labels
 from gsdyn.data.linear_perception import LinearPerception, linear_perception
 from gsdyn.data.mnist import fashion_mnist, mnist
@@ -29,8 +29,8 @@ __all__ = [
     "Coloured",
     "CoreAndShortcut",
     "Digits",
-    "Images",
     "Examples",
+    "Images",
     "Labels",
     "LinearPerception",
     "Moons",
@@ -52,7 +52,6 @@ __all__ = [
     "group_cells",
     "linear_perception",
     "mnist",
-    "has_parts",
     "mnist_sample",
     "moons",
     "parts_of",
