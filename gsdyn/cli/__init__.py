@@ -15,17 +15,19 @@ from tyro.extras import SubcommandApp
 from gsdyn import __version__
 from gsdyn.cli._console import Command, execute
 from gsdyn.cli.curves import Curves
+from gsdyn.cli.diagnose import Diagnose
 from gsdyn.cli.explore import Explore
 from gsdyn.cli.reproduce import Reproduce, reproduce
 from gsdyn.cli.sweep import sweep
 from gsdyn.cli.verify import Theorem2, Verify
 from gsdyn.experiments.catalogue import Experiment
 
-__all__ = ["Curves", "Explore", "Theorem2", "Verify", "main", "run_script"]
+__all__ = ["Curves", "Diagnose", "Explore", "Theorem2", "Verify", "main", "run_script"]
 
 app = SubcommandApp()
-app.command(name="curves")(Curves)
+app.command(name="diagnose")(Diagnose)
 app.command(name="explore")(Explore)
+app.command(name="curves")(Curves)
 app.command(reproduce, name="reproduce", help="Experiments of the papers, with their figures.")
 app.command(sweep, name="sweep", help="One quantity over a grid of any size, in a store that loses nothing.")
 app.command(name="verify")(Verify)

@@ -8,6 +8,8 @@ from gsdyn.data.colour_digits import ColourDigits, Coloured, colour_digits, colo
 from gsdyn.data.core_and_shortcut import CoreAndShortcut, core_and_shortcut
 from gsdyn.data.corner_patch import corner_patch
 from gsdyn.data.digits import Digits, digits
+from gsdyn.data.examples import Examples
+from gsdyn.data.files import parts_of, read_examples
 from gsdyn.data.group_cells import CELEBA, cell_counts, cell_rows, group_cells
 from gsdyn.data.images import Images
 from gsdyn.data.labels import BinaryLabels, ClassLabels, Labels, read_labels
@@ -28,6 +30,7 @@ __all__ = [
     "Coloured",
     "CoreAndShortcut",
     "Digits",
+    "Examples",
     "Images",
     "Labels",
     "LinearPerception",
@@ -52,6 +55,8 @@ __all__ = [
     "mnist",
     "mnist_sample",
     "moons",
+    "parts_of",
+    "read_examples",
     "read_labels",
     "ring",
     "ring_centres",

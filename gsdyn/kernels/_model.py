@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike
 
 from gsdyn import _checks
+from gsdyn.kernels import _frameworks
 
 PROBES = 4  # examples that are tried alone and beside each other
 DEPENDS = 0.02  # the change of outputs, as a part of the largest, that is more than rounding in any precision
@@ -70,9 +71,8 @@ def prepare(net: Any, params: Any, **inputs: ArrayLike | None) -> tuple[Model, l
     an object that is no network, for parameters that hold no real floating-point array, for inputs that do not fit, for
     outputs of other shapes, and for outputs of one example that change with the rest of the batch.
     """
-    params, call = _callable(net, params)
-    params = jax.tree.map(lambda leaf: jnp.asarray(leaf) if _is_numbers(leaf) else leaf, params)
-    chosen, rest = eqx.partition(*_trainable(net, params))
+    params, which, call = _frameworks.functional(net, params)
+    chosen, rest = eqx.partition(params, which)
     leaves, tree = jax.tree.flatten(chosen)
     if sum(leaf.size for leaf in leaves) == 0:
         raise ValueError("params must hold at least one floating-point array, got none")
@@ -82,6 +82,7 @@ def prepare(net: Any, params: Any, **inputs: ArrayLike | None) -> tuple[Model, l
     floats = [x for x in arrays if jnp.issubdtype(x.dtype, jnp.floating)]
     widest = functools.reduce(np.promote_types, [x.dtype for x in (*leaves, *floats)], jnp.float32)
     arrays = [x.astype(widest) if jnp.issubdtype(x.dtype, jnp.floating) else x for x in arrays]
+    rest = jax.tree.map(lambda leaf: _widened(leaf, widest), rest)
     model = Model([leaf.astype(widest) for leaf in leaves], rest, tree, call)
     out = _outputs(model, arrays[0])
     if _checks.is_concrete((model, arrays[0])):
@@ -89,35 +90,10 @@ def prepare(net: Any, params: Any, **inputs: ArrayLike | None) -> tuple[Model, l
     return model, arrays, out
 
 
-def _is_numbers(leaf: Any) -> bool:
-    return isinstance(leaf, np.ndarray) and jnp.issubdtype(leaf.dtype, jnp.number)
-
-
-def _callable(net: Any, params: Any) -> tuple[Any, Callable]:
-    if isinstance(net, eqx.Module) and not hasattr(net, "apply"):
-        params, call = (net if params is None else params), _module
-        if not callable(params):
-            raise ValueError(f"params must be None or a module like net, got a value of type {type(params).__name__}")
-    else:
-        call = getattr(net, "apply", net)
-    if isinstance(net, type) or not callable(call):
-        given = _checks.in_short(net)
-        raise ValueError(f"net must be a function of params and x, a module or have a method apply, got {given}")
-    return params, call
-
-
-def _trainable(net: Any, params: Any) -> tuple[Any, Any]:
-    """`params`, and which of its leaves are parameters: all floats, of Flax's collections those in "params"."""
-    if not hasattr(getattr(net, "__self__", net), "apply") or not isinstance(params, Mapping) or "params" not in params:
-        return params, eqx.is_inexact_array
-    nothing = {name: jax.tree.map(lambda _: False, part) for name, part in params.items()}
-    chosen = {**nothing, "params": jax.tree.map(eqx.is_inexact_array, params["params"])}
-    return dict(params), chosen
-
-
-def _module(module: Callable, x: Array) -> Array:
-    """An Equinox module, which by convention takes one example."""
-    return jax.vmap(module)(x)
+def _widened(leaf: Any, dtype: Any) -> Any:
+    """What a network keeps beside its parameters, such as running averages."""
+    floats = eqx.is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.floating)
+    return leaf.astype(dtype) if floats else leaf
 
 
 def _outputs(model: Model, x: Array) -> Outputs:

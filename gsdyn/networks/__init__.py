@@ -13,9 +13,12 @@ from gsdyn.networks.activations import (
     Sin,
 )
 from gsdyn.networks.fully_connected import FullyConnected, Layer
+from gsdyn.networks.named import named, takes_images
+from gsdyn.networks.similarities import RBF, Linear
 from gsdyn.networks.stax import Stax, stax
 
 __all__ = [
+    "RBF",
     "Abs",
     "Activation",
     "Cos",
@@ -25,9 +28,12 @@ __all__ = [
     "Gelu",
     "Layer",
     "LeakyRelu",
+    "Linear",
     "Monomial",
     "Relu",
     "Sin",
     "Stax",
+    "named",
     "stax",
+    "takes_images",
 ]
