@@ -144,7 +144,7 @@ def test_stages_of_softmax_invert_their_curvature_at_every_scale():
     @jax.jit
     @jax.vmap
     def parts(tau):
-        root, _, inverse = stages._damped(jnp.asarray(x), tau)
+        root, _, inverse = stages.damped(jnp.asarray(x), tau)
         return root, inverse(jnp.asarray(g))
 
     taus = [1e-25, 1e-9, 1.0, 1e9]
