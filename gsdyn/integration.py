@@ -354,7 +354,8 @@ def _filled(ts: Array) -> Array:
 
 def _stages(flow: Flow) -> Stages:
     if isinstance(flow, DualFlow):
-        return (LogitStages if flow.start.ndim == 2 else MarginStages)(flow)
+        kind = LogitStages if flow.start.ndim == 2 else MarginStages
+        return kind(flow)  # pyright: ignore[reportCallIssue]
     assert isinstance(flow, PrimalFlow)
     return PrimalStages(flow)
 

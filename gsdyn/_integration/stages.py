@@ -53,6 +53,7 @@ class Stages(eqx.Module):
     """A flow as its implicit stages see it. A state is a tuple, whose first entry is what the flow moves."""
 
     loss: eqx.AbstractVar[Loss]
+    U: eqx.AbstractVar[Array]
     eta: eqx.AbstractVar[Array]
 
     @abc.abstractmethod
