@@ -164,7 +164,7 @@ def run(arguments):
         (["verify", "thm3"], "thm3"),
         (["verify", "P21-Thm2", "P21-Thm9"], "P21-Thm9"),
         (["verify", "--samples", "0"], "samples must be at least 1, got 0"),
-        (["foo"], "Available subcommands: curves, reproduce, sweep, verify"),
+        (["foo"], "Available subcommands: curves, diagnose, reproduce, sweep, verify"),
         (["sweep", "foo"], "fixed-point, starvation, trajectory, mode-time, function"),
         (["reproduce", "foo"], "theory-in-one-figure, legendre, width"),
         (["curves", "--results", "s3://bucket/run"], "results must be a path on this machine, or mounted on it"),
