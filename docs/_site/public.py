@@ -22,10 +22,15 @@ class Public(NamedTuple):
         return f"{self.module}.{self.name}"
 
 
-def modules() -> list[str]:
-    """gsdyn and its public modules."""
-    inner = [f"gsdyn.{name}" for name in gsdyn.__all__ if isinstance(getattr(gsdyn, name), types.ModuleType)]
-    return ["gsdyn", *inner]
+def modules(home: str = "gsdyn") -> list[str]:
+    """gsdyn and its public modules, and theirs."""
+    parent = importlib.import_module(home)
+    inner = [getattr(parent, name) for name in getattr(parent, "__all__", ())]
+    found = [home]
+    for module in inner:
+        if isinstance(module, types.ModuleType):
+            found += modules(module.__name__)
+    return found
 
 
 def names(module: str) -> list[Public]:
