@@ -5,14 +5,16 @@ Each is a directive that writes Markdown, so that nothing generated lies in the 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sphinx.application import Sphinx
-
-from _site import api, equations, gallery
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
+    """What Sphinx calls. The tests read `public`, `index` and `citations` without it."""
+    from _site import api, equations, gallery
+
     app.add_directive("api", api.Api)
     app.add_directive("equations", equations.Equations)
     app.add_directive("gallery", gallery.Gallery)

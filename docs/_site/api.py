@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 import inspect
 import re
-from typing import Any
+from pathlib import Path
+from typing import Any, ForwardRef
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -48,9 +50,9 @@ def entry_text(entry: public.Public) -> str:
         inner = "\n\n".join(_member(entry, name, member) for name, member in public.members(value))
         body = f"{markdown(inspect.getdoc(value), entry.module)}\n\n{inner}"
         return _block("py:class", entry.name + _signature(value), body, 8)
-    if callable(value) and hasattr(value, "__name__"):
+    if inspect.isroutine(value):
         return _block("py:function", entry.name + _signature(value), markdown(inspect.getdoc(value), entry.module), 8)
-    return _block("py:data", entry.name, f"`{value}`" if value.__doc__ is None else _alias(value), 8)
+    return _block("py:data", entry.name, f"`{_alias(value)}`", 8)
 
 
 def _member(entry: public.Public, name: str, member: Any) -> str:
@@ -68,11 +70,16 @@ def _block(directive: str, head: str, body: str, ticks: int) -> str:
 
 
 def _alias(value: Any) -> str:
-    return f"`{str(value).replace('typing.', '').replace('collections.abc.', '')}`"
+    """What a constant or the name of a type stands for."""
+    if isinstance(value, tuple):
+        return ", ".join(part.__name__ if inspect.isclass(part) else str(part) for part in value)
+    return re.sub(r"\b(?:typing|collections\.abc)\.", "", str(value))
 
 
 def _signature(value: Any, own: bool = False) -> str:
     """The signature with its annotations as they are written; `own` leaves out the first argument."""
+    if inspect.isclass(value) and issubclass(value, enum.Enum | BaseException):
+        return ""
     try:
         signature = inspect.signature(value)
     except (TypeError, ValueError):
@@ -93,13 +100,15 @@ class _Text(str):
 def _plain(default: Any) -> Any:
     if default is inspect.Parameter.empty or isinstance(default, int | float | str | bool | type(None)):
         return default
-    written = repr(default)
-    return _Text("..." if len(written) > 40 or "<" in written or "\n" in written else written)
+    written = f"Path('{default}')" if isinstance(default, Path) and not default.is_absolute() else repr(default)
+    return _Text("..." if len(written) > 40 or "<" in written or "\n" in written or "PosixPath" in written else written)
 
 
 def _written(annotation: Any) -> Any:
     if annotation is inspect.Signature.empty:
         return annotation
+    if isinstance(annotation, ForwardRef):
+        annotation = annotation.__forward_arg__
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     text = re.sub(r"\b(?:[a-z_]\w*\.)+(?=[A-Z])", "", text)  # the modules that types come from
     return _Text(text.replace("'", '"'))
