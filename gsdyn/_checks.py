@@ -28,8 +28,8 @@ from gsdyn._traced import error_if
 class PrecisionWarning(UserWarning):
     """Double precision was given and JAX keeps single: its digits are lost. Said once a process.
 
-        >>> import warnings
-        >>> warnings.filterwarnings("ignore", category=gs.PrecisionWarning)
+    >>> import warnings
+    >>> warnings.filterwarnings("ignore", category=gs.PrecisionWarning)
     """
 
 

@@ -43,6 +43,10 @@ def git_commit(package: Path = PACKAGE) -> str | None:
     """The commit of the checkout that the package runs from, "-dirty" if its tracked files differ, or None.
 
     None also where the package lies inside a repository that does not track it, such as a virtual environment.
+
+        >>> commit = gs.experiments.git_commit()
+        >>> print(commit is None or isinstance(commit, str))
+        True
     """
     try:
         _git(package, "ls-files", "--error-unmatch", "__init__.py")

@@ -18,9 +18,9 @@ from gsdyn.penalties import WeightDecay
 class ClosedForm(NamedTuple):
     """Dual variables `alpha`, shape (n,) or (), and responses `z`, shape (k,) or ().
 
-        >>> alpha, z = gs.closed_forms.permutation(2.0, 0.1)
-        >>> print(f"{alpha:.4f} {z:.4f}")
-        0.0662 2.6486
+    >>> alpha, z = gs.closed_forms.permutation(2.0, 0.1)
+    >>> print(f"{alpha:.4f} {z:.4f}")
+    0.0662 2.6486
     """
 
     alpha: Array

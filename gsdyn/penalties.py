@@ -27,8 +27,8 @@ class Tilt(NamedTuple):
 class Penalty(eqx.Module):
     """What holds the parameters back: a spectral filter, and for class-wise targets a tilt.
 
-        >>> print(gs.WeightDecay(0.1).filter(basis.s**2), gs.SpectralDecoupling(0.1).filter(basis.s**2))
-        [160.  40.] [10. 10.]
+    >>> print(gs.WeightDecay(0.1).filter(basis.s**2), gs.SpectralDecoupling(0.1).filter(basis.s**2))
+    [160.  40.] [10. 10.]
     """
 
     @abc.abstractmethod

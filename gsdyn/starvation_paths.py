@@ -94,7 +94,8 @@ def starvation_over_time(
     `error` is by how much a run of looser tolerances differs, at any time before. A `PrimalFlow` goes through `jit`,
     `vmap` and `grad`, a `KernelFlow` through none. Raises `ValueError` for `Softmax` and what is no such flow.
 
-        >>> path = gs.starvation_over_time(gs.PrimalFlow(basis, gs.CrossEntropy(), gs.WeightDecay(0.01)), np.array([0.1, 1.0]))
+        >>> flow = gs.PrimalFlow(basis, gs.CrossEntropy(), gs.WeightDecay(0.01))
+        >>> path = gs.starvation_over_time(flow, np.array([0.1, 1.0]))
         >>> print(path.matrix[:, 1, 0])
         [-0.    -0.002]
     """

@@ -1,6 +1,7 @@
 """Run the README as a reader of an installed package would: its Python one after the other, then its commands.
 
-`run_readme.py README.md` needs nothing but the installed package; what `make` does is left out. It stops at the first failure.
+`run_readme.py README.md` needs nothing but the installed package; what `make` does is left out. It stops at the first
+failure.
 """
 
 import os

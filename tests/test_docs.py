@@ -24,6 +24,8 @@ sys.path.append(str(DOCS))
 
 from _site import citations, index, public  # noqa: E402
 
+from gsdyn.experiments.catalogue import Experiment  # noqa: E402
+
 ENTRIES = public.everything()
 PAGES = sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts)
 CELLS = r"```(?:\{code-cell\}|python)\n(.*?)```"
@@ -49,6 +51,8 @@ def test_every_public_name_has_one_entry():
 @pytest.mark.parametrize("module", public.modules())
 def test_every_public_name_has_an_example(module):
     def has(value):
+        if inspect.isclass(value) and issubclass(value, Experiment):
+            return bool(value.__doc__)  # its docstring is the help of its command, which the gallery shows
         return not (inspect.isclass(value) or inspect.isroutine(value)) or ">>> " in (value.__doc__ or "")
 
     assert [entry.name for entry in public.names(module) if not has(entry.value)] == []
@@ -73,7 +77,7 @@ def test_examples_of_docstrings(module):
 
 
 def test_every_equation_of_both_papers_is_named():
-    assert {paper: index.missing(paper) for paper in index.NUMBERED} == dict.fromkeys(index.NUMBERED, [])
+    assert [name for paper in index.NUMBERED for name in index.missing(paper)] == []
 
 
 def test_citations_are_read():

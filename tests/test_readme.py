@@ -42,7 +42,10 @@ def test_snippets_name_what_there_is():
 
 @pytest.mark.slow
 def test_snippets_run_one_after_the_other(tmp_path):
-    check = "\nassert z2.shape == (300, 200) and run.succeeded and slope == slope\nassert groups.accuracy[0] < groups.accuracy[1]\n"
+    check = """
+assert z2.shape == (300, 200) and run.succeeded and slope == slope
+assert groups.accuracy[0] < groups.accuracy[1]
+"""
     out = _run([sys.executable, "-W", "error", "-c", "\n".join(SNIPPETS) + check], tmp_path)
     assert "0." in out
 

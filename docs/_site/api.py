@@ -15,6 +15,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from _site import public
 
+EXAMPLE = re.compile(r"^>>> .*\n?(?:^(?=\S|  ).*\n?)*", re.MULTILINE)  # one that the docstring does not indent
 INLINE = re.compile(r"(?<![`{}])`([A-Za-z_][A-Za-z_.0-9]*)(\(\))?`(?!`)")
 
 
@@ -116,7 +117,8 @@ def _written(annotation: Any) -> Any:
 
 def markdown(text: str | None, module: str) -> str:
     """A docstring as the page shows it: the names of other entries become links."""
-    outside = re.split(r"(^(?: {4}|\t).*$)", text or "", flags=re.MULTILINE)  # equations and examples stay as they are
+    text = EXAMPLE.sub(lambda match: f"    {match[0].rstrip()}\n".replace("\n", "\n    ").rstrip() + "\n", text or "")
+    outside = re.split(r"(^(?: {4}|\t).*$)", text, flags=re.MULTILINE)  # equations and examples stay as they are
     return "".join(part if i % 2 else INLINE.sub(lambda m: _link(m, module), part) for i, part in enumerate(outside))
 
 

@@ -22,7 +22,8 @@ def cited(text: str) -> set[str]:
         paper = bracket[:3]
         for kind, number in re.findall(rf"\b({KINDS})s? ?({NUMBER})", bracket):
             found.add(f"{paper}-{kind}{number}" if kind == "Thm" or number[0].isdigit() else f"{paper}-{number}")
-    found |= {f"{paper}-{place if '.' in place else place[0] + '.' + place[1:]}" for paper, place in _APPENDIX.findall(text)}
+    for paper, place in _APPENDIX.findall(text):
+        found.add(f"{paper}-{place if '.' in place else place[0] + '.' + place[1:]}")
     return found
 
 

@@ -28,7 +28,9 @@ class Equations(SphinxDirective):
 
 
 def _claimed(name: str) -> str:
-    claims = [_claim(check) for check in index.claims()[name]] or [f"part of {_claim(c)}" for c in index.mentions()[name]]
+    claims = [_claim(check) for check in index.claims()[name]] or [
+        f"part of {_claim(c)}" for c in index.mentions()[name]
+    ]
     return "<br>".join(dict.fromkeys(claims)).replace("|", "\\|") or "a definition"
 
 
@@ -36,7 +38,7 @@ def _where(name: str) -> str:
     """The functions, or the files where nothing public has it, then tests and figures."""
     functions = [f"{{py:obj}}`{path.removeprefix('gsdyn.')} <{path}>`" for path in sorted(index.functions()[name])]
     functions = functions or [f"`{path}`" for path in sorted(index.sources()[name])]
-    tests = [f"`tests/{path}`" for path in index.tested_by(name)]
+    tests = [f"`tests/{path}`" for path in index.by_tests(name)]
     figures = [f"[{command}](gallery.md#{command})" for command in sorted(index.figures()[name])]
     parts = [functions, tests and ["tested in " + ", ".join(tests)], figures and ["drawn in " + ", ".join(figures)]]
     return "<br>".join(", ".join(part) for part in parts if part) or "`gsdyn verify`"

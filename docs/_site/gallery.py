@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import itertools
 import json
 import textwrap
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
+from gsdyn import plotting
 from gsdyn.experiments.catalogue import EXPERIMENTS, Experiment
 
 ROOT = Path(__file__).parents[2]
@@ -23,8 +25,21 @@ class Gallery(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         told = json.loads((FIGURES / "results.json").read_text())
-        text = "\n\n".join(_section(kind, told.get(kind.command, [])) for kind in EXPERIMENTS)
-        return self.parse_text_to_nodes(text, allow_section_headings=True)
+        sections = [_curves(), *(_section(kind, told.get(kind.command, [])) for kind in EXPERIMENTS)]
+        return self.parse_text_to_nodes("\n\n".join(sections), allow_section_headings=True)
+
+
+def _curves() -> str:
+    """What `gsdyn curves` draws."""
+    drawn = {
+        "starvation_curves": plotting.draw_curves,
+        "starvation_map": plotting.draw_map,
+        "digits_responses": plotting.draw_responses,
+        "digits_starvation": plotting.draw_matrices,
+    }
+    pictures = [_picture(name, draw) for name, draw in drawn.items()]
+    head = "Starvation in two features that overlap (P21 section 3.3), and among the features of real digits."
+    return "\n\n".join(["## curves", head, *pictures, "```sh\ngsdyn curves\n```"])
 
 
 def _section(kind: type[Experiment], told: list[str]) -> str:
@@ -45,7 +60,7 @@ def _section(kind: type[Experiment], told: list[str]) -> str:
 def _picture(name: str, draw) -> str:
     if not (FIGURES / f"{name}.png").is_file():
         return f"(No figure is committed; the command draws `{name}`.)"
-    caption = " ".join((inspect.getdoc(draw) or "").split())
+    caption = " ".join((inspect.getdoc(draw) or "").split(">>>")[0].split())
     return f"````{{figure}} ../figures/{name}.png\n:alt: {name}\n\n{caption}\n````"
 
 
@@ -55,7 +70,7 @@ def _options(kind: type[Experiment]) -> list[tuple[str, object, str]]:
     words: dict[str, str] = {}
     for owner in reversed(kind.__mro__[:-1]):
         body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0].body  # pyright: ignore[reportAttributeAccessIssue]
-        for field, after in zip(body, body[1:], strict=False):
+        for field, after in itertools.pairwise(body):
             if isinstance(field, ast.AnnAssign) and isinstance(after, ast.Expr):
                 words[field.target.id] = after.value.value  # pyright: ignore[reportAttributeAccessIssue]
     return [(f.name, f.default, words.get(f.name, "")) for f in dataclasses.fields(kind) if f.name not in shared]

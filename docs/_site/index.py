@@ -1,4 +1,4 @@
-"""What is known of every equation: claims, functions, tests and figures, from the claims' data, docstrings and tests."""
+"""What is known of every equation, from the claims' data, docstrings and tests."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from _site import citations, public
 
 ROOT = Path(__file__).parents[2]
+MOST = 3  # how many test files to name at least, where there are any
 # what the papers number: each must have a row
 NUMBERED = {
     "P21": [f"Eq{i}" for i in (*range(1, 19), 29, 30)] + ["Def1", "Def2", "Lemma1", "Lemma2", "Thm1", "Thm2", "Table4"],
@@ -80,14 +81,14 @@ def tests() -> dict[str, set[str]]:
     return found
 
 
-def tested_by(name: str, most: int = 3) -> list[str]:
+def by_tests(name: str) -> list[str]:
     """The tests that cite an equation, then those that say most about the functions that have it."""
     citing = sorted(tests()[name])
     words = {path.split(".")[-1] for path in functions()[name]}
     pattern = re.compile(rf"\b({'|'.join(words)})\b")
     counts = {path: len(pattern.findall(text)) if words else 0 for path, text in test_files().items()}
     others = sorted((path for path in counts if counts[path] and path not in citing), key=lambda p: (-counts[p], p))
-    return [*citing, *others[: max(most - len(citing), 0)]]
+    return [*citing, *others[: max(MOST - len(citing), 0)]]
 
 
 @cache

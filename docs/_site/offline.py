@@ -6,7 +6,8 @@ import re
 import sys
 from pathlib import Path
 
-LOADED = re.compile(r"""<(?:script|img|iframe|source)\b[^>]*\bsrc=["'](?:https?:)?//[^"']*|<link\b[^>]*\brel=["']stylesheet["'][^>]*\bhref=["'](?:https?:)?//[^"']*|<link\b[^>]*\bhref=["'](?:https?:)?//[^"']*["'][^>]*\brel=["']stylesheet""")
+ELSEWHERE = r"""["'](?:https?:)?//[^"']*"""
+LOADED = re.compile(rf"<(?:script|img|iframe|source)\b[^>]*\bsrc={ELSEWHERE}|<link\b[^>]*\bhref={ELSEWHERE}")
 
 
 def loaded_from_elsewhere(site: Path) -> list[str]:

@@ -155,9 +155,9 @@ class FirstOrderCrossEntropy(CellLoss):
 class SquaredError(Loss):
     """Squared error `l(f) = (1 - f)^2 / 2` (P21 Table 4), `h(a) = a - a^2/2`: the dual is linear.
 
-        >>> fp = gs.fixed_point(basis, gs.SquaredError(), gs.WeightDecay(0.01))
-        >>> print(fp.margins)
-        [1.    0.998]
+    >>> fp = gs.fixed_point(basis, gs.SquaredError(), gs.WeightDecay(0.01))
+    >>> print(fp.margins)
+    [1.    0.998]
     """
 
     steepest: ClassVar[float | None] = 1.0

@@ -15,8 +15,8 @@ from gsdyn._readable import Call
 class Loss(eqx.Module):
     """A convex loss in the margins, shape (n,), or in the logits, shape (n, C).
 
-        >>> print(gs.CrossEntropy().slope(jnp.array([0.1, 0.5])))
-        [2.197 0.   ]
+    >>> print(gs.CrossEntropy().slope(jnp.array([0.1, 0.5])))
+    [2.197 0.   ]
     """
 
     smooth: ClassVar[bool] = True

@@ -35,9 +35,9 @@ class Winner(enum.IntEnum):
 class CompetitionPath(eqx.Module):
     """The weights at times `ts`: `w = a x_1 + b x_2` and the output weight `z`; every array has the shape (..., T).
 
-        >>> path = gs.modes.Competition(a0=0.1, b0=0.2, z0=0.1).integrate(np.array([0.0, 10.0]))
-        >>> print(path.a, path.logits[0])
-        [0.1   1.556] [0.01  2.402]
+    >>> path = gs.modes.Competition(a0=0.1, b0=0.2, z0=0.1).integrate(np.array([0.0, 10.0]))
+    >>> print(path.a, path.logits[0])
+    [0.1   1.556] [0.01  2.402]
     """
 
     ts: Float[Array, "... T"]

@@ -118,8 +118,8 @@ def integrate(
 def event(stops: Sequence[Callable[[Any], Array]], tolerance: float) -> diffrax.Event:
     """The first of some functions of the state to change its sign, located to `tolerance` within its step.
 
-        >>> print(type(gs.modes.ode.event([lambda state: state[0] - 1.0], 1e-12)).__name__)
-        Event
+    >>> print(type(gs.modes.ode.event([lambda state: state[0] - 1.0], 1e-12)).__name__)
+    Event
     """
     conditions = [_condition(stop) for stop in stops]
     return diffrax.Event(conditions, optimistix.Newton(tolerance, tolerance))
@@ -135,8 +135,8 @@ def _condition(stop: Callable[[State], Array]) -> Callable[..., Array]:
 def pull(loss: Loss, u: Array) -> Array:
     """`g(u)`, by which a logit still pulls: `1/(1 + e^u)`, or 1 below the margin under hinge.
 
-        >>> print(gs.modes.ode.pull(gs.Hinge(), jnp.array([0.5, 2.0])))
-        [1. 0.]
+    >>> print(gs.modes.ode.pull(gs.Hinge(), jnp.array([0.5, 2.0])))
+    [1. 0.]
     """
     if isinstance(loss, Hinge):
         return jnp.where(u < 1, jnp.ones_like(u), 0)

@@ -17,9 +17,9 @@ from gsdyn.modes._base import Triple
 class RareFeatureState(eqx.Module):
     """Weights `w = a x_1 + b x_2` and output weight `z` at times `t`, all of one shape.
 
-        >>> state = gs.modes.RareFeature(fraction=0.1, a0=0.1, b0=0.01, z0=0.1).integrate(np.array([0.0, 10.0]))
-        >>> print(state.common, state.rare)
-        [0.502 0.954] [0.5  0.57]
+    >>> state = gs.modes.RareFeature(fraction=0.1, a0=0.1, b0=0.01, z0=0.1).integrate(np.array([0.0, 10.0]))
+    >>> print(state.common, state.rare)
+    [0.502 0.954] [0.5  0.57]
     """
 
     t: Float[Array, "..."]

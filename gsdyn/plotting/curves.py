@@ -54,7 +54,7 @@ def draw_curves(dataset: xr.Dataset) -> Figure:
                 title = f"at ${SYMBOLS[other]} = {place:g}$" if i == 0 else ""
                 style.letter(axes, i * len(columns) + j, title)
         for axes, row in zip(grid[:, 0], rows, strict=True):
-            axes.set_ylabel(f"{ROWS[row]}\n(dimensionless)")
+            axes.set_ylabel(ROWS[row])
         handles, labels = grid[2, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=2, title=style.problem(dataset))
     return figure

@@ -39,8 +39,8 @@ def draw_responses(dataset: xr.Dataset) -> Figure:
                 style.letter(axes, i * len(penalties) + j, name if i == 0 else "")
             grid[1, j].set_xlabel(style.label(dataset["lam"], "regularisation strength $\\lambda$"))
         figure.suptitle(_title(dataset), fontsize=8)
-        grid[0, 0].set_ylabel("response $z_j^*$\n(dimensionless)")
-        grid[1, 0].set_ylabel(f"{SENSITIVITY}\n(dimensionless)")
+        grid[0, 0].set_ylabel("response $z_j^*$")
+        grid[1, 0].set_ylabel(SENSITIVITY)
         for row in grid:
             row[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
@@ -68,7 +68,7 @@ def draw_matrices(dataset: xr.Dataset) -> Figure:
             axes.set_xlabel("stronger feature $i$")
             style.letter(axes, i, f"$\\lambda = {float(matrix['lam']):.3g}$")
         grid[0].set_ylabel("responding feature $j$")
-        figure.colorbar(image, ax=list(grid), label=f"{SENSITIVITY} (dimensionless)", shrink=0.9)
+        figure.colorbar(image, ax=list(grid), label=SENSITIVITY, shrink=0.9)
         change = f"{dataset['penalty'].values[0]}: change of response $j$ as feature $i$ grows"
         figure.suptitle(f"{_title(dataset)}\n{change}", fontsize=8)
     return figure

@@ -39,7 +39,7 @@ def _derivative(axes: Axes, exact: xr.DataArray) -> None:
     top = float(np.abs(value).max()) or 1.0
     scale = SymLogNorm(linthresh=top / 1e3, vmin=-top, vmax=top)
     mesh = axes.pcolormesh(lam, delta, value, norm=scale, cmap=style.DIVERGING, shading="nearest", rasterized=True)
-    axes.figure.colorbar(mesh, ax=axes, label="$\\mathrm{d}z_2^*/\\mathrm{d}(s_1^2)$ (dimensionless)")
+    axes.figure.colorbar(mesh, ax=axes, label="$\\mathrm{d}z_2^*/\\mathrm{d}(s_1^2)$")
     if value.max() > 0:
         axes.contourf(lam, delta, value, levels=[style.ROUNDING, np.inf], colors="none", hatches=["////"])
     if not value.min() < 0 < value.max():

@@ -94,6 +94,9 @@ def prediction_entropy(outputs: Float[Array, "n *C"]) -> Float[Array, " n"]:
 
     - `outputs`: (n,) or (n, 1), whose sigmoid is the probability of one of two classes, or logits (n, C). May be
       infinite.
+
+        >>> print(gs.probes.prediction_entropy(jnp.array([0.0, 5.0])))
+        [0.693 0.04 ]
     """
     outputs = _checks.require("outputs", outputs, "numbers, not NaN", lambda v: ~(v != v))
     if outputs.ndim not in (1, 2) or not outputs.size:

@@ -224,6 +224,12 @@ def open_store(path: str | Path) -> xr.Dataset:
 
     While some cells are not done yet, their results are NaN, integers and booleans are floats, and a variable
     `computed` says which cells are done. Raises `ValueError` for a path that holds no such store.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = gs.sweep(lambda t: 2 * t, {"t": [1.0, 2.0]}, out=folder + "/run.zarr")
+        ...     print(list(gs.sweeps.open_store(folder + "/run.zarr").data_vars))
+        ['value']
     """
     path = _files.as_path("path", path)
     if not path.is_dir() or _resume.read_record(path) is None:

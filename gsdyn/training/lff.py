@@ -20,7 +20,11 @@ SMALL = 1e-8
 
 
 class Twins(NamedTuple):
-    """The parameters of both networks: what `train` takes and gives for `LfF`."""
+    """The parameters of both networks: what `train` takes and gives for `LfF`.
+
+    >>> print(gs.training.Twins(jnp.zeros(2), jnp.ones(2)).debiased)
+    [1. 1.]
+    """
 
     biased: Any
     debiased: Any
