@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import inspect
 import re
+import textwrap
 from pathlib import Path
 from typing import Any, ForwardRef
 
@@ -15,7 +16,6 @@ from sphinx.util.docutils import SphinxDirective
 
 from _site import public
 
-EXAMPLE = re.compile(r"^>>> .*\n?(?:^(?=\S|  ).*\n?)*", re.MULTILINE)  # one that the docstring does not indent
 INLINE = re.compile(r"(?<![`{}])`([A-Za-z_][A-Za-z_.0-9]*)(\(\))?`(?!`)")
 
 
@@ -116,10 +116,19 @@ def _written(annotation: Any) -> Any:
 
 
 def markdown(text: str | None, module: str) -> str:
-    """A docstring as the page shows it: the names of other entries become links."""
-    text = EXAMPLE.sub(lambda match: f"    {match[0].rstrip()}\n".replace("\n", "\n    ").rstrip() + "\n", text or "")
-    outside = re.split(r"(^(?: {4}|\t).*$)", text, flags=re.MULTILINE)  # equations and examples stay as they are
-    return "".join(part if i % 2 else INLINE.sub(lambda m: _link(m, module), part) for i, part in enumerate(outside))
+    """A docstring as the page shows it: equations and examples in fences, the names of other entries as links."""
+    paragraphs = re.split(r"\n\s*\n", text or "")
+    shown: list[str] = []
+    for paragraph in paragraphs:
+        code = paragraph.startswith((">>> ", "    "))
+        if code and shown and shown[-1].startswith("```") and not paragraph.lstrip().startswith(">>> "):
+            shown[-1] = f"{shown[-1][:-4]}\n\n{textwrap.dedent(paragraph)}\n```"  # one block with a gap in it
+        elif code:
+            language = "pycon" if paragraph.lstrip().startswith(">>> ") else "default"
+            shown.append(f"```{language}\n{textwrap.dedent(paragraph)}\n```")
+        else:
+            shown.append(INLINE.sub(lambda match: _link(match, module), paragraph))
+    return "\n\n".join(shown)
 
 
 def _link(match: re.Match[str], module: str) -> str:
