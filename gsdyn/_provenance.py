@@ -17,7 +17,11 @@ PACKAGE = Path(gsdyn.__file__).parent
 
 
 def provenance(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Attributes that say how a result came about: versions, settings, the commit. No date: runs are reproducible."""
+    """Attributes that say how a result came about: versions, settings, the commit. No date: runs are reproducible.
+
+        >>> print(gs.experiments.provenance({"lam": 0.1})["settings"])
+        {"lam": 0.1}
+    """
     attributes = {
         "gsdyn_version": gsdyn.__version__,
         **{f"{name}_version": version(name) for name in ("jax", "jaxlib", "diffrax", "numpy")},

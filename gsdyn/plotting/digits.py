@@ -21,6 +21,11 @@ def draw_responses(dataset: xr.Dataset) -> Figure:
 
     One column per penalty. The interaction is the change of one response per relative change of another feature's
     squared strength, from the starvation matrix of `experiments.digits_curves`; where it is negative the one starves.
+
+        >>> from gsdyn.experiments.digits_curves import digits_curves
+        >>> ds = digits_curves([0.01, 0.1, 1.0], features=3, images=40)
+        >>> print(len(gs.plotting.draw_responses(ds).axes))
+        4
     """
     penalties = [str(name) for name in dataset["penalty"].values]
     with style.styled():
@@ -50,6 +55,11 @@ def draw_matrices(dataset: xr.Dataset) -> Figure:
     """The starvation matrix among the leading features at three strengths of weight decay.
 
     In the same units as `draw_responses`, with the sign of every entry that is not negligible printed on it.
+
+        >>> from gsdyn.experiments.digits_curves import digits_curves
+        >>> ds = digits_curves([0.01, 0.1, 1.0], features=3, images=40)
+        >>> print(len(gs.plotting.draw_matrices(ds).axes) > 1)
+        True
     """
     matrices = _sensitivity(dataset.isel(penalty=0))
     places = np.unique(np.linspace(0, dataset.sizes["lam"] - 1, PANELS).round().astype(int))

@@ -57,6 +57,11 @@ class LfF(Method):
     - `classes`: how many, for a softmax.
 
     Reference: Nam, Cha, Ahn, Lee, Shin, Learning from failure (2020), and its published code.
+
+        >>> method = gs.training.LfF(gs.training.BinaryObjective(lambda w, x: x @ w))
+        >>> start, data = gs.training.Twins(jnp.zeros(2), jnp.zeros(2)), (x, y, np.arange(4))
+        >>> print(gs.training.train(start, method, data, optax.sgd(0.1), [10]).params.debiased)
+        [0.22 0.  ]
     """
 
     objective: NetworkLoss
