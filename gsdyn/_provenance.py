@@ -19,8 +19,8 @@ PACKAGE = Path(gsdyn.__file__).parent
 def provenance(settings: Mapping[str, Any]) -> dict[str, str]:
     """Attributes that say how a result came about: versions, settings, the commit. No date: runs are reproducible.
 
-        >>> print(gs.experiments.provenance({"lam": 0.1})["settings"])
-        {"lam": 0.1}
+    >>> print(gs.experiments.provenance({"lam": 0.1})["settings"])
+    {"lam": 0.1}
     """
     attributes = {
         "gsdyn_version": gsdyn.__version__,

@@ -1,7 +1,7 @@
 """Draw every committed figure again, from full runs: hours, unless the trained networks below results/runs are there.
 
-`figures.py depth legendre` draws those alone. The same versions on the same kind of machine give the same files. What each
-command says of its numbers is kept in figures/results.json, which the gallery of the documentation shows.
+`figures.py depth legendre` draws those alone. The same versions on the same kind of machine give the same files. What
+each command says of its numbers is kept in figures/results.json, which the gallery of the documentation shows.
 """
 
 import contextlib

@@ -20,19 +20,28 @@ INLINE = re.compile(r"(?<![`{}])`([A-Za-z_][A-Za-z_.0-9]*)(\(\))?`(?!`)")
 
 
 class Api(SphinxDirective):
-    """The names of a module: all of them, or those that the content lists."""
+    """The names of a module: all of them, or those that the content lists. `*` is what no page of the folder lists."""
 
     required_arguments = 1
     has_content = True
 
     def run(self) -> list[nodes.Node]:
         module = self.arguments[0]
+        if module == "*":
+            rest = public.unlisted(Path(self.get_source_info()[0]).parent)
+            modules = dict.fromkeys(entry.module for entry in rest)
+            return [
+                node for home in modules for node in self._written(home, [e for e in rest if e.module == home])
+            ] or self.parse_text_to_nodes("Every name has its place on the other pages.")
         entries = {entry.name: entry for entry in public.names(module)}
         wanted = " ".join(self.content).split() or sorted(entries, key=lambda name: (name.lower(), name))
         unknown = [name for name in wanted if name not in entries]
         if unknown:
             raise self.error(f"{module} has no public name {', '.join(unknown)}")
-        text = "\n\n".join(entry_text(entries[name]) for name in wanted)
+        return self._written(module, [entries[name] for name in wanted])
+
+    def _written(self, module: str, entries: list[public.Public]) -> list[nodes.Node]:
+        text = "\n\n".join(map(entry_text, entries))
         return self.parse_text_to_nodes(f"```{{py:currentmodule}} {module}\n```\n\n{text}\n")
 
 

@@ -28,9 +28,8 @@ class Equations(SphinxDirective):
 
 
 def _claimed(name: str) -> str:
-    claims = [_claim(check) for check in index.claims()[name]] or [
-        f"part of {_claim(c)}" for c in index.mentions()[name]
-    ]
+    own = [_claim(check) for check in index.claims()[name]]
+    claims = own or [f"part of {_claim(check)}" for check in index.mentions()[name]]
     return "<br>".join(dict.fromkeys(claims)).replace("|", "\\|") or "a definition"
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import types
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gsdyn
@@ -49,6 +51,21 @@ def names(module: str) -> list[Public]:
 def everything() -> list[Public]:
     """Every public name once."""
     return [entry for module in modules() for entry in names(module)]
+
+
+def listed(folder: Path) -> list[tuple[str, list[str]]]:
+    """What the pages in a folder ask for: modules and names, all of a module where they name none."""
+    found = []
+    for path in sorted(folder.glob("*.md")):
+        for module, asked in re.findall(r"```\{api\} (gsdyn\S*)\n(.*?)```", path.read_text(), re.DOTALL):
+            found.append((module, asked.split() or [entry.name for entry in names(module)]))
+    return found
+
+
+def unlisted(folder: Path) -> list[Public]:
+    """The public names that no page in a folder asks for."""
+    asked = {f"{module}.{name}" for module, some in listed(folder) for name in some}
+    return [entry for entry in everything() if entry.path not in asked]
 
 
 def _defined(home: types.ModuleType) -> list[str]:

@@ -40,8 +40,8 @@ GROUPS: tuple[Group, ...] = (
 def checks() -> Mapping[str, Check]:
     """Every claim's check by the claim's ID, in the order of the papers.
 
-        >>> print(len(gs.verification.checks()) > 70)
-        True
+    >>> print(len(gs.verification.checks()) > 70)
+    True
     """
     return {check.claim.id: check for group in GROUPS for check in group.checks}
 
