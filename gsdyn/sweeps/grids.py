@@ -90,24 +90,9 @@ class Zipped:
     - `axes`: from parameters to their values, shape (size, ...), of one size.
     - `name`: the dimension of the result.
 
-        >>> print(gs.sweep(lambda a, b: a + b, gs.sweeps.Zipped({"a": [1.0, 2.0], "b": [10.0, 20.0]})).values)
-        <bound method Mapping.values of <xarray.Dataset> Size: 48B
-        Dimensions:  (cell: 2)
-        Coordinates:
-            a        (cell) float64 16B 1.0 2.0
-            b        (cell) float64 16B 10.0 20.0
-        Dimensions without coordinates: cell
-        Data variables:
-            value    (cell) float64 16B 11.0 22.0
-        Attributes:
-            gsdyn_version:    0.1.0
-            jax_version:      0.10.2
-            jaxlib_version:   0.10.2
-            diffrax_version:  0.7.2
-            numpy_version:    2.4.6
-            precision:        float64
-            settings:         {"function": "None:<lambda>"}
-            git_commit:       afdde56b4df9fcb48f9bbf4f304a6ca695e1b957-dirty>
+        >>> ds = gs.sweep(lambda a, b: a + b, gs.sweeps.Zipped({"a": [1.0, 2.0], "b": [10.0, 20.0]}))
+        >>> print(ds["value"].values)
+        [11. 22.]
     """
 
     axes: Mapping[str, Any]
@@ -136,8 +121,8 @@ class Samples:
     - `name`: the dimension of the result.
 
         >>> ds = gs.sweep(lambda lam: lam, gs.sweeps.Samples(3, {"lam": gs.sweeps.Uniform(0.0, 1.0)}, seed=1))
-        >>> print(ds.dims)
-        FrozenMappingWarningOnValuesAccess({'sample': 3})
+        >>> print(dict(ds.sizes))
+        {'sample': 3}
     """
 
     count: int

@@ -75,22 +75,9 @@ def sweep(
 
         >>> def response(lam):
         ...     return gs.fixed_point(basis, gs.CrossEntropy(), gs.WeightDecay(lam)).z[1]
-        >>> print(gs.sweep(response, {"lam": [0.01, 0.1]}).values)
-        <bound method Mapping.values of <xarray.Dataset> Size: 32B
-        Dimensions:   (lam: 2)
-        Coordinates:
-          * lam       (lam) float64 16B 0.01 0.1
-        Data variables:
-            response  (lam) float64 16B 3.963 2.336
-        Attributes:
-            gsdyn_version:    0.1.0
-            jax_version:      0.10.2
-            jaxlib_version:   0.10.2
-            diffrax_version:  0.7.2
-            numpy_version:    2.4.6
-            precision:        float64
-            settings:         {"function": "None:response"}
-            git_commit:       c7590735862e5b4029fdcc57768e54b4c8dc0635-dirty>
+        >>> ds = gs.sweep(response, {"lam": [0.01, 0.1]})
+        >>> print(ds["response"].values)
+        [3.963 2.336]
     """
     for name, function in (("fn", fn), ("progress", progress)):
         if not callable(function):
