@@ -88,7 +88,7 @@ def test_citations_are_read():
 def test_pages_name_what_there_is(path):
     for block in blocks(path):
         ast.parse(textwrap.dedent(block))
-    for name in re.findall(r"\bgs\.([A-Za-z_][A-Za-z_.]*\w)", path.read_text()):
+    for name in re.findall(r"\bgs\.([A-Za-z_][\w.]*\w)", path.read_text()):
         operator.attrgetter(name)(gsdyn)
 
 

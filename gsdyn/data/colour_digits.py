@@ -43,9 +43,9 @@ class Coloured(NamedTuple):
 class ColourDigits(NamedTuple):
     """Digits to train on, whose colour agrees with the labels, and new ones, where it does not.
 
-        >>> data = gs.data.colour_digits(200, 100, source=gs.data.digits())
-        >>> print(data.train.x.shape, data.test.x.shape)
-        (200, 128) (100, 128)
+    >>> data = gs.data.colour_digits(200, 100, source=gs.data.digits())
+    >>> print(data.train.x.shape, data.test.x.shape)
+    (200, 128) (100, 128)
     """
 
     train: Coloured

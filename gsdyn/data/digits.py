@@ -13,9 +13,9 @@ from sklearn.datasets import load_digits
 class Digits(NamedTuple):
     """The images `x` (n, 64), the binary labels `y` (n,) and the digits shown (n,).
 
-        >>> images, labels, shown = gs.data.digits()
-        >>> print(images.shape, shown[:5], labels[:5])
-        (1797, 64) [0 1 2 3 4] [1. 1. 1. 1. 1.]
+    >>> images, labels, shown = gs.data.digits()
+    >>> print(images.shape, shown[:5], labels[:5])
+    (1797, 64) [0 1 2 3 4] [1. 1. 1. 1. 1.]
     """
 
     x: Float[Array, "n 64"]

@@ -16,9 +16,9 @@ from gsdyn import _checks
 class Moons(NamedTuple):
     """The points `x` (n, 2) and their labels `y` (n,), -1 or +1.
 
-        >>> points = gs.data.moons(4)
-        >>> print(points.x.shape, points.y)
-        (4, 2) [ 1.  1. -1. -1.]
+    >>> points = gs.data.moons(4)
+    >>> print(points.x.shape, points.y)
+    (4, 2) [ 1.  1. -1. -1.]
     """
 
     x: Float[Array, "n 2"]
