@@ -24,7 +24,7 @@ class Tilt(NamedTuple):
     pull: Float[Array, " n"]
 
 
-class Penalty(eqx.Module):
+class Penalty(Call):
     """What holds the parameters back: a spectral filter, and for class-wise targets a tilt.
 
     >>> print(gs.WeightDecay(0.1).filter(basis.s**2), gs.SpectralDecoupling(0.1).filter(basis.s**2))

@@ -12,7 +12,7 @@ from gsdyn import _checks
 from gsdyn._readable import Call
 
 
-class Loss(eqx.Module):
+class Loss(Call):
     """A convex loss in the margins, shape (n,), or in the logits, shape (n, C).
 
     >>> print(gs.CrossEntropy().slope(jnp.array([0.1, 0.5])))

@@ -148,8 +148,8 @@ def stacked(runs: Sequence[Any]) -> Any:
         >>> print(gs.training.stacked(seeds)[0].weight.shape)
         (3, 2, 8)
     """
-    if isinstance(runs, str) or not isinstance(runs, Sequence) or not runs:
-        raise ValueError(f"runs must be a list with at least one entry, got {runs!r}")
+    if isinstance(runs, str | bytes) or not isinstance(runs, Sequence) or not runs:
+        raise ValueError(f"runs must be a list with at least one entry, got {_checks.in_short(runs)}")
     arrays, rest = eqx.partition(list(runs), eqx.is_array)
     try:
         return eqx.combine(jax.tree.map(lambda *parts: jnp.stack(parts), *arrays), rest[0])

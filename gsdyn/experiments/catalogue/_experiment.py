@@ -35,6 +35,7 @@ class Part(NamedTuple):
 
     - `compute`: its name is also that of the files. `draw`: of the dataset.
     - `settings`: its arguments. `places`: those that change nothing in the result, where to keep finished parts of it.
+    - `table`: of the dataset. `kept`: the folder of finished parts below `runs`, by default that of `compute`'s name.
 
         >>> (part,) = gs.experiments.catalogue.Legendre().parts()
         >>> print(part.compute.__name__, part.settings)
