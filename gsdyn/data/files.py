@@ -75,9 +75,10 @@ def read_examples(
         data.x, data.y, data.attributes["hospital"], data.columns
 
         >>> import pathlib, tempfile
+        >>> rows = ["y,site,a,b", "0,north,1.0,2.0", "1,south,0.5,1.5", "1,north,0.1,1.0", "0,north,0.9,2.1"]
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     table = pathlib.Path(folder) / "table.csv"
-        ...     _ = table.write_text("y,site,a,b\n0,north,1.0,2.0\n1,south,0.5,1.5\n1,north,0.1,1.0\n0,north,0.9,2.1\n")
+        ...     _ = table.write_text(chr(10).join(rows))
         ...     examples = gs.data.read_examples(table, attributes=["site"])
         >>> print(examples.x.shape, examples.columns)
         (4, 2) ('a', 'b')
