@@ -2,8 +2,9 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
+DOCS_STAMP := .venv/.docs-installed
 
-.PHONY: run test slow lint bench figures clean install
+.PHONY: run test slow lint bench figures docs clean install
 .DELETE_ON_ERROR:
 
 run: $(STAMP)
@@ -25,6 +26,13 @@ lint: $(STAMP)
 figures: $(STAMP)
 	$(BIN)/python scripts/figures.py
 
+# The site, executed, into docs/_build/html: a warning is an error. Examples in docstrings run too.
+docs: $(DOCS_STAMP)
+	$(BIN)/python -m pytest -m "slow or not slow" tests/test_docs.py
+	JAX_COMPILATION_CACHE_DIR=$(CURDIR)/docs/_build/programs JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.1 \
+		$(BIN)/python -m sphinx -W --keep-going -d docs/_build/doctrees docs docs/_build/html
+	$(BIN)/python docs/_site/offline.py docs/_build/html
+
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
@@ -37,6 +45,10 @@ $(STAMP): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --no-deps --no-build-isolation -e .
 	touch $(STAMP)
 
+$(DOCS_STAMP): $(STAMP) requirements-docs.txt
+	$(BIN)/python -m pip install --no-deps -r requirements-docs.txt
+	touch $(DOCS_STAMP)
+
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks
+	rm -rf .venv build dist docs/_build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

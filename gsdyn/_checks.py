@@ -26,7 +26,11 @@ from gsdyn._traced import error_if
 
 
 class PrecisionWarning(UserWarning):
-    """Double precision was given and JAX keeps single: its digits are lost. Said once a process."""
+    """Double precision was given and JAX keeps single: its digits are lost. Said once a process.
+
+    >>> import warnings
+    >>> warnings.filterwarnings("ignore", category=gs.PrecisionWarning)
+    """
 
 
 def is_concrete(x: Any) -> bool:

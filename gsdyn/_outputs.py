@@ -19,6 +19,10 @@ class Outputs:
 
         with Outputs() as outputs:
             write(dataset, outputs.path("results/curves.zarr"))
+
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, gs.experiments.Outputs() as outputs:
+        ...     _ = outputs.path(pathlib.Path(folder) / "note.txt").write_text("whole, or not there")
     """
 
     def __init__(self) -> None:

@@ -9,4 +9,7 @@ Progress = Callable[[str, int, int], None]
 
 
 def silent(stage: str, done: int, total: int) -> None:
-    """Tell nobody."""
+    """Tell nobody.
+
+    >>> gs.experiments.silent("training", 1, 2)
+    """

@@ -17,7 +17,11 @@ PACKAGE = Path(gsdyn.__file__).parent
 
 
 def provenance(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Attributes that say how a result came about: versions, settings, the commit. No date: runs are reproducible."""
+    """Attributes that say how a result came about: versions, settings, the commit. No date: runs are reproducible.
+
+    >>> print(gs.experiments.provenance({"lam": 0.1})["settings"])
+    {"lam": 0.1}
+    """
     attributes = {
         "gsdyn_version": gsdyn.__version__,
         **{f"{name}_version": version(name) for name in ("jax", "jaxlib", "diffrax", "numpy")},
@@ -43,6 +47,10 @@ def git_commit(package: Path = PACKAGE) -> str | None:
     """The commit of the checkout that the package runs from, "-dirty" if its tracked files differ, or None.
 
     None also where the package lies inside a repository that does not track it, such as a virtual environment.
+
+        >>> commit = gs.experiments.git_commit()
+        >>> print(commit is None or isinstance(commit, str))
+        True
     """
     try:
         _git(package, "ls-files", "--error-unmatch", "__init__.py")

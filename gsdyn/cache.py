@@ -36,6 +36,12 @@ def enable_cache(path: str | os.PathLike[str] | None = None) -> Path | None:
     be deleted at any time. Programs that check traced values call back into Python, which JAX does not keep.
 
     Raises `ValueError` in one line for a folder that cannot be written to.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     kept = gs.enable_cache(folder)
+        ...     print(str(kept) == folder)
+        True
     """
     if path is None and os.environ.get(VARIABLE, "").lower() == "off":
         return None

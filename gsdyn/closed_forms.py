@@ -16,7 +16,12 @@ from gsdyn.penalties import WeightDecay
 
 
 class ClosedForm(NamedTuple):
-    """Dual variables `alpha`, shape (n,) or (), and responses `z`, shape (k,) or ()."""
+    """Dual variables `alpha`, shape (n,) or (), and responses `z`, shape (k,) or ().
+
+    >>> alpha, z = gs.closed_forms.permutation(2.0, 0.1)
+    >>> print(f"{alpha:.4f} {z:.4f}")
+    0.0662 2.6486
+    """
 
     alpha: Array
     z: Array
@@ -32,6 +37,10 @@ def equal_strengths(s: ArrayLike, lam: ArrayLike, U: ArrayLike | None = None, *,
 
     - `s`: the common strength, finite and >= 0. `lam`: weight decay, finite and > 0. They broadcast.
     - `U`: shape (n, n); without it `z` is the common margin, the response to `sum_k U_kj = 1`.
+
+        >>> alpha, margin = gs.closed_forms.equal_strengths(2.0, 0.1, exact=True)
+        >>> print(f"{alpha:.4f} {margin:.4f}")
+        0.0662 2.6470
     """
     s, lam, exact = *_strength_and_decay(s, lam), _checks.flag("exact", exact)
     alpha, margin = _lone_example(s * s / lam, exact)
@@ -55,6 +64,9 @@ def permutation(s: ArrayLike, lam: ArrayLike, *, exact: bool = False) -> ClosedF
     `alpha[j]` belongs to the example of feature j.
 
     - `s`: strengths, finite and >= 0. `lam`: finite and > 0. They broadcast.
+
+        >>> print(gs.closed_forms.permutation(np.array([4.0, 2.0]), 0.01).z)
+        [5.644 4.481]
     """
     s, lam, exact = *_strength_and_decay(s, lam), _checks.flag("exact", exact)
     return ClosedForm(*_lone_example(s * s / lam, exact))
@@ -70,6 +82,9 @@ def perturbed(basis: FeatureBasis, lam: ArrayLike, *, exact: bool = False) -> Cl
     in the off-diagonals. Each example belongs to the feature of largest weight in it.
 
     - `basis`: as many features as examples. `lam`: weight decay, finite and > 0.
+
+        >>> print(gs.closed_forms.perturbed(basis, 0.01).z)
+        [6.251 3.962]
     """
     _checks.instance("basis", basis, FeatureBasis)
     if basis.features != basis.examples:
@@ -94,6 +109,9 @@ def small_overlap_starvation(
         -delta (D_1 - D_2) c_2 alpha_1 / (lam (D_1 + c_1)(D_2 + c_2)),    c_j = s_j^2/lam
 
     with `alpha` and `D = -h''(alpha)` at `delta = 0`, of P21-Eq9 or (`exact=False`) P21-Eq10. Arguments broadcast.
+
+        >>> print(f"{gs.closed_forms.small_overlap_starvation(4.0, 2.0, 0.1, 0.01):.5f}")
+        -0.00297
     """
     s1, s2 = _checks.nonnegative("s1", s1), _checks.nonnegative("s2", s2)
     delta = _checks.require("delta", delta, "in [0, 1)", lambda v: (v >= 0) & (v < 1))

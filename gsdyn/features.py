@@ -34,6 +34,10 @@ class FeatureBasis(Readable):
 
     Raises `ValueError` for shapes that do not fit, values that are not finite, negative strengths,
     and columns that are not orthonormal. Reference: Pezeshki et al. 2021, section 3.1.
+
+        >>> basis = gs.FeatureBasis.from_kernel(theta, y)
+        >>> print(basis.s, basis.features)
+        [1.885 1.775 0.629 0.398] 4
     """
 
     U: Float[Array, "n k"]

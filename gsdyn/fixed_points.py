@@ -30,6 +30,10 @@ class FixedPoint(Optimum):
       up to a constant.
     - `iterations`: Newton steps. `converged`: whether the last was within rounding.
     - `loss`, `penalty`: the problem.
+
+        >>> fp = gs.fixed_point(basis, gs.CrossEntropy(), gs.WeightDecay(0.01))
+        >>> print(fp.z, fp.margins, fp.converged, fp.error_bound < 1e-12)
+        [6.266 3.963] [5.838 4.57 ] True True
     """
 
     alpha: Array
@@ -57,6 +61,13 @@ def fixed_point(
     `|y - B^T a|^2 / 2` with `B = U sqrt(c)`, `z = sqrt(c) y`. Derivatives are implicit (of every order, forward and
     reverse) and belong to `alpha`, `z`, `margins` and `objective`. Raises `ValueError` for shapes that do not fit.
     Reference: Pezeshki et al. 2021, section 3.2.
+
+        >>> fp = gs.fixed_point(basis, gs.CrossEntropy(), gs.WeightDecay(0.01))
+        >>> print(fp.z, fp.converged)
+        [6.266 3.963] True
+        >>> steeper = jax.jacfwd(lambda lam: gs.fixed_point(basis, gs.CrossEntropy(), gs.WeightDecay(lam)).z)
+        >>> print(steeper(0.01))
+        [-94.216 -73.404]
     """
     check_parts(basis, loss, penalty)
     return _fixed_point(basis, loss, penalty, _checks.integer("max_iterations", max_iterations, 1))

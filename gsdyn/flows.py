@@ -62,6 +62,11 @@ class PrimalFlow(Flow):
       has no response, so its entry must be zero.
 
     Raises `ValueError` for a loss that is not smooth (hinge: its flow slides along kinks).
+
+        >>> flow = gs.PrimalFlow(basis, gs.CrossEntropy(), gs.WeightDecay(0.01))
+        >>> print(gs.integrate(flow, np.array([0.1, 1.0])).z)
+        [[0.725 0.17 ]
+         [2.948 1.147]]
     """
 
     basis: FeatureBasis
@@ -124,6 +129,11 @@ class DualFlow(Flow):
 
     - `eta`: rate, finite and > 0.
     - `alpha0`: dual variables at time 0, inside the loss's domain; default 1/2 (uniform for `Softmax`).
+
+        >>> flow = gs.DualFlow(basis, gs.CrossEntropy(), gs.WeightDecay(0.01))
+        >>> print(gs.integrate(flow, np.array([0.1, 1.0])).alpha)
+        [[0.003 0.01 ]
+         [0.003 0.01 ]]
     """
 
     basis: FeatureBasis

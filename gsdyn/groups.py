@@ -68,6 +68,10 @@ def group_metrics(margins: ArrayLike, groups: ArrayLike, *, confidence: float = 
     - `confidence`: of the intervals, in (0, 1).
 
     Raises `ValueError` for a group without examples.
+
+        >>> metrics = gs.group_metrics(np.array([2.0, 1.0, -0.5, 3.0]), np.array([1, 1, 0, 0]))
+        >>> print(metrics.accuracy, metrics.low, metrics.worst)
+        [0.5 1. ] [0.095 0.342] 0
     """
     margins = _checks.real("margins", margins)
     group, sizes = _groups(groups)
@@ -121,6 +125,10 @@ def margin_gap(weights: ArrayLike | FeatureBasis, z: ArrayLike, aligned: ArrayLi
     Derivatives go through it: `jax.grad` of `total` at `fixed_point(...).z` for decay and decoupling,
     `gap.kappa @ flow.velocity(z)` for the stopping time, `gap.response(matrix)` for strengths. Raises `ValueError`
     where there are no aligned or no conflicting examples.
+
+        >>> gap = gs.margin_gap(basis, fp.z, np.array([1, 0]))
+        >>> print(f"{gap.total:.4f}", gap.parts)
+        1.2680 [ 5.608 -4.34 ]
     """
     rows = weights.U if isinstance(weights, FeatureBasis) else _checks.finite("weights", weights, ndim=2)
     z = _checks.real("z", z)

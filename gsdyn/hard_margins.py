@@ -23,6 +23,10 @@ class HardMargin(eqx.Module):
     - `support`: the examples with `beta > 0`, in order.
     - `gap`: primal minus dual, relative: `beta^T K beta - (2 sum beta - beta^T K beta)` over the former.
     - `converged`: whether `K beta >= 1`, `beta >= 0` and the gap hold to rounding.
+
+        >>> widest = gs.hard_margin(theta, y)
+        >>> print(widest.coefficients, widest.converged)
+        [0.26  0.    0.29  0.711] True
     """
 
     coefficients: Float[Array, " n"]
@@ -46,6 +50,10 @@ def hard_margin(theta: ArrayLike, y: ArrayLike | None) -> HardMargin:
     By block pivoting, then Lawson and Hanson's active set method, in double precision, outside `jit`. Responses of a
     basis are `U^T margins`. Raises `ValueError` for what is no kernel, and for one in which the examples cannot all
     have margin 1.
+
+        >>> widest = gs.hard_margin(theta, y)
+        >>> print(widest.margins, widest.support)
+        [1.    1.092 1.    1.   ] [0 2 3]
     """
     theta = _checks.finite("theta", theta, ndim=2)
     _checks.square("theta", theta)

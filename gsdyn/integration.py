@@ -51,6 +51,11 @@ class Trajectory(OverTime):
     - `result`: what became of the integration, a `diffrax.RESULTS`; `succeeded` says it in one bit.
       Times that were not reached are NaN, and only with `succeeded` False.
     - `steps`: steps taken, `accepted` and `rejected`.
+
+        >>> run = gs.integrate(gs.PrimalFlow(basis, gs.CrossEntropy(), gs.WeightDecay(0.01)), np.array([0.1, 1.0]))
+        >>> print(run.ts, run.margins, run.succeeded)
+        [0.1 1. ] [[0.704 0.242]
+         [2.818 1.436]] True
     """
 
     ts: Float[Array, " t"]
@@ -145,6 +150,11 @@ def integrate(
     not smooth, times that do not increase and tolerances that are not positive.
     From some hundred features on, `KernelFlow.of_features` takes a small part of the time of a `PrimalFlow`.
     Reference: Pezeshki et al. 2021, sections 3.2 and 3.4.
+
+        >>> run = gs.integrate(gs.PrimalFlow(basis, gs.CrossEntropy(), gs.WeightDecay(0.01)), np.array([0.1, 1.0]))
+        >>> print(run.z, run.succeeded)
+        [[0.725 0.17 ]
+         [2.948 1.147]] True
     """
     dense = _checks.flag("dense", dense)
     if isinstance(flow, KernelFlow):
@@ -186,6 +196,10 @@ def steady_state(
 
     A dual flow contracts at a rate of at least `eta` (P21-Thm1; `4 eta` for cross-entropy), a primal one at
     `eta min_j (lam_1 + lam_2 s_j^2)`, over the features of some strength. Arguments as in `integrate`.
+
+        >>> end = gs.steady_state(gs.DualFlow(basis, gs.CrossEntropy(), gs.WeightDecay(0.01)))
+        >>> print(end.z[-1])
+        [6.266 3.963]
     """
     flow = _require_flow(flow)
     _require_adjoint(adjoint)

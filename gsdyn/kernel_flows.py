@@ -31,6 +31,12 @@ class Phase(Call):
     """A piece of a schedule: a `penalty`, and for how long, in the time of the flow.
 
     `duration`: >= 0; infinite for a last phase without an end.
+
+        >>> schedule = [gs.Phase(1.0, gs.Unregularised()), gs.Phase(np.inf, gs.SpectralDecoupling(2.0))]
+        >>> run = gs.integrate(gs.KernelFlow(theta, y, gs.CrossEntropy(), schedule), np.array([1.0, 2.0]))
+        >>> print(run.margins)
+        [[1.259 1.263 1.193 1.027]
+         [0.221 0.232 0.224 0.212]]
     """
 
     duration: Float[Array, ""]
@@ -61,6 +67,12 @@ class KernelFlow(eqx.Module):
 
     Example: `integrate(KernelFlow(theta, y, CrossEntropy(), [Phase(10.0, Unregularised()),
     Phase(jnp.inf, SpectralDecoupling(2.0))]), ts)`.
+
+        >>> schedule = [gs.Phase(1.0, gs.Unregularised()), gs.Phase(np.inf, gs.SpectralDecoupling(2.0))]
+        >>> run = gs.integrate(gs.KernelFlow(theta, y, gs.CrossEntropy(), schedule), np.array([1.0, 2.0]))
+        >>> print(run.margins, run.succeeded)
+        [[1.259 1.263 1.193 1.027]
+         [0.221 0.232 0.224 0.212]] True
     """
 
     theta: Float[Array, "n n"]
@@ -128,6 +140,11 @@ class KernelRun(OverTime):
     - `result`: what became of the integration, a `diffrax.RESULTS`; `succeeded` says it in one bit.
       Times that were not reached are NaN, and only with `succeeded` False.
     - `steps`: steps taken, `accepted` and `rejected`.
+
+        >>> schedule = [gs.Phase(1.0, gs.Unregularised()), gs.Phase(np.inf, gs.SpectralDecoupling(2.0))]
+        >>> run = gs.integrate(gs.KernelFlow(theta, y, gs.CrossEntropy(), schedule), np.array([1.0, 2.0]))
+        >>> print(run.coefficients.shape, run.succeeded)
+        (2, 4) True
     """
 
     ts: Float[Array, " t"]

@@ -47,6 +47,11 @@ def coefficients(basis: FeatureBasis, fp: FixedPoint | Trajectory) -> Array:
     Shape (n,), or (n, C) for `Softmax`; (t, n) and (t, n, C) along a trajectory. Features of zero strength have no part
     in them. A `KernelRun` has its `coefficients`, and those of a `kernel_fixed_point` are `alpha/lam`. Raises
     `ValueError` where the two do not fit.
+
+        >>> features = gs.FeatureBasis.from_kernel(theta, y)
+        >>> beta = gs.coefficients(features, gs.fixed_point(features, gs.CrossEntropy(), gs.WeightDecay(0.1)))
+        >>> print(beta)
+        [0.675 0.611 0.742 0.939]
     """
     _checks.instance("basis", basis, FeatureBasis)
     if not isinstance(fp, FixedPoint | Trajectory):
@@ -79,6 +84,12 @@ def predict(theta_new: ArrayLike | Rows, y: ArrayLike | None, beta: ArrayLike) -
       for `Softmax` (n, C) or (t, n, C).
 
     Shape (m,), (t, m), (m, C) or (t, m, C). The class of a new input is the sign of its output, or its largest.
+
+        >>> features = gs.FeatureBasis.from_kernel(theta, y)
+        >>> beta = gs.coefficients(features, gs.fixed_point(features, gs.CrossEntropy(), gs.WeightDecay(0.1)))
+        >>> theta_new = gs.kernels.infinite_ntk(net, np.array([[1.0, 0.0], [-0.5, 0.0]]), x)
+        >>> print(gs.predict(theta_new, y, beta))
+        [ 2.655 -1.378]
     """
     if not isinstance(theta_new, Rows):
         theta_new = _rectangle(theta_new)
@@ -110,6 +121,11 @@ def feature_functions(basis: FeatureBasis, theta_new: ArrayLike | Rows, y: Array
     and `y phi_j = U[:, j]` on the examples. A feature of zero strength has no response, and is 0 here.
 
     - `basis`: features in n examples. `theta_new`, `y`: as in `predict`.
+
+        >>> features = gs.FeatureBasis.from_kernel(theta, y)
+        >>> theta_new = gs.kernels.infinite_ntk(net, np.array([[1.0, 0.0], [-0.5, 0.0]]), x)
+        >>> print(gs.feature_functions(features, theta_new, y).shape)
+        (2, 4)
     """
     _checks.instance("basis", basis, FeatureBasis)
     if not isinstance(theta_new, Rows):

@@ -32,6 +32,10 @@ def starvation_matrix(basis: FeatureBasis, fp: FixedPoint) -> Float[Array, "k *C
     - `basis`, `fp`: a problem and its `fixed_point`.
 
     Raises `ValueError` where they do not belong together; inside `jit`, `vmap` or `grad` the answer is NaN there.
+
+        >>> print(gs.starvation_matrix(basis, fp))
+        [[ 0.069 -0.04 ]
+         [-0.004  0.199]]
     """
     return _matrix(*_fitting(basis, fp))
 
@@ -45,6 +49,10 @@ def starvation_error(basis: FeatureBasis, fp: FixedPoint) -> Float[Array, "k *C 
     within its error has no sign that the data decide.
 
     - `basis`, `fp`: as for `starvation_matrix`, whose shape the errors have.
+
+        >>> matrix, error = gs.starvation_matrix(basis, fp), gs.starvation_error(basis, fp)
+        >>> print(np.all(error < 1e-12 * np.abs(matrix).max()))
+        True
     """
     return _errors(*_fitting(basis, fp))
 
@@ -56,6 +64,10 @@ def elasticity(basis: FeatureBasis, fp: FixedPoint) -> Float[Array, "k *C k"]:
     means nothing where `z_j` is zero to its error, and is infinite where it is zero.
 
     - `basis`, `fp`: as for `starvation_matrix`.
+
+        >>> print(gs.elasticity(basis, fp))
+        [[ 0.176 -0.026]
+         [-0.016  0.201]]
     """
     basis, fp, same = _fitting(basis, fp)
     matrix = _matrix(basis, fp, same)
@@ -250,6 +262,10 @@ def starves(matrix: Float[Array, "... k k"], error: ArrayLike = 0.0) -> Bool[Arr
 
     - `matrix`: from `starvation_matrix`, or one for each time.
     - `error`: how far its entries can be off, such as `starvation_error`; broadcasts. NaN claims nothing.
+
+        >>> print(gs.starves(gs.starvation_matrix(basis, fp), gs.starvation_error(basis, fp)))
+        [[False  True]
+         [ True False]]
     """
     matrix = _checks.real("matrix", matrix)
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2]:
@@ -266,6 +282,9 @@ def sign_law(s1: ArrayLike, s2: ArrayLike, delta: ArrayLike) -> Array:
         sign(d z_2*/d(s_1^2)) = -sign((1 - 2 delta^2)(s_1 - s_2)),    0 < delta < 1, any lam > 0
 
     for P21-Eq9 and P21-Eq10 alike: the weaker feature starves for every `delta < 1/sqrt(2)`. Arguments broadcast.
+
+        >>> print(gs.sign_law(4.0, 2.0, np.array([0.0, 0.1, 0.9])))
+        [-0. -1.  1.]
     """
     s1, s2 = _checks.nonnegative("s1", s1), _checks.nonnegative("s2", s2)
     delta = _checks.require("delta", delta, "in [0, 1)", lambda v: (v >= 0) & (v < 1))

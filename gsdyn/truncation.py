@@ -71,6 +71,11 @@ def truncation_bound(
     decoupling, which weighs every feature alike and lets none be left out, for class-wise penalties, for `Hinge`, whose
     dual is not strongly concave, for a kernel that is not symmetric and positive semi-definite, and for arguments that
     do not fit; inside `jit` the bounds of such a kernel are infinite.
+
+        >>> few = gs.FeatureBasis.from_kernel(theta, y, rank=2)
+        >>> bound = gs.truncation_bound(few, gs.fixed_point(few, gs.CrossEntropy(), gs.WeightDecay(1.0)), theta, y)
+        >>> print(f"{bound.alpha:.1e}")
+        3.7e-03
     """
     _checks.instance("fp", fp, FixedPoint)
     newton = _checks.integer("newton", newton, 0)

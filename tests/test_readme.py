@@ -32,11 +32,6 @@ def _run(arguments: list[str], cwd: Path) -> str:
     return done.stdout
 
 
-def test_the_first_snippet_runs(tmp_path):
-    out = _run([sys.executable, "-W", "error", "-c", SNIPPETS[0]], tmp_path)
-    assert "0." in out
-
-
 def test_snippets_name_what_there_is():
     assert len(SNIPPETS) == 3
     for snippet in SNIPPETS:
@@ -47,7 +42,10 @@ def test_snippets_name_what_there_is():
 
 @pytest.mark.slow
 def test_snippets_run_one_after_the_other(tmp_path):
-    check = "\nassert z2.shape == (300, 200) and trajectory.succeeded and slope == slope\n"
+    check = """
+assert z2.shape == (300, 200) and run.succeeded and slope == slope
+assert groups.accuracy[0] < groups.accuracy[1]
+"""
     out = _run([sys.executable, "-W", "error", "-c", "\n".join(SNIPPETS) + check], tmp_path)
     assert "0." in out
 
@@ -76,14 +74,10 @@ def test_make_target_exists(command):
 
 
 def test_files_named_in_the_readme_exist():
-    for path in re.findall(r"\]\((figures/[^)]+)\)", README):
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", README)
+    assert len(links) > 10
+    for path in links:
         assert (ROOT / path).is_file(), path
-    for cell in re.findall(r"^\| (`.*?) \|", README, re.MULTILINE):
-        folder = ""
-        for name in re.findall(r"`([^`]+)`", cell):
-            place = name if "/" in name and (ROOT / name).exists() else folder + name
-            assert (ROOT / place).exists(), place
-            folder = "gsdyn/" if place.startswith("gsdyn/") else ""
 
 
 @pytest.mark.slow

@@ -21,6 +21,10 @@ class Coloured(NamedTuple):
     - `colour` (n,): -1 or +1.
     - `true` (n,): the labels before the noise.
     - `environment` (n,): which of the agreements the colour was drawn with, 0, 1, ...
+
+        >>> data = gs.data.colour_digits(200, 100, source=gs.data.digits()).train
+        >>> print(data.x.shape, data.gray.shape, data.environment[0], data.environment[-1])
+        (200, 128) (200, 64) 0.0 1.0
     """
 
     x: Float[Array, "n d2"]
@@ -37,7 +41,12 @@ class Coloured(NamedTuple):
 
 
 class ColourDigits(NamedTuple):
-    """Digits to train on, whose colour agrees with the labels, and new ones, where it does not."""
+    """Digits to train on, whose colour agrees with the labels, and new ones, where it does not.
+
+    >>> data = gs.data.colour_digits(200, 100, source=gs.data.digits())
+    >>> print(data.train.x.shape, data.test.x.shape)
+    (200, 128) (100, 128)
+    """
 
     train: Coloured
     test: Coloured
@@ -59,8 +68,10 @@ def coloured(images: ArrayLike, y: ArrayLike, agreement: ArrayLike, *, noise: fl
 
     Reference: Arjovsky et al., Invariant Risk Minimization (2019), section 5.2; P21 section 4.3.
 
-        images, y, _ = gs.data.digits()
-        data = gs.data.coloured(images, y, [0.9, 0.8])
+        >>> images, labels, _ = gs.data.digits()
+        >>> data = gs.data.coloured(images, labels, [0.9, 0.8])
+        >>> print(data.x.shape, f"{np.mean(data.colour == data.y):.2f}")
+        (1797, 128) 0.85
     """
     images, y = _checks.finite("images", images, ndim=2), _checks.labels("y", y)
     _checks.same_length("y", y, "images", images)
@@ -104,8 +115,9 @@ def colour_digits(
 
     Raises `ValueError` for more images than there are, and outside these ranges.
 
-        data = gs.data.colour_digits(2000, 1000)
-        data.train.x, data.train.y, data.train.colour          # (2000, 392), (2000,), (2000,)
+        >>> data = gs.data.colour_digits(200, 100, source=gs.data.digits())
+        >>> print(f"{np.mean(data.train.colour == data.train.y):.2f} {np.mean(data.test.colour == data.test.y):.2f}")
+        0.87 0.09
     """
     if source is None:
         source = mnist_sample(14)

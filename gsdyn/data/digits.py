@@ -11,7 +11,12 @@ from sklearn.datasets import load_digits
 
 
 class Digits(NamedTuple):
-    """The images `x` (n, 64), the binary labels `y` (n,) and the digits shown (n,)."""
+    """The images `x` (n, 64), the binary labels `y` (n,) and the digits shown (n,).
+
+    >>> images, labels, shown = gs.data.digits()
+    >>> print(images.shape, shown[:5], labels[:5])
+    (1797, 64) [0 1 2 3 4] [1. 1. 1. 1. 1.]
+    """
 
     x: Float[Array, "n 64"]
     y: Float[Array, " n"]
@@ -27,6 +32,10 @@ def digits() -> Digits:
     the number shown.
 
     Reference: Alpaydin and Kaynak, Optical recognition of handwritten digits (UCI, 1998), test set.
+
+        >>> images, labels, shown = gs.data.digits()
+        >>> print(images.shape, labels[:5])
+        (1797, 64) [1. 1. 1. 1. 1.]
     """
     ink, digit = (np.asarray(stored) for stored in load_digits(return_X_y=True))
     y = np.where(digit < 5, 1, -1)

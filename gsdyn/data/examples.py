@@ -25,6 +25,8 @@ class Examples:
     - `source`: the file. `notes`: sentences about what was done to the file's content on the way.
     - `rows`: which rows of the file these are, of its `file_rows`; None for all.
     - `coding`: how the columns of a table became numbers; None for no table.
+
+        >>> examples = gs.data.read_examples("table.csv", attributes=["site"])  # doctest: +SKIP
     """
 
     x: Float[np.ndarray, "n ..."] | None

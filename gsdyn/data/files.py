@@ -73,6 +73,15 @@ def read_examples(
 
         data = gs.data.read_examples("patients.csv", label="died", attributes=["hospital"])
         data.x, data.y, data.attributes["hospital"], data.columns
+
+        >>> import pathlib, tempfile
+        >>> rows = ["y,site,a,b", "0,north,1.0,2.0", "1,south,0.5,1.5", "1,north,0.1,1.0", "0,north,0.9,2.1"]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     table = pathlib.Path(folder) / "table.csv"
+        ...     _ = table.write_text(chr(10).join(rows))
+        ...     examples = gs.data.read_examples(table, attributes=["site"])
+        >>> print(examples.x.shape, examples.columns)
+        (4, 2) ('a', 'b')
     """
     place = _files.as_path("path", path)
     attributes = _names("attributes", attributes)
@@ -96,7 +105,10 @@ def read_examples(
 
 def parts_of(path: str | Path) -> tuple[str, ...]:
     """The parts, of "train", "val" and "test", that the column `split` of a table, or of a folder's, has examples of;
-    none where there is no such column."""
+    none where there is no such column.
+
+        >>> gs.data.parts_of("table.csv")  # doctest: +SKIP
+    """
     place = _files.as_path("path", path)
     if not (place.is_dir() or _tables.is_table(place)):
         return ()

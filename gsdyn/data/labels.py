@@ -19,6 +19,10 @@ class BinaryLabels:
     """Labels of two classes.
 
     - `y`: -1.0 and +1.0, shape (n,). `names`: what was read as -1 and as +1. `sentence`: the same in words.
+
+        >>> labels = gs.data.read_labels(["cat", "dog", "dog"])
+        >>> print(labels.y, labels.names)
+        [-1.  1.  1.] ('cat', 'dog')
     """
 
     y: Float[np.ndarray, " n"]
@@ -42,6 +46,10 @@ class ClassLabels:
     """Labels of three classes or more.
 
     - `classes`: class numbers 0..C-1, shape (n,); `y` is the same. `names`: what each was. `sentence`: in words.
+
+        >>> labels = gs.data.read_labels(["cat", "dog", "owl"] * 2)
+        >>> print(labels.classes, labels.names)
+        [0 1 2 0 1 2] ('cat', 'dog', 'owl')
     """
 
     classes: Int[np.ndarray, " n"]
@@ -80,6 +88,9 @@ def read_labels(labels: Any, *, name: str = "y", like: Labels | None = None) -> 
 
         read_labels(["land", "water", "land"]).y           # -1., 1., -1.
         read_labels([0, 1, 1]).sentence                    # "y: 0 read as -1, 1 as +1"
+
+        >>> print(gs.data.read_labels([0, 1, 1]).y)
+        [-1.  1.  1.]
     """
     column, order = _column(labels, name)
     values = _plain(column, name)

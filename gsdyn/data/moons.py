@@ -14,7 +14,12 @@ from gsdyn import _checks
 
 
 class Moons(NamedTuple):
-    """The points `x` (n, 2) and their labels `y` (n,), -1 or +1."""
+    """The points `x` (n, 2) and their labels `y` (n,), -1 or +1.
+
+    >>> points = gs.data.moons(4)
+    >>> print(points.x.shape, points.y)
+    (4, 2) [ 1.  1. -1. -1.]
+    """
 
     x: Float[Array, "n 2"]
     y: Float[Array, " n"]
@@ -37,6 +42,10 @@ def moons(n: int = 300, *, margin: float = 0.1, noise: float = 0.1, seed: int = 
     - `rotation`: degrees by which the points are then turned about 0, clockwise as in the authors' code; finite.
 
     Raises `ValueError` outside these ranges.
+
+        >>> points = gs.data.moons(300, margin=-0.1, seed=1)
+        >>> print(points.x.shape)
+        (300, 2)
     """
     n, seed = _checks.integer("n", n, 2), _checks.integer("seed", seed, 0, 2**32 - 1)
     margin, rotation = (

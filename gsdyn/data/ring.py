@@ -17,6 +17,9 @@ def ring_centres(modes: int = 8, radius: float = 1.0) -> Float[Array, "modes 2"]
     - `modes`: at least 1. `radius`: finite and > 0.
 
     Raises `ValueError` outside these ranges.
+
+        >>> print(gs.data.ring_centres(4).shape)
+        (4, 2)
     """
     modes = _checks.integer("modes", modes, 1)
     radius = _checks.number("radius", radius, "finite and > 0", lambda v: 0 < v < math.inf)
@@ -37,6 +40,9 @@ def ring(
     Reference: C18 section 6; Lin et al., PacGAN (2018).
 
         points = gs.data.ring(2500, jax.random.key(0))
+
+        >>> print(gs.data.ring(5, jax.random.key(0)).shape)
+        (5, 2)
     """
     n = _checks.integer("n", n, 1)
     width = _checks.nonnegative("width", width, ndim=0)

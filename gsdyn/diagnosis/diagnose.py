@@ -84,6 +84,14 @@ def diagnose(
             test={"x": data.test.x, "y": data.test.y, "attributes": {"colour": data.test.colour}},
         )
         print(report.verdict)
+
+        >>> random = np.random.default_rng(0)
+        >>> labels = random.choice([0, 1], 80)
+        >>> site = np.where(random.random(80) < 0.9, labels, 1 - labels)
+        >>> rows = np.stack([4.0 * site - 2, labels + random.normal(size=80)], axis=1)
+        >>> report = gs.diagnose(rows, labels, attributes={"site": site}, features=3, progress=False)
+        >>> print(report.verdict.kind)
+        shortcut
     """
     seed = _checks.integer("seed", seed, 0, 2**32 - 1)
     limit = None if examples is None else _checks.integer("examples", examples, 2 * problems.FEWEST)

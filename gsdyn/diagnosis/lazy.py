@@ -86,6 +86,8 @@ def laziness(
     Returns a dataset with the variables above; `attrs["lazy"]` is the finding in a sentence, `attrs["lazy_warning"]`
     whether the theory stops describing the network within the times looked at.
     Raises `ValueError` as `ntrf` does, for a network of infinite width that cannot be trained, and for bad arguments.
+
+        >>> found = gs.diagnosis.laziness(net, x, y)  # doctest: +SKIP
     """
     y = np.asarray(_checks.labels("y", y))
     rows = _subset(y, _checks.integer("examples", examples, 2), seed)

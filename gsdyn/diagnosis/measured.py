@@ -46,6 +46,8 @@ def measured(
     A kernel without a network cannot be trained: the verdict then says so.
 
         report = gs.diagnosis.measured(gs.diagnose(x, y, attributes=known), x, y, attributes=known, train=True)
+
+        >>> report = gs.diagnosis.measured(report, x, y, network=net)  # doctest: +SKIP
     """
     _checks.instance("report", report, Report)
     if x is None or not trainable(network, params):

@@ -111,6 +111,10 @@ class Verdict:
       `gap_share_feature`, `split`, `accuracy_aligned`, `accuracy_conflicting` and their intervals `..._low`,
       `..._high`, `count_aligned`, `count_conflicting`.
     - `attributes`: one record for each attribute, with `verdict` and the same numbers.
+
+        >>> verdict = gs.diagnosis.Verdict("undecided", ("Too few examples to say.",))
+        >>> print(verdict)
+        Too few examples to say.
     """
 
     kind: Kind
@@ -140,6 +144,14 @@ class Report:
     - `verdict`: what it comes to.
 
     Example: `report = gs.diagnose(x, y, attributes={"colour": colour}); print(report); report.save("report.zarr")`.
+
+        >>> random = np.random.default_rng(0)
+        >>> labels = random.choice([0, 1], 80)
+        >>> site = np.where(random.random(80) < 0.9, labels, 1 - labels)
+        >>> rows = np.stack([4.0 * site - 2, labels + random.normal(size=80)], axis=1)
+        >>> report = gs.diagnose(rows, labels, attributes={"site": site}, features=3, progress=False)
+        >>> print(report.verdict.kind, report.dataset["strength"].values)
+        shortcut [26.001 18.982 11.141]
     """
 
     dataset: xr.Dataset

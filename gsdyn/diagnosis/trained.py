@@ -86,6 +86,8 @@ def trained(
 
     Returns a dataset with the variables above, and the finding as a sentence in `attrs["trained"]`. Raises `ValueError`
     for a kernel without a network, and for other examples than those of the report.
+
+        >>> found = gs.diagnosis.trained(report, x, y, network=net)  # doctest: +SKIP
     """
     _checks.instance("report", report, Report)
     a = report.dataset.attrs

@@ -37,6 +37,8 @@ def serve(
     - `ready`: called with the address once everything is compiled.
 
     Raises `ValueError` for a port that is in use and for a report that cannot be read.
+
+        >>> gs.explore.serve(port=0, browse=False)  # doctest: +SKIP
     """
     port = _free(_checks.integer("port", port, 0, 65535))
     pages = [

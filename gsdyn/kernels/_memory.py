@@ -11,7 +11,11 @@ _CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 
 class NotEnoughMemory(MemoryError, ValueError):
-    """The result, or the least that work on it needs, does not fit."""
+    """The result, or the least that work on it needs, does not fit.
+
+    >>> print(issubclass(gs.kernels.NotEnoughMemory, MemoryError))
+    True
+    """
 
 
 def require(needed: int, purpose: str) -> None:

@@ -26,6 +26,12 @@ class Between:
     rows.
 
     Example: `predict(Between(net, x_new, x), y, run.coefficients)`.
+
+        >>> between = gs.kernels.Between(net, x, x)
+        >>> features = gs.FeatureBasis.from_kernel(theta, y)
+        >>> beta = gs.coefficients(features, gs.fixed_point(features, gs.CrossEntropy(), gs.WeightDecay(0.1)))
+        >>> print(gs.predict(between, y, beta).shape)
+        (4,)
     """
 
     def __init__(

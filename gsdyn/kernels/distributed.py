@@ -40,6 +40,9 @@ def sharded_ntk(
     - `tile`: rows and columns worked on at a time on one device.
 
     Returns shape (n1, n2). Raises `ValueError` as `infinite_ntk` does, and for rows that cannot be shared out evenly.
+
+        >>> print(np.allclose(gs.kernels.sharded_ntk(net, x), theta))
+        True
     """
     if not isinstance(net, InfiniteWidth):
         raise ValueError(f"net must be a network such as FullyConnected(depth=3), got {_checks.in_short(net)}")

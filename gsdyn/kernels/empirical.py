@@ -44,6 +44,9 @@ def ntrf(
 
     Raises `ValueError` for what is no network, for outputs of other shapes or of one example that change with the rest
     of the batch, and, before it starts, for too little memory. Reference: Pezeshki et al. 2021, section 3.1.
+
+        >>> print(gs.kernels.ntrf(net, params, x).shape)
+        (4, 24)
     """
     _checks.function("progress", progress)
     model, (x,), outputs = _model.prepare(net, params, x=x)
@@ -98,6 +101,10 @@ def empirical_ntk(
 
     Raises `ValueError` as `ntrf` does. Reference: Novak, Sohl-Dickstein and Schoenholz, Fast finite width neural
     tangent kernel (2022).
+
+        >>> phi = gs.kernels.ntrf(net, params, x)
+        >>> print(np.allclose(gs.kernels.empirical_ntk(net, params, x), phi @ phi.T))
+        True
     """
     _checks.function("progress", progress)
     out = None if out is None else _files.as_path("out", out)

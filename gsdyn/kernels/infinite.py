@@ -72,6 +72,12 @@ def infinite_ntk(
     little memory.
 
     Reference: Jacot, Gabriel and Hongler, Neural tangent kernel (2018).
+
+        >>> print(gs.kernels.infinite_ntk(gs.networks.FullyConnected(depth=2), x))
+        [[ 2.08  -0.09   1.555 -0.013]
+         [-0.09   2.02  -0.065  1.478]
+         [ 1.555 -0.065  1.8   -0.104]
+         [-0.013  1.478 -0.104  1.36 ]]
     """
     if not isinstance(net, InfiniteWidth):
         raise ValueError(f"net must be a network such as FullyConnected(depth=3), got {_checks.in_short(net)}")

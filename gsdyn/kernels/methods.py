@@ -19,7 +19,12 @@ WORKSPACE = 2**29
 
 
 class Method(eqx.Module):
-    """A way to compute a tile of the empirical NTK."""
+    """A way to compute a tile of the empirical NTK.
+
+    >>> method = gs.kernels.VectorProducts()
+    >>> print(gs.kernels.empirical_ntk(net, params, x, method=method).shape)
+    (4, 4)
+    """
 
     @abc.abstractmethod
     def operations(self, model: Model, x: Array, outputs: Outputs, shape: tuple[int, int], trace: bool) -> float:
@@ -40,6 +45,9 @@ class VectorProducts(Method):
     It costs about `n1 n2 C` derivatives of the network, each as much as two evaluations, whatever the number of
     parameters, and holds the gradients of one tile of columns. Best for many outputs and few operations on each
     parameter. Not for networks with `jax.custom_vjp` inside, which JAX does not differentiate forward.
+
+        >>> print(gs.kernels.empirical_ntk(net, params, x, method=gs.kernels.VectorProducts()).shape)
+        (4, 4)
     """
 
     def operations(self, model: Model, x: Array, outputs: Outputs, shape: tuple[int, int], trace: bool) -> float:
@@ -78,6 +86,9 @@ class LayerContraction(Method):
     A matrix that multiplies one vector costs about `2 (K + F C^2)` operations for each pair of examples, with `K` and
     `F` its sides; any other parameter (a convolution, a bias, a matrix used twice or on several positions) of `m`
     entries `2 m C^2`. It holds the gradients, so taken apart, of one tile of examples.
+
+        >>> print(gs.kernels.empirical_ntk(net, params, x, method=gs.kernels.LayerContraction()).shape)
+        (4, 4)
     """
 
     def operations(self, model: Model, x: Array, outputs: Outputs, shape: tuple[int, int], trace: bool) -> float:

@@ -21,6 +21,10 @@ def ntk_product(net: Any, params: Any, x: ArrayLike) -> Callable[[ArrayLike], Fl
 
     The function takes shape (n, b) and costs for each column about two gradients of one pass over the data. It is what
     `FeatureBasis.from_product` takes: the features of a data set too large for its kernel.
+
+        >>> product = gs.kernels.ntk_product(net, params, x)
+        >>> print(np.allclose(product(np.eye(4)), gs.kernels.empirical_ntk(net, params, x)))
+        True
     """
     model, (x,), outputs = _model.prepare(net, params, x=x)
     if outputs.count != 1:

@@ -20,7 +20,14 @@ from gsdyn.kernels import _memory, _tile_store
 
 
 class Saved(NamedTuple):
-    """What a store holds: a kernel, an NTRF matrix or a `FeatureBasis`, and what made it."""
+    """What a store holds: a kernel, an NTRF matrix or a `FeatureBasis`, and what made it.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     gs.kernels.save(folder + "/basis.zarr", basis)
+    ...     print(type(gs.kernels.load(folder + "/basis.zarr").value).__name__)
+    FeatureBasis
+    """
 
     value: Array | FeatureBasis
     made: dict[str, Any]
@@ -33,6 +40,12 @@ def save(path: str | Path, value: ArrayLike | FeatureBasis, made: Mapping[str, A
     - `made`: what made it, for example `{"network": repr(net)}`; anything that JSON can hold.
 
     Raises `ValueError` for values that are not finite, `FileExistsError` for a path that is taken.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     gs.kernels.save(folder + "/theta.zarr", theta, {"net": "depth 2"})
+        ...     print(gs.kernels.load(folder + "/theta.zarr").made["net"])
+        depth 2
     """
     if made is not None:
         _checks.mapping("made", made)
@@ -65,6 +78,12 @@ def load(path: str | Path) -> Saved:
 
     Returns a `Saved` with `value` and `made`. Raises `ValueError` for a path that holds no such store, and for a kernel
     with tiles missing; a kernel of float64 needs 64 bits switched on.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     gs.kernels.save(folder + "/theta.zarr", theta)
+        ...     print(np.array_equal(gs.kernels.load(folder + "/theta.zarr").value, theta))
+        True
     """
     path = _files.as_path("path", path)
     try:

@@ -17,6 +17,10 @@ class CrossEntropy(CellLoss):
     """Cross-entropy `l(f) = log(1 + e^-f)` (P21-Eq5), `h(a) = -a log a - (1-a) log(1-a)` (P21-Eq6).
 
     `a(f) = sigma(-f)` on (0, 1); `h'(a) = log((1-a)/a)`.
+
+        >>> loss = gs.CrossEntropy()
+        >>> print(f"{loss.value(jnp.zeros(2)):.4f}", loss.weight(jnp.array([0.0, 5.0])))
+        1.3863 [0.5   0.007]
     """
 
     steepest: ClassVar[float | None] = 1 / 4
@@ -81,6 +85,10 @@ class FirstOrderCrossEntropy(CellLoss):
     """Cross-entropy with `log(1 - a) ~ -a` (P21-Eq10): `h(a) = a - a log a - a^2/2` on a > 0.
 
     `h'(a) = -log a - a`, so `a(f) = omega(-f)`, the Wright omega function `W(e^-f)`.
+
+        >>> fp = gs.fixed_point(basis, gs.FirstOrderCrossEntropy(), gs.WeightDecay(0.01))
+        >>> print(fp.alpha)
+        [0.003 0.01 ]
     """
 
     steepest: ClassVar[float | None] = 1.0
@@ -145,7 +153,12 @@ class FirstOrderCrossEntropy(CellLoss):
 
 
 class SquaredError(Loss):
-    """Squared error `l(f) = (1 - f)^2 / 2` (P21 Table 4), `h(a) = a - a^2/2`: the dual is linear."""
+    """Squared error `l(f) = (1 - f)^2 / 2` (P21 Table 4), `h(a) = a - a^2/2`: the dual is linear.
+
+    >>> fp = gs.fixed_point(basis, gs.SquaredError(), gs.WeightDecay(0.01))
+    >>> print(fp.margins)
+    [1.    0.998]
+    """
 
     steepest: ClassVar[float | None] = 1.0
 
@@ -189,6 +202,10 @@ class Hinge(Loss):
     """Hinge loss `l(f) = max(0, 1 - f)` (P21 Table 4), `h(a) = a` on [0, 1]: the dual is a box QP.
 
     The weight at the kink `f = 1` is any value of [0, 1]; `weight` gives 1/2 there.
+
+        >>> fp = gs.fixed_point(basis, gs.Hinge(), gs.WeightDecay(0.01))
+        >>> print(fp.margins)
+        [1. 1.]
     """
 
     smooth: ClassVar[bool] = False

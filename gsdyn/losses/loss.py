@@ -13,7 +13,11 @@ from gsdyn._readable import Call
 
 
 class Loss(Call):
-    """A convex loss in the margins, shape (n,), or in the logits, shape (n, C)."""
+    """A convex loss in the margins, shape (n,), or in the logits, shape (n, C).
+
+    >>> print(gs.CrossEntropy().slope(jnp.array([0.1, 0.5])))
+    [2.197 0.   ]
+    """
 
     smooth: ClassVar[bool] = True
     steepest: ClassVar[float | None] = None  # the largest curvature `l''`, where it is known
@@ -109,6 +113,10 @@ class CellLoss(Loss):
     """A loss of margins that grids of two features in two examples solve entry by entry, from few numbers each.
 
     Its weights fall from the largest to 0 as margins grow, and `|l'''| <= l''`.
+
+        >>> a, w, ratio = gs.CrossEntropy().derivatives(jnp.array([0.0, 2.0]))
+        >>> print(a, w, ratio)
+        [0.5   0.119] [0.25  0.105] [ 0.    -0.762]
     """
 
     @abc.abstractmethod

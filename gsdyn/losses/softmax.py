@@ -22,6 +22,11 @@ class Softmax(Loss):
     - `classes`: the number of classes C >= 2.
 
     The pull is `E - alpha` with `E` the one-hot labels and `alpha = softmax(F)`; the kernel is unsigned.
+
+        >>> classes = gs.FeatureBasis.from_kernel(theta, None)
+        >>> fp = gs.fixed_point(classes, gs.Softmax([0, 1, 0, 2], 3), gs.WeightDecay(0.1))
+        >>> print(fp.z.shape, np.argmax(fp.margins, axis=1))
+        (4, 3) [0 1 0 2]
     """
 
     steepest: ClassVar[float | None] = 1 / 2

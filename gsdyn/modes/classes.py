@@ -30,6 +30,10 @@ class TwoClasses(eqx.Module):
       class's are mirrored: its neuron has output weight `-z0` and its logit in the network is `-u`.
 
     `first` and `second` are the `Mode` of each class, with the rates p and 1 - p.
+
+        >>> classes = gs.modes.TwoClasses(fraction=0.8, norms=(1.0, 1.0), u0=(0.1, 0.1))
+        >>> print(f"{classes.time_ratio(0.9):.4f}")
+        0.2500
     """
 
     first: Mode

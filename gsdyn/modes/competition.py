@@ -21,6 +21,9 @@ class Winner(enum.IntEnum):
     """Whose neuron it becomes.
 
     `NEITHER` only from the fixed point `a = b, z = 0`; `UNKNOWN` where the integration was given up.
+
+        >>> print(gs.modes.Winner(int(gs.modes.Competition(a0=0.1, b0=0.2, z0=0.1).winner)).name)
+        FIRST
     """
 
     FIRST = 0
@@ -30,7 +33,12 @@ class Winner(enum.IntEnum):
 
 
 class CompetitionPath(eqx.Module):
-    """The weights at times `ts`: `w = a x_1 + b x_2` and the output weight `z`; every array has the shape (..., T)."""
+    """The weights at times `ts`: `w = a x_1 + b x_2` and the output weight `z`; every array has the shape (..., T).
+
+    >>> path = gs.modes.Competition(a0=0.1, b0=0.2, z0=0.1).integrate(np.array([0.0, 10.0]))
+    >>> print(path.a, path.logits[0])
+    [0.1   1.556] [0.01  2.402]
+    """
 
     ts: Float[Array, "... T"]
     a: Float[Array, "... T"]
@@ -56,6 +64,10 @@ class Competition(Triple):
     **Arguments:** any shapes that broadcast. `a0`, `b0`: > 0. `z0`: finite. `rate`: p > 0.
 
     **Raises:** `ValueError` for any argument outside these domains.
+
+        >>> fight = gs.modes.Competition(a0=0.1, b0=0.2, z0=0.1)
+        >>> print(gs.modes.Winner(int(fight.winner)), f"{fight.death_time:.4f}")
+        0 3.8678
     """
 
     a0: Float[Array, "..."]

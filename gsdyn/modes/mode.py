@@ -46,6 +46,10 @@ class Mode(Batch, Learner):
     broadcast against the mode. Everything goes through `jit`, `vmap` and `grad`, in each argument too.
 
     **Reference:** Combes et al., 2018, Theorems 3.2 and 4.1, §3.3, appendices A.3, A.7, B, C.1.
+
+        >>> mode = gs.modes.Mode(norm=1.0, depth=3, u0=0.1)
+        >>> print(mode.logit(np.array([0.0, 1.0, 10.0])), f"{mode.time_to_confidence(0.9):.4f}")
+        [0.1   0.207 4.693] 4.1478
     """
 
     norm: Float[Array, "..."]

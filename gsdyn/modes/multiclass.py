@@ -36,6 +36,10 @@ class MultiClassMode(Batch):
     `rate`: p > 0, the class's share of the samples.
 
     **Raises:** `ValueError` for any argument outside these domains.
+
+        >>> mode = gs.modes.MultiClassMode(norm=1.0, classes=10, y0=0.1, z0=0.1)
+        >>> print(mode.confidence(np.array([0.0, 5.0])))
+        [0.101 0.932]
     """
 
     norm: Float[Array, "..."]

@@ -42,6 +42,10 @@ class Neurons(Learner):
 
     **Methods:** `logit(t)`, `weights(t)`, `confidence(t)`, `time_to(u)`, `time_to_confidence(P)`, for any shape of
     argument; use `jax.vmap` for many groups of neurons.
+
+        >>> neurons = gs.modes.Neurons(norm=1.0, y0=[0.2, 0.1], z0=[0.2, 0.1])
+        >>> print(neurons.logit(np.array([0.0, 1.0])))
+        [0.05 0.13]
     """
 
     norm: Float[Array, ""]
@@ -147,6 +151,10 @@ def orthogonal_points(
 
     **Arguments:** `norm`: r > 0, of every point. `count`: m >= 1. `y0`: `w.x_i`, equal for all points. `z0`.
     `rate`: 1 for a full batch, `1/m` when each step draws one point.
+
+        >>> mode = gs.modes.orthogonal_points(norm=1.0, count=4, y0=0.1, z0=0.2)
+        >>> print(mode.logit(np.array([0.0, 1.0])))
+        [0.02  0.139]
     """
     count = _checks.require("count", count, "finite and >= 1", lambda v: (v >= 1) & (v < float("inf")))
     norm, y0 = _checks.positive("norm", norm), _checks.finite("y0", y0)

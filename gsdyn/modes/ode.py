@@ -32,6 +32,11 @@ class Path(eqx.Module):
     - `stop_state`: the state then, or at the last time.
     - `stopped_by`: for every stop whether it was the one, shape (S,).
     - `ok`: whether the path got to a stop or to its end; what is beyond its reach is NaN otherwise.
+
+        >>> field = gs.modes.ode.NeuronField(norm=jnp.asarray(1.0))
+        >>> path = gs.modes.ode.integrate(field, (jnp.asarray(0.3), jnp.asarray(0.3)), np.array([0.0, 1.0]))
+        >>> print(path.ok, path.stop_time)
+        True inf
     """
 
     ts: Float[Array, " T"]
@@ -60,6 +65,11 @@ def integrate(
     error; else it is not `ok`, and NaN from where it ended.
 
     **Returns:** a `Path`. Reverse-mode derivatives go through it, its stop time included.
+
+        >>> field = gs.modes.ode.NeuronField(norm=jnp.asarray(1.0))
+        >>> path = gs.modes.ode.integrate(field, (jnp.asarray(0.3), jnp.asarray(0.3)), np.array([0.0, 1.0]))
+        >>> print(path.states[0] * path.states[1])
+        [0.09  0.227]
     """
     if not callable(field):
         raise ValueError(f"field must be a function of the state, got {_checks.in_short(field)}")
@@ -106,7 +116,11 @@ def integrate(
 
 
 def event(stops: Sequence[Callable[[Any], Array]], tolerance: float) -> diffrax.Event:
-    """The first of some functions of the state to change its sign, located to `tolerance` within its step."""
+    """The first of some functions of the state to change its sign, located to `tolerance` within its step.
+
+    >>> print(type(gs.modes.ode.event([lambda state: state[0] - 1.0], 1e-12)).__name__)
+    Event
+    """
     conditions = [_condition(stop) for stop in stops]
     return diffrax.Event(conditions, optimistix.Newton(tolerance, tolerance))
 
@@ -119,7 +133,11 @@ def _condition(stop: Callable[[State], Array]) -> Callable[..., Array]:
 
 
 def pull(loss: Loss, u: Array) -> Array:
-    """`g(u)`, by which a logit still pulls: `1/(1 + e^u)`, or 1 below the margin under hinge."""
+    """`g(u)`, by which a logit still pulls: `1/(1 + e^u)`, or 1 below the margin under hinge.
+
+    >>> print(gs.modes.ode.pull(gs.Hinge(), jnp.array([0.5, 2.0])))
+    [1. 0.]
+    """
     if isinstance(loss, Hinge):
         return jnp.where(u < 1, jnp.ones_like(u), 0)
     return jax.nn.sigmoid(-u)
@@ -131,6 +149,9 @@ class NeuronField(eqx.Module):
         y_i' = p r^2 z_i g(u) [y_i > 0],    z_i' = p m y_i g(u) [y_i > 0],    u = sum_i z_i max(y_i, 0)
 
     The state is `(y, z)`, each of shape (h,) or ().
+
+        >>> print(gs.modes.ode.NeuronField(norm=jnp.asarray(1.0))((jnp.asarray(0.3), jnp.asarray(0.0))))
+        (Array(0., dtype=float64), Array(0.15, dtype=float64))
     """
 
     norm: Float[Array, ""]
@@ -151,6 +172,10 @@ class DeepField(eqx.Module):
         z_i' = p (y prod_(j != i) z_j) g(u),    y' = p r^2 (prod_j z_j) g(u),    u = y prod_j z_j
 
     The state is `(y, z)`, of shapes () and (N - 1,).
+
+        >>> y_rate, z_rates = gs.modes.ode.DeepField(norm=jnp.asarray(1.0))((jnp.asarray(0.5), jnp.array([0.5, 0.5])))
+        >>> print(f"{y_rate:.4f}", z_rates)
+        0.1172 [0.117 0.117]
     """
 
     norm: Float[Array, ""]
@@ -171,6 +196,10 @@ class HingePointsField(eqx.Module):
         w' = p z sum_i x_i [z w.x_i < 1],    z' = p sum_i w.x_i [z w.x_i < 1]
 
     The state is `(w, z)`, of shapes (d,) and (). `points`: shape (m, d), all active.
+
+        >>> field = gs.modes.ode.HingePointsField(points=jnp.array([[1.0, 0.0], [0.8, 0.6]]))
+        >>> print(field((jnp.array([0.1, 0.1]), jnp.asarray(0.5)))[0])
+        [0.9 0.3]
     """
 
     points: Float[Array, "m d"]
@@ -187,6 +216,10 @@ class CompetitionField(eqx.Module):
     """One neuron on two orthogonal unit points of opposite class (C18-A.6); the state is `(a, b, z)`.
 
     a' = p z/(1 + e^(za)),    b' = -p z/(1 + e^(-zb)),    z' = p (a/(1 + e^(za)) - b/(1 + e^(-zb)))
+
+        >>> rates = gs.modes.ode.CompetitionField()((jnp.asarray(0.1), jnp.asarray(0.2), jnp.asarray(0.1)))
+        >>> print(" ".join(f"{rate:.4f}" for rate in rates))
+        0.0498 -0.0505 -0.0512
     """
 
     rate: Float[Array, ""] = eqx.field(default_factory=lambda: jnp.asarray(1.0))
@@ -202,6 +235,11 @@ class RareFeatureField(eqx.Module):
 
     a' = q z/(1 + e^(z(a+b))) + (1-q) z/(1 + e^(za)),    b' = q z/(1 + e^(z(a+b))),
     z' = q (a+b)/(1 + e^(z(a+b))) + (1-q) a/(1 + e^(za))
+
+        >>> field = gs.modes.ode.RareFeatureField(jnp.asarray(0.1))
+        >>> rates = field((jnp.asarray(0.1), jnp.asarray(0.01), jnp.asarray(0.1)))
+        >>> print(" ".join(f"{rate:.4f}" for rate in rates))
+        0.0497 0.0050 0.0502
     """
 
     fraction: Float[Array, ""]

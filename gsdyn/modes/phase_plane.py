@@ -19,6 +19,9 @@ class Outcome(enum.IntEnum):
     - `DIES`: `0 < y_0 < -r z_0`; y reaches 0 in finite time and the neuron falls silent.
     - `DECAYS`: `0 < y_0 = -r z_0`; both weights tend to 0 and never get there (A.7).
     - `FROZEN`: `y_0 <= 0`; the ReLU is inactive and nothing ever moves.
+
+        >>> print(gs.modes.Outcome(int(gs.modes.classify(1.0, 0.1, -0.5))).name)
+        DIES
     """
 
     SOLVES = 0
@@ -36,6 +39,9 @@ def classify(norm: ArrayLike, y0: ArrayLike, z0: ArrayLike) -> Int[Array, "..."]
     **Returns:** integers, comparable with the members of `Outcome`.
 
     **Raises:** `ValueError` if `norm <= 0` or a start is not finite.
+
+        >>> print([gs.modes.Outcome(int(o)).name for o in gs.modes.classify(1.0, np.array([0.5, 0.1, -0.1]), -0.2)])
+        ['SOLVES', 'DIES', 'FROZEN']
     """
     norm, y0, z0 = together(
         norm=_checks.positive("norm", norm), y0=_checks.finite("y0", y0), z0=_checks.finite("z0", z0)

@@ -56,6 +56,11 @@ class HingePoints(eqx.Module):
     **Raises:** `ValueError` if the shapes do not fit or H1, H2 or H3 does not hold.
 
     **Methods:** `logit(x, t)` and `free_logit(x, t)`, `margins(t)`, `weights(t)`; `stops`.
+
+        >>> points = gs.modes.HingePoints(points=[[1.0, 0.0], [0.8, 0.6]], w0=[0.1, 0.1], z0=0.1)
+        >>> print(points.stops, points.margins(np.array([0.0, 1.0])))
+        [1.177 1.156] [[0.01  0.014]
+         [0.526 0.556]]
     """
 
     points: Float[Array, "m d"]

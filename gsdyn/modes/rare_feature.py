@@ -15,7 +15,12 @@ from gsdyn.modes._base import Triple
 
 
 class RareFeatureState(eqx.Module):
-    """Weights `w = a x_1 + b x_2` and output weight `z` at times `t`, all of one shape."""
+    """Weights `w = a x_1 + b x_2` and output weight `z` at times `t`, all of one shape.
+
+    >>> state = gs.modes.RareFeature(fraction=0.1, a0=0.1, b0=0.01, z0=0.1).integrate(np.array([0.0, 10.0]))
+    >>> print(state.common, state.rare)
+    [0.502 0.954] [0.5  0.57]
+    """
 
     t: Float[Array, "..."]
     a: Float[Array, "..."]
@@ -52,6 +57,11 @@ class RareFeature(Triple):
     **Raises:** `ValueError` for any argument outside these domains.
 
     **Reference:** Combes et al., 2018, section 5 and appendix D.
+
+        >>> rare = gs.modes.RareFeature(fraction=0.1, a0=0.1, b0=0.01, z0=0.1)
+        >>> stop = rare.stop(0.01)
+        >>> print(f"{stop.common:.3f} {stop.rare:.3f} {rare.bound(0.01):.3f}")
+        0.990 0.601 0.613
     """
 
     fraction: Float[Array, "..."]
@@ -124,6 +134,9 @@ def rare_feature_bound(fraction: ArrayLike, eps: ArrayLike) -> Float[Array, "...
     """`1/(1 + e^(-q log((1-eps)/eps)))`, the bound of Theorem 5.1 (C18-Eq6, Table 1), for `q a_0 >= b_0`.
 
     **Arguments:** `fraction`: q inside (0, 1). `eps` inside (0, 1/2), one less the confidence on the data.
+
+        >>> print(gs.modes.rare_feature_bound(np.array([0.5, 0.1]), 0.01))
+        [0.909 0.613]
     """
     q, odds = together(fraction=check_fraction("fraction", fraction), eps=log_odds(eps))
     return jax.nn.sigmoid(q * odds)

@@ -16,7 +16,11 @@ from gsdyn.networks.activations import Activation, Relu
 
 
 class Layer(NamedTuple):
-    """The parameters of one dense layer."""
+    """The parameters of one dense layer.
+
+    >>> print(net.init(jax.random.key(0), 2)[0].weight.shape)
+    (2, 8)
+    """
 
     weight: Float[Array, "fan_in fan_out"]
     bias: Float[Array, " fan_out"] | None
@@ -47,6 +51,11 @@ class FullyConnected:
     - `outputs`: None for one output, shape (n,); a number of classes C for shape (n, C).
 
     Reference: Jacot, Gabriel and Hongler, Neural tangent kernel (2018).
+
+        >>> net = gs.networks.FullyConnected(depth=2, width=8)
+        >>> params = net.init(jax.random.key(0), 2)
+        >>> print(net.apply(params, x).shape)
+        (4,)
     """
 
     depth: int

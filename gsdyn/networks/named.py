@@ -26,7 +26,11 @@ KINDS = (*DENSE, *CONVOLUTIONAL, "linear", "rbf")
 
 
 def takes_images(text: str) -> bool:
-    """Whether the network of this text takes images, shape (n, h, w, c), and not rows."""
+    """Whether the network of this text takes images, shape (n, h, w, c), and not rows.
+
+    >>> print(gs.networks.takes_images("conv:2:64"), gs.networks.takes_images("relu:3"))
+    True False
+    """
     return text.partition(":")[0].strip() in CONVOLUTIONAL
 
 
@@ -46,6 +50,9 @@ def named(text: str, x: ArrayLike | None = None) -> InfiniteWidth:
     - `x`: the inputs, which `rbf` takes its bandwidth from.
 
     Raises `ValueError` for any other text.
+
+        >>> print(gs.networks.named("relu:3").depth)
+        3
     """
     if not isinstance(text, str):
         raise ValueError(f"network must be a text such as relu:3, got a value of type {type(text).__name__}")

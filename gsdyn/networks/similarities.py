@@ -29,6 +29,9 @@ class Linear(_OfRows):
     """`k(x, x') = x . x' / d + b_std^2`: a linear model of the rows, the last layer alone of a network of embeddings.
 
     - `b_std`: the scale of a constant beside them, finite and >= 0.
+
+        >>> print(gs.kernels.infinite_ntk(gs.networks.Linear(), x).shape)
+        (4, 4)
     """
 
     b_std: float = 0.0
@@ -49,6 +52,9 @@ class RBF(_OfRows):
     """`k(x, x') = exp(-|x - x'|^2 / (2 b^2))`.
 
     - `bandwidth`: `b`, finite and > 0; `RBF.of(x)` takes the median distance between the rows of `x`.
+
+        >>> print(gs.kernels.infinite_ntk(gs.networks.RBF(1.0), x).shape)
+        (4, 4)
     """
 
     bandwidth: float

@@ -23,6 +23,11 @@ def stax() -> Any:
         )
 
     Raises `ImportError`, with the command that installs it, where neural-tangents is missing.
+
+        >>> layers = gs.networks.stax()
+        >>> net = gs.networks.Stax(layers.serial(layers.Dense(8), layers.Relu(), layers.Dense(1)), "dense, relu, dense")
+        >>> print(net.apply(net.init(jax.random.key(0), (2,)), x).shape)
+        (4, 1)
     """
     return _neural_tangents.load().stax
 
@@ -40,6 +45,11 @@ class Stax:
     `kernel_fixed_point` take them for zero, and warn unless `tolerance` says so. `FullyConnected` is better and faster
     for what it can express.
     Reference: Novak et al., Neural tangents (2020).
+
+        >>> layers = gs.networks.stax()
+        >>> net = gs.networks.Stax(layers.serial(layers.Dense(8), layers.Relu(), layers.Dense(1)), "dense, relu, dense")
+        >>> print(gs.kernels.infinite_ntk(net, x).shape)
+        (4, 4)
     """
 
     layers: tuple[Callable, Callable, Callable] = dataclasses.field(repr=False)

@@ -33,6 +33,11 @@ def draw_curves(dataset: xr.Dataset) -> Figure:
     A column for every axis of the grid that has more than one value; open circles where the flow was integrated. The
     last row has the distance of every method's responses from the exact ones; below 1e-12, where it is rounding, a line
     runs along the floor of its panel.
+
+        >>> from gsdyn.experiments.curves import starvation_curves
+        >>> ds = starvation_curves([0.01, 0.1], [0.1, 0.3], integrated=0)
+        >>> print(len(gs.plotting.draw_curves(ds).axes))
+        8
     """
     cuts = {"lam": ("delta", dataset.attrs["at_delta"]), "delta": ("lam", dataset.attrs["at_lam"])}
     columns = [axis for axis in cuts if dataset.sizes[axis] > 1]
@@ -54,7 +59,7 @@ def draw_curves(dataset: xr.Dataset) -> Figure:
                 title = f"at ${SYMBOLS[other]} = {place:g}$" if i == 0 else ""
                 style.letter(axes, i * len(columns) + j, title)
         for axes, row in zip(grid[:, 0], rows, strict=True):
-            axes.set_ylabel(f"{ROWS[row]}\n(dimensionless)")
+            axes.set_ylabel(ROWS[row])
         handles, labels = grid[2, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=2, title=style.problem(dataset))
     return figure

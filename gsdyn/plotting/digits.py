@@ -21,6 +21,11 @@ def draw_responses(dataset: xr.Dataset) -> Figure:
 
     One column per penalty. The interaction is the change of one response per relative change of another feature's
     squared strength, from the starvation matrix of `experiments.digits_curves`; where it is negative the one starves.
+
+        >>> from gsdyn.experiments.digits_curves import digits_curves
+        >>> ds = digits_curves([0.01, 0.1, 1.0], features=3, images=40)
+        >>> print(len(gs.plotting.draw_responses(ds).axes))
+        4
     """
     penalties = [str(name) for name in dataset["penalty"].values]
     with style.styled():
@@ -39,8 +44,8 @@ def draw_responses(dataset: xr.Dataset) -> Figure:
                 style.letter(axes, i * len(penalties) + j, name if i == 0 else "")
             grid[1, j].set_xlabel(style.label(dataset["lam"], "regularisation strength $\\lambda$"))
         figure.suptitle(_title(dataset), fontsize=8)
-        grid[0, 0].set_ylabel("response $z_j^*$\n(dimensionless)")
-        grid[1, 0].set_ylabel(f"{SENSITIVITY}\n(dimensionless)")
+        grid[0, 0].set_ylabel("response $z_j^*$")
+        grid[1, 0].set_ylabel(SENSITIVITY)
         for row in grid:
             row[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
@@ -50,6 +55,11 @@ def draw_matrices(dataset: xr.Dataset) -> Figure:
     """The starvation matrix among the leading features at three strengths of weight decay.
 
     In the same units as `draw_responses`, with the sign of every entry that is not negligible printed on it.
+
+        >>> from gsdyn.experiments.digits_curves import digits_curves
+        >>> ds = digits_curves([0.01, 0.1, 1.0], features=3, images=40)
+        >>> print(len(gs.plotting.draw_matrices(ds).axes) > 1)
+        True
     """
     matrices = _sensitivity(dataset.isel(penalty=0))
     places = np.unique(np.linspace(0, dataset.sizes["lam"] - 1, PANELS).round().astype(int))
@@ -68,7 +78,7 @@ def draw_matrices(dataset: xr.Dataset) -> Figure:
             axes.set_xlabel("stronger feature $i$")
             style.letter(axes, i, f"$\\lambda = {float(matrix['lam']):.3g}$")
         grid[0].set_ylabel("responding feature $j$")
-        figure.colorbar(image, ax=list(grid), label=f"{SENSITIVITY} (dimensionless)", shrink=0.9)
+        figure.colorbar(image, ax=list(grid), label=SENSITIVITY, shrink=0.9)
         change = f"{dataset['penalty'].values[0]}: change of response $j$ as feature $i$ grows"
         figure.suptitle(f"{_title(dataset)}\n{change}", fontsize=8)
     return figure

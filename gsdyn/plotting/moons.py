@@ -14,14 +14,20 @@ from gsdyn.plotting import style
 PALE = ListedColormap(matplotlib.colormaps["PuOr"](np.linspace(0.25, 0.75, 256)), "pale")
 LEVELS = 9
 COLUMNS = 5
+NAMES = "ERM: cross-entropy alone. SD: with spectral decoupling. The number is the margin between the two moons."
 
 
 def draw_moons(dataset: xr.Dataset) -> Figure:
-    """The dataset of `experiments.moons`: mean logits at both times for every variant, and margins in input space."""
+    """The dataset of `experiments.moons`: mean logits at both times for every variant, and margins in input space.
+
+    "ERM -0.1" is the loss alone (empirical risk minimisation) on moons with a margin of -0.1, which overlap; "SD" has
+    spectral decoupling beside it.
+    """
     steps, variants = dataset["step"].values, dataset["variant"].values
     with style.styled():
         figure = Figure(figsize=(style.PAGE, 1.9 + 1.8 * len(steps)))
         above, below = _halves(figure, 1.8 * len(steps), 1.9)
+        above.suptitle(NAMES, fontsize=7)
         grid = above.subplots(len(steps), len(variants), squeeze=False, sharex=True, sharey=True)
         for i, step in enumerate(steps):
             for j, variant in enumerate(variants):

@@ -11,7 +11,8 @@ from gsdyn.plotting import style
 
 def draw_moons_responses(dataset: xr.Dataset) -> Figure:
     """The dataset of `experiments.moons_responses`: the size of followed responses along training, a panel for
-    each margin of the data; and that of every feature at the end. Bands and bars: standard deviation over seeds."""
+    each margin of the data; and that of every feature at the end. Bands and bars: standard deviation over seeds. Names
+    are those of `draw_moons`: "ERM" is the loss alone, "SD" has spectral decoupling, the number is the margin."""
     variants = [str(name) for name in dataset["variant"].values]
     size: xr.DataArray = abs(dataset["response"])
     followed = [int(number) for number in np.atleast_1d(dataset.attrs["followed"])]
@@ -47,6 +48,6 @@ def _at_the_end(axes, size: xr.DataArray, variants: list[str]) -> None:
                       label=name)  # fmt: skip
     axes.set_yscale("log")
     axes.set_xticks(size["feature"].values)
-    axes.set_xlabel("feature (dimensionless)")
+    axes.set_xlabel("feature")
     axes.legend(loc="upper right", fontsize=6.5, ncols=2, columnspacing=0.8, handletextpad=0.2)
     axes.set_ylim(0.1, 8 * float(size.mean("seed").max()))

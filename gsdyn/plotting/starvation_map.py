@@ -17,6 +17,11 @@ def draw_map(dataset: xr.Dataset) -> Figure:
     """`d z_2*/d(s_1^2)` over the grid of `experiments.starvation_curves`, its sign legible without colour.
 
     The positive side is hatched, and the zero contour drawn beside the law's `delta = 1/sqrt(2)`.
+
+        >>> from gsdyn.experiments.curves import starvation_curves
+        >>> ds = starvation_curves([0.01, 0.1], [0.1, 0.3], integrated=0)
+        >>> print(len(gs.plotting.draw_map(ds).axes) > 1)
+        True
     """
     if min(dataset.sizes["lam"], dataset.sizes["delta"]) < 2:
         raise ValueError("dataset must have more than one value of lam and of delta to draw a map")
@@ -39,7 +44,7 @@ def _derivative(axes: Axes, exact: xr.DataArray) -> None:
     top = float(np.abs(value).max()) or 1.0
     scale = SymLogNorm(linthresh=top / 1e3, vmin=-top, vmax=top)
     mesh = axes.pcolormesh(lam, delta, value, norm=scale, cmap=style.DIVERGING, shading="nearest", rasterized=True)
-    axes.figure.colorbar(mesh, ax=axes, label="$\\mathrm{d}z_2^*/\\mathrm{d}(s_1^2)$ (dimensionless)")
+    axes.figure.colorbar(mesh, ax=axes, label="$\\mathrm{d}z_2^*/\\mathrm{d}(s_1^2)$")
     if value.max() > 0:
         axes.contourf(lam, delta, value, levels=[style.ROUNDING, np.inf], colors="none", hatches=["////"])
     if not value.min() < 0 < value.max():

@@ -52,7 +52,16 @@ def styled() -> Iterator[None]:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as its suffix says, without the date that would make every run's file another."""
+    """Write a figure as its suffix says, without the date that would make every run's file another.
+
+    >>> import pathlib, tempfile
+    >>> from matplotlib.figure import Figure
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "empty.svg"
+    ...     gs.plotting.save(Figure(), path)
+    ...     print(path.exists())
+    True
+    """
     with styled():
         figure.savefig(path, metadata=UNDATED.get(path.suffix))
 
@@ -66,9 +75,9 @@ def above_rounding(values: xr.DataArray) -> xr.DataArray:
 
 
 def label(variable: xr.DataArray, symbol: str = "") -> str:
-    """An axis label from a variable's `long_name` and `units`; `symbol` in place of the name."""
-    units = variable.attrs["units"]
-    return f"{symbol or variable.attrs['long_name']} ({'dimensionless' if units == '1' else units})"
+    """An axis label from a variable's `long_name` and `units`, where it has any; `symbol` in place of the name."""
+    units, name = variable.attrs["units"], symbol or variable.attrs["long_name"]
+    return name if units == "1" else f"{name} ({units})"
 
 
 def letter(axes: Axes, index: int, title: str = "") -> None:

@@ -93,7 +93,7 @@ def _changes(axes: Axes, dataset: xr.Dataset) -> None:
     axes.axhline(0, color=style.BLACK, linewidth=0.5)
     axes.set_yscale("symlog", linthresh=0.02, linscale=0.6)
     axes.set_xticks(place)
-    axes.set_xlabel("rank of the feature (dimensionless)")
+    axes.set_xlabel("rank of the feature")
     axes.set_ylabel(style.label(dataset["change"], r"$\Delta z_j/\max|\Delta z|$"))
     axes.set_ylim(top=60)
     axes.set_yticks([-0.1, -0.01, 0, 0.01, 0.1, 1], ["-0.1", "-0.01", "0", "0.01", "0.1", "1"])

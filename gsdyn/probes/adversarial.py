@@ -24,6 +24,11 @@ class AdversarialMargins(NamedTuple):
     - `nearest`: those points, of the shape of `x`; the example itself where none was found.
     - `by_attack`: the distance that each attack found alone, shape (attacks, n). Where one without gradients is far
       below one with them, the network masks its gradients.
+
+        >>> key, attacks = jax.random.key(0), [gs.probes.PGD(5, 2)]
+        >>> found = gs.probes.adversarial_margin(net.apply, params, x, y, key, attacks=attacks)
+        >>> print(found.by_attack.shape)
+        (1, 4)
     """
 
     distance: Float[Array, " n"]
@@ -61,6 +66,11 @@ def adversarial_margin(
     Raises `ValueError` for inputs of wrong shape or outside their domain, and for a network that gives NaN.
 
         found = adversarial_margin(net.apply, run.params, x, y, jax.random.key(0), norm=Linf(), bounds=(0, 1))
+
+        >>> key, attacks = jax.random.key(0), [gs.probes.PGD(5, 2)]
+        >>> found = gs.probes.adversarial_margin(net.apply, params, x, y, key, attacks=attacks)
+        >>> print(found.distance.shape)
+        (4,)
     """
     x = _checks.finite("x", x)
     if x.ndim < 2 or x.size == 0:

@@ -64,7 +64,13 @@ class Best(NamedTuple):
 
 
 class Attack(eqx.Module):
-    """A search for nearby points of another decision."""
+    """A search for nearby points of another decision.
+
+    >>> attacks = [gs.probes.PGD(5, 2), gs.probes.Search(20, 5)]
+    >>> found = gs.probes.adversarial_margin(net.apply, params, x, y, jax.random.key(0), attacks=attacks)
+    >>> print(found.by_attack.shape)
+    (2, 4)
+    """
 
     @abc.abstractmethod
     def improve(self, task: Task, best: Best, key: PRNGKeyArray) -> Best:
@@ -81,6 +87,9 @@ class PGD(Attack):
     with `Search`.
 
     Reference: Madry et al., Towards deep learning models resistant to adversarial attacks (2018).
+
+        >>> print(gs.probes.PGD(steps=5, restarts=2))
+        PGD(steps=5, restarts=2)
     """
 
     steps: int = eqx.field(static=True, default=40)
@@ -120,6 +129,9 @@ class Search(Attack):
     It begins with the nearest example of another decision, or one of `tries` random directions, and then `steps` times
     turns every direction a little at random and keeps what changes the decision nearer; the turns adapt to how often
     that succeeds. Slower to converge than `PGD`, above all in many dimensions, but what it finds masks no gradient.
+
+        >>> print(gs.probes.Search(steps=20, tries=5))
+        Search(steps=20, tries=5)
     """
 
     steps: int = eqx.field(static=True, default=500)

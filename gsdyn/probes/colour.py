@@ -22,6 +22,11 @@ class ColourVariants(NamedTuple):
     - `colour_digit`: the image in the channel of its colour, the other zero: what networks are trained on.
     - `gray_blank`: no shape and no colour: an even image, half in either channel.
     - `colour_blank`: the colour without a shape: an even image in the channel of its colour.
+
+        >>> variants = gs.probes.colour_variants(np.ones((4, 3)), np.array([0, 1, 0, 1]))
+        >>> print(variants.gray_digit[0])
+        [[0.5 0.5 0.5]
+         [0.5 0.5 0.5]]
     """
 
     gray_digit: Any
@@ -36,6 +41,12 @@ class ColourProbe(NamedTuple):
     - `accuracy`: the share of right decisions, one number for each variant. An output of exactly 0, or a tie of logits,
       is wrong.
     - `entropy`: the mean entropy of its predictions, in nats: log 2 where two classes are a coin's throw.
+
+        >>> variants = gs.probes.colour_variants(np.ones((4, 3)), np.array([1, 0, 1, 0]))
+        >>> w = np.array([-1.0] * 3 + [1.0] * 3)
+        >>> found = gs.probes.colour_probe(lambda w, x: x.reshape(len(x), -1) @ w, w, variants, y)
+        >>> print(f"{found.entropy.gray_digit:.4f}")
+        0.6931
     """
 
     accuracy: ColourVariants
@@ -50,6 +61,10 @@ def colour_variants(images: ArrayLike, colour: ArrayLike, blank: ArrayLike | Non
     - `blank`: the brightness of the even images, a scalar; by default the mean of `images`, so that they are as bright.
 
     Raises `ValueError` for inputs of wrong shape or outside their domain.
+
+        >>> variants = gs.probes.colour_variants(np.ones((4, 3)), np.array([0, 1, 0, 1]))
+        >>> print(variants.colour_digit.shape)
+        (4, 2, 3)
     """
     images = _checks.finite("images", images)
     if images.ndim < 2 or images.size == 0:
@@ -75,6 +90,12 @@ def colour_probe(
 
     A network that goes by the colour alone is as right on `colour_blank` as on `colour_digit`, and no better than
     chance on `gray_digit`. Raises `ValueError` for inputs of wrong shape or outside their domain and outputs of NaN.
+
+        >>> variants = gs.probes.colour_variants(np.ones((4, 3)), np.array([1, 0, 1, 0]))
+        >>> w = np.array([-1.0] * 3 + [1.0] * 3)
+        >>> found = gs.probes.colour_probe(lambda w, x: x.reshape(len(x), -1) @ w, w, variants, y)
+        >>> print(found.accuracy.colour_digit, found.accuracy.colour_blank)
+        1.0 1.0
     """
     _checks.function("apply", apply)
     _checks.instance("variants", variants, ColourVariants)
@@ -94,6 +115,9 @@ def prediction_entropy(outputs: Float[Array, "n *C"]) -> Float[Array, " n"]:
 
     - `outputs`: (n,) or (n, 1), whose sigmoid is the probability of one of two classes, or logits (n, C). May be
       infinite.
+
+        >>> print(gs.probes.prediction_entropy(jnp.array([0.0, 5.0])))
+        [0.693 0.04 ]
     """
     outputs = _checks.require("outputs", outputs, "numbers, not NaN", lambda v: ~(v != v))
     if outputs.ndim not in (1, 2) or not outputs.size:

@@ -18,6 +18,10 @@ class Coverage(NamedTuple):
     - `good`: the share of good samples.
     - `divergence`: the Jensen-Shannon divergence, in nats, of the good samples' shares of the modes and even shares:
       0 where all modes are met equally often, at most log 2, NaN without a good sample.
+
+        >>> centres = gs.data.ring_centres(8)
+        >>> print(gs.probes.coverage(centres[:4], centres, 0.02).covered)
+        4
     """
 
     covered: Int[Array, ""]
@@ -36,6 +40,10 @@ def coverage(samples: ArrayLike, centres: ArrayLike, width: ArrayLike) -> Covera
     Reference: C18 section 6; Lin et al., PacGAN (2018).
 
         found = gs.probes.coverage(samples, gs.data.ring_centres(), 0.02)
+
+        >>> centres = gs.data.ring_centres(8)
+        >>> print(gs.probes.coverage(centres, centres, 0.02).covered)
+        8
     """
     samples = _checks.real("samples", samples)
     centres, width = _checks.finite("centres", centres, ndim=2), _checks.positive("width", width, ndim=0)

@@ -13,7 +13,12 @@ from gsdyn import _checks, groups
 
 
 class Interval(NamedTuple):
-    """A share and its Wilson interval."""
+    """A share and its Wilson interval.
+
+    >>> share, low, high = gs.probes.wilson(70, 100)
+    >>> print(f"{share:.2f} {low:.3f} {high:.3f}")
+    0.70 0.604 0.781
+    """
 
     share: float
     low: float
@@ -30,6 +35,10 @@ class GroupAccuracy(NamedTuple):
     - `worst`: the number of the cell of least accuracy (the first of several).
     - `average`: the accuracy over all examples, with its interval.
     - `weighted`: the mean of the cells' accuracies with `shares` for weights; without `shares` the same as the average.
+
+        >>> found = gs.probes.group_accuracy(np.array([2.0, -1.0, 0.5, 0.5]), y, np.array([1, 1, 1, 0]))
+        >>> print(found.counts, found.average.share)
+        [1 1 2] 0.75
     """
 
     labels: np.ndarray
@@ -74,6 +83,10 @@ def group_accuracy(
 
         found = group_accuracy(net.apply(run.params, x), y, colour)
         found.worst_group, found.average
+
+        >>> found = gs.probes.group_accuracy(np.array([2.0, -1.0, 0.5, 0.5]), y, np.array([1, 1, 1, 0]))
+        >>> print(found.labels, found.attributes, found.accuracy, found.worst_group.share)
+        [-1 -1  1] [0 1 1] [0. 1. 1.] 0.0
     """
     f, y, attribute = _read(outputs, y, attribute)
     confidence = groups.checked_confidence(confidence)
@@ -107,6 +120,10 @@ def wilson(right: int, count: int, confidence: float = 0.95) -> Interval:
     """A share `right/count` and its Wilson score interval, as in `gsdyn.groups.wilson`.
 
     - `right`, `count`: integers with 0 <= right <= count and count >= 1. `confidence`: in (0, 1).
+
+        >>> share, low, high = gs.probes.wilson(70, 100)
+        >>> print(f"{share:.2f} {low:.3f} {high:.3f}")
+        0.70 0.604 0.781
     """
     count = _checks.integer("count", count, 1)
     share = np.float64(_checks.integer("right", right, 0, count) / count)

@@ -23,6 +23,10 @@ class InputMargins(NamedTuple):
     - `distance`: from every example to the nearest change of the decision, shape (n,); `reach` where none was met.
     - `margin`: the same with the sign of the decision: negative for an example on the wrong side.
     - `nearest`: the point where the decision changes, shape (n, d).
+
+        >>> found = gs.probes.input_margin(net.apply, params, x, y)
+        >>> print(found.nearest.shape)
+        (4, 2)
     """
 
     distance: Float[Array, " n"]
@@ -59,6 +63,10 @@ def input_margin(
     - `reach`: how far to look, > 0. `shells`: in how many shells, at least 1.
 
     Raises `ValueError` for inputs of wrong shape or outside their domain.
+
+        >>> found = gs.probes.input_margin(net.apply, params, x, y)
+        >>> print(found.distance.shape)
+        (4,)
     """
     x = _checks.finite("x", x, ndim=2)
     y = _checks.labels("y", y).astype(x.dtype)

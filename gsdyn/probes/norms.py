@@ -11,7 +11,11 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 
 class Norm(eqx.Module):
-    """A length of perturbations, rows of an array (n, d)."""
+    """A length of perturbations, rows of an array (n, d).
+
+    >>> print(gs.probes.L2(), gs.probes.Linf())
+    L2() Linf()
+    """
 
     @abc.abstractmethod
     def length(self, v: Float[Array, "n d"]) -> Float[Array, " n"]:
@@ -36,7 +40,11 @@ class Norm(eqx.Module):
 
 
 class L2(Norm):
-    """The Euclidean length."""
+    """The Euclidean length.
+
+    >>> print(gs.probes.L2())
+    L2()
+    """
 
     def length(self, v: Float[Array, "n d"]) -> Float[Array, " n"]:
         # scaled, so that no square is lost: gradients of a saturated network are tiny
@@ -53,7 +61,11 @@ class L2(Norm):
 
 
 class Linf(Norm):
-    """The largest change of an entry."""
+    """The largest change of an entry.
+
+    >>> print(gs.probes.Linf())
+    Linf()
+    """
 
     def length(self, v: Float[Array, "n d"]) -> Float[Array, " n"]:
         return jnp.max(jnp.abs(v), axis=1, initial=0.0)

@@ -40,6 +40,9 @@ def time_integral(u0: ArrayLike, u: ArrayLike, a: ArrayLike) -> Float[Array, "..
     `u` is to `u0`. It overflows to infinity where it exceeds the float range, at `u` about 716 (float32: 93).
 
     **Raises:** `ValueError` if `a` is outside [-1, 0].
+
+        >>> print(f"{gs.special.time_integral(0.1, 2.0, 0.0):.4f}")
+        9.5728
     """
     return _time_integral(u0, u, _check_power(a))
 
@@ -56,6 +59,9 @@ def inverse_time_integral(u0: ArrayLike, time: ArrayLike, a: ArrayLike) -> Float
     may leave `u` few digits: at `u0 = 1e-12, N = 64` the time at `u = 3` tells it to 3e-5 only.
 
     **Raises:** `ValueError` if `a` is outside [-1, 0].
+
+        >>> print(f"{gs.special.inverse_time_integral(0.1, gs.special.time_integral(0.1, 2.0, 0.0), 0.0):.4f}")
+        2.0000
     """
     return _inverse_time_integral(u0, time, _check_power(a))
 
@@ -69,6 +75,9 @@ def depth_primitive(u: ArrayLike, a: ArrayLike) -> Float[Array, "..."]:
     **Returns:** `Psi(u)`, to about 1e-15 of the larger of itself and its pole term `2 u^a / a`.
 
     **Raises:** `ValueError` if `a` is outside (-1, 0).
+
+        >>> print(gs.special.depth_primitive(np.array([0.5, 2.0]), -0.5))
+        [-4.112  1.511]
     """
     return _depth_primitive(u, _checks.require("a", a, "inside (-1, 0)", lambda v: (v > -1) & (v < 0)))
 

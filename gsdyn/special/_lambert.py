@@ -45,6 +45,9 @@ def lambertw(c: ArrayLike) -> Float[Array, "..."]:
 
     **Reference:** Corless, Gonnet, Hare, Jeffrey, Knuth, *On the Lambert W function*, 1996; the step is
     Fritsch, Shafer, Crowley, CACM 16, 1973.
+
+        >>> print(gs.special.lambertw(np.array([0.0, 1.0, np.e])))
+        [0.    0.567 1.   ]
     """
     return _lambertw(c)
 
@@ -60,6 +63,9 @@ def wright_omega(x: ArrayLike) -> Float[Array, "..."]:
 
     **Returns:** `omega(x)`, with the shape and dtype of `x`, within 2 units in the last place. It is 0 where
     `e^x` underflows.
+
+        >>> print(gs.special.wright_omega(np.array([0.0, 1.0, 1000.0])))
+        [  0.567   1.    993.099]
     """
     return _wright_omega(x)
 
@@ -77,6 +83,9 @@ def r_lambertw(c: ArrayLike) -> Float[Array, "..."]:
     **Returns:** `x`, with the shape and dtype of `c`, within 3 units in the last place.
 
     **Reference:** Mezo, Baricz, *On the generalization of the Lambert W function*, 2017.
+
+        >>> print(gs.special.r_lambertw(np.array([0.0, 1.0, 100.0])))
+        [0.    0.401 3.359]
     """
     return _r_lambertw(c)
 
@@ -91,6 +100,9 @@ def r_wright_omega(x: ArrayLike) -> Float[Array, "..."]:
 
     **Returns:** `w`, with the shape and dtype of `x`, within 3 units in the last place. It is 0 where `e^x`
     underflows.
+
+        >>> print(gs.special.r_wright_omega(np.array([0.0, 1000.0])))
+        [  0.401 993.099]
     """
     return _r_wright_omega(x)
 

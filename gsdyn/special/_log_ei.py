@@ -34,6 +34,9 @@ def log_plus_ei(u: ArrayLike) -> Float[Array, "..."]:
     **Returns:** the value, with the shape and dtype of `u`, to 2e-15 of itself or of 1, whichever is larger
     (float32: 5e-7). It is infinite where it exceeds the float range, above `u = 716` (float32: 92). NaN for
     `u < 0`.
+
+        >>> print(gs.special.log_plus_ei(np.array([0.1, 1.0])))
+        [-3.925  1.895]
     """
     return _log_plus_ei(u)
 
@@ -49,6 +52,9 @@ def inverse_log_ei(x: ArrayLike) -> Float[Array, "..."]:
 
     **Returns:** `u`, with the shape and dtype of `x`, within 3 units in the last place. It is 0 where
     `exp(x / 2)` underflows.
+
+        >>> print(gs.special.inverse_log_ei(gs.special.log_plus_ei(np.array([0.1, 1.0]))))
+        [0.1 1. ]
     """
     return _inverse_log_ei(x)
 

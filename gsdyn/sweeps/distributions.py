@@ -13,7 +13,11 @@ from gsdyn import _checks
 
 @runtime_checkable
 class Distribution(Protocol):
-    """Independent draws of a number. The first of many draws must be those of fewer."""
+    """Independent draws of a number. The first of many draws must be those of fewer.
+
+    >>> print(gs.sweeps.Uniform(0.0, 1.0).draw(np.random.default_rng(0), 3))
+    [0.637 0.27  0.041]
+    """
 
     def draw(self, stream: np.random.Generator, count: int) -> np.ndarray:
         """`count` draws, shape (count, ...)."""
@@ -22,7 +26,11 @@ class Distribution(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Uniform:
-    """Uniform in [low, high)."""
+    """Uniform in [low, high).
+
+    >>> print(gs.sweeps.Uniform(0.0, 1.0).draw(np.random.default_rng(0), 3))
+    [0.637 0.27  0.041]
+    """
 
     low: float
     high: float
@@ -38,7 +46,11 @@ class Uniform:
 
 @dataclasses.dataclass(frozen=True)
 class LogUniform:
-    """Positive, its logarithm uniform in [log low, log high)."""
+    """Positive, its logarithm uniform in [log low, log high).
+
+    >>> print(gs.sweeps.LogUniform(0.01, 1.0).draw(np.random.default_rng(0), 3))
+    [0.188 0.035 0.012]
+    """
 
     low: float
     high: float
@@ -55,7 +67,11 @@ class LogUniform:
 
 @dataclasses.dataclass(frozen=True)
 class Normal:
-    """Normal with the given mean and standard deviation."""
+    """Normal with the given mean and standard deviation.
+
+    >>> print(gs.sweeps.Normal(0.0, 1.0).draw(np.random.default_rng(0), 3))
+    [ 0.126 -0.132  0.64 ]
+    """
 
     mean: float = 0.0
     deviation: float = 1.0
@@ -71,7 +87,11 @@ class Normal:
 
 @dataclasses.dataclass(frozen=True)
 class Integers:
-    """Whole numbers low <= i < high, equally likely."""
+    """Whole numbers low <= i < high, equally likely.
+
+    >>> print(gs.sweeps.Integers(0, 10).draw(np.random.default_rng(0), 3))
+    [6 2 0]
+    """
 
     low: int
     high: int

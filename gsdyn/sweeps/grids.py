@@ -34,7 +34,11 @@ class Dimension(NamedTuple):
 
 @runtime_checkable
 class Grid(Protocol):
-    """Where to evaluate a function: `Product`, `Zipped` or `Samples`."""
+    """Where to evaluate a function: `Product`, `Zipped` or `Samples`.
+
+    >>> print([dimension.name for dimension in gs.sweeps.Product({"lam": [0.1, 1.0]}).dimensions()])
+    ['lam']
+    """
 
     def dimensions(self) -> tuple[Dimension, ...]:
         """The dimensions of the result, in order."""
@@ -54,6 +58,11 @@ class Product:
 
     Scalar values must be different from one another. A number along a dimension has one dtype: that of the array given,
     or JAX's default. Raises `ValueError` for axes that are empty, repeat values or are not numbers.
+
+        >>> together = gs.sweeps.Zipped({"s1": [4.0, 3.0], "s2": [2.0, 1.0]})
+        >>> grid = gs.sweeps.Product({"lam": [0.1, 1.0], "cell": together})
+        >>> print([dimension.name for dimension in grid.dimensions()])
+        ['lam', 'cell']
     """
 
     axes: Mapping[str, Any]
@@ -80,6 +89,10 @@ class Zipped:
 
     - `axes`: from parameters to their values, shape (size, ...), of one size.
     - `name`: the dimension of the result.
+
+        >>> ds = gs.sweep(lambda a, b: a + b, gs.sweeps.Zipped({"a": [1.0, 2.0], "b": [10.0, 20.0]}))
+        >>> print(ds["value"].values)
+        [11. 22.]
     """
 
     axes: Mapping[str, Any]
@@ -106,6 +119,10 @@ class Samples:
     - `axes`: from parameters to a `Uniform`, `LogUniform`, `Normal` or `Integers`.
     - `seed`: the draws of a parameter depend on it and on the parameter's name, and on nothing else.
     - `name`: the dimension of the result.
+
+        >>> ds = gs.sweep(lambda lam: lam, gs.sweeps.Samples(3, {"lam": gs.sweeps.Uniform(0.0, 1.0)}, seed=1))
+        >>> print(dict(ds.sizes))
+        {'sample': 3}
     """
 
     count: int

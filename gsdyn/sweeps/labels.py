@@ -14,6 +14,10 @@ class Label:
     - `name`: in words; empty for none.
     - `units`: "1" for pure numbers (the default, as everywhere in gsdyn), or for example "s"; None leaves it open.
     - `dims`: names of the dimensions that one cell's value has of its own, in order.
+
+        >>> ds = gs.sweep(lambda t: 2 * t, {"t": [1.0, 2.0]}, labels={"t": gs.sweeps.Label("time", "s")})
+        >>> print(ds["t"].attrs["units"])
+        s
     """
 
     name: str = ""

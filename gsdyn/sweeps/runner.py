@@ -72,6 +72,12 @@ def sweep(
     `fn` is traced and compiled once, for one shape of chunk, unless the first chunk tried exceeds the budget. A cell
     whose checks fail ends the sweep with a `ValueError`. Also raises `ValueError` for a store that holds another
     function's results or another grid's. Ctrl-C raises a `KeyboardInterrupt` that says how many new cells are kept.
+
+        >>> def response(lam):
+        ...     return gs.fixed_point(basis, gs.CrossEntropy(), gs.WeightDecay(lam)).z[1]
+        >>> ds = gs.sweep(response, {"lam": [0.01, 0.1]})
+        >>> print(ds["response"].values)
+        [3.963 2.336]
     """
     for name, function in (("fn", fn), ("progress", progress)):
         if not callable(function):
@@ -205,6 +211,12 @@ def open_store(path: str | Path) -> xr.Dataset:
 
     While some cells are not done yet, their results are NaN, integers and booleans are floats, and a variable
     `computed` says which cells are done. Raises `ValueError` for a path that holds no such store.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = gs.sweep(lambda t: 2 * t, {"t": [1.0, 2.0]}, out=folder + "/run.zarr")
+        ...     print(list(gs.sweeps.open_store(folder + "/run.zarr").data_vars))
+        ['value']
     """
     path = _files.as_path("path", path)
     if not path.is_dir() or _resume.read_record(path) is None:

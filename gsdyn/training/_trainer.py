@@ -24,6 +24,12 @@ class Watch(eqx.Module):
 
     - `start`: a pytree of arrays before the first step.
     - `update`: from it, the parameters after a step and the batch of that step to its next value, of the same shapes.
+
+        >>> objective = gs.training.BinaryObjective(lambda w, x: x @ w)
+        >>> largest = gs.training.Watch(jnp.zeros(()), lambda most, w, batch: jnp.maximum(most, w[0]))
+        >>> run = gs.training.train(jnp.zeros(2), objective, (x, y), optax.sgd(0.1), [10], watch=largest)
+        >>> print(run.watched)
+        [0.42]
     """
 
     start: Any

@@ -17,7 +17,13 @@ Data = tuple[Array, ...]
 
 
 class Batches(eqx.Module):
-    """A rule by which every step gets a batch of the data, arrays with one row for each example."""
+    """A rule by which every step gets a batch of the data, arrays with one row for each example.
+
+    >>> objective = gs.training.BinaryObjective(lambda w, x: x @ w)
+    >>> drawn = {"batches": gs.training.Shuffled(2), "key": jax.random.key(0)}
+    >>> print(gs.training.train(jnp.zeros(2), objective, (x, y), optax.sgd(0.1), [10], **drawn).params)
+    [0.42 0.  ]
+    """
 
     @abc.abstractmethod
     def init(self, data: Data, key: PRNGKeyArray | None) -> Any:
@@ -29,7 +35,12 @@ class Batches(eqx.Module):
 
 
 class FullBatch(Batches):
-    """Every step sees all the data: gradient descent. It needs no key."""
+    """Every step sees all the data: gradient descent. It needs no key.
+
+    >>> (images, labels), _ = gs.training.FullBatch().draw((x, y), None)
+    >>> print(images.shape)
+    (4, 2)
+    """
 
     def init(self, data: Data, key: PRNGKeyArray | None) -> Any:
         return None
@@ -42,6 +53,12 @@ class Shuffled(Batches):
     """SGD in epochs: a new random order of the data, from which every step takes the next `size` examples.
 
     What is left of an epoch and does not fill a batch is not used, so `size` must be at most the number of examples.
+
+        >>> batches = gs.training.Shuffled(2)
+        >>> data = (jnp.asarray(x), jnp.asarray(y))
+        >>> (images, labels), _ = batches.draw(data, batches.init(data, jax.random.key(0)))
+        >>> print(images.shape)
+        (2, 2)
     """
 
     size: int = eqx.field(static=True, default=1)
@@ -71,7 +88,14 @@ class Shuffled(Batches):
 
 
 class Drawn(Batches):
-    """SGD by independent draws: every step draws `size` examples at random, with replacement."""
+    """SGD by independent draws: every step draws `size` examples at random, with replacement.
+
+    >>> batches = gs.training.Drawn(2)
+    >>> data = (jnp.asarray(x), jnp.asarray(y))
+    >>> (images, labels), _ = batches.draw(data, batches.init(data, jax.random.key(0)))
+    >>> print(images.shape)
+    (2, 2)
+    """
 
     size: int = eqx.field(static=True, default=1)
 
@@ -91,6 +115,12 @@ class Keyed(Batches):
     """Another rule's batches, each with a fresh random key behind its arrays: for dropout and other noise.
 
     The objective is called with that key as its last argument.
+
+        >>> batches = gs.training.Keyed()
+        >>> data = (jnp.asarray(x), jnp.asarray(y))
+        >>> batch, _ = batches.draw(data, batches.init(data, jax.random.key(0)))
+        >>> print(len(batch))
+        3
     """
 
     inner: Batches = eqx.field(default_factory=FullBatch)

@@ -25,6 +25,14 @@ class Checkpoint:
       last complete state. A finished run leaves its result there and is not trained again, and goes on from there
       where later steps are asked for.
     - `every`: after how many steps at most to write.
+
+        >>> import pathlib, tempfile
+        >>> objective = gs.training.BinaryObjective(lambda w, x: x @ w)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     kept = gs.training.Checkpoint(pathlib.Path(folder) / "run.npz", every=10)
+        ...     run = gs.training.train(jnp.zeros(2), objective, (x, y), optax.sgd(0.1), [20], checkpoint=kept)
+        ...     print(kept.path.name, kept.path.exists())
+        run.npz True
     """
 
     path: Path

@@ -22,6 +22,10 @@ class Decoupled(Objective):
     - `objective`: a `BinaryObjective` or `SoftmaxObjective`. For classes the square is that of the length of an
       example's logits, `mean_i |F_i|^2`.
     - `coefficient`: c, finite and >= 0, a scalar. `c = lam/2` beside a mean loss is P21-Eq17.
+
+        >>> objective = gs.training.Decoupled(gs.training.BinaryObjective(lambda w, x: x @ w), 0.1)
+        >>> print(f"{objective(np.ones(2), x, y):.4f}")
+        0.4290
     """
 
     objective: NetworkLoss
@@ -54,6 +58,11 @@ class DecoupledByClass(Objective):
     - `coefficient`: finite and >= 0, a scalar or a pair, for the classes -1 and +1.
     - `target`: finite, likewise.
     - `on_logits`: whether targets are of raw logits instead of margins.
+
+        >>> inner = gs.training.BinaryObjective(lambda w, x: x @ w)
+        >>> objective = gs.training.DecoupledByClass(inner, 0.1, target=(0.44, 2.5), on_logits=True)
+        >>> print(f"{objective(np.ones(2), x, y):.4f}")
+        0.7973
     """
 
     objective: BinaryObjective

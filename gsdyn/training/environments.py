@@ -27,6 +27,10 @@ class EnvironmentObjective(Objective):
     - `environments`: E, at least 1.
     - `l2`: of the sum of squares of all parameters, without a half, finite and >= 0.
     - `rescale`: whether to divide by the weight where it is above 1, as the published code does.
+
+        >>> objective = gs.training.VREx(gs.training.BinaryObjective(lambda w, x: x @ w), 1.0)
+        >>> print(f"{objective(np.ones(2), x, y, np.array([0, 0, 1, 1])):.4f}")
+        0.6829
     """
 
     objective: NetworkLoss

@@ -31,6 +31,12 @@ class FlowRun(eqx.Module):
     - `observed`: what `observe` gave at each, every leaf with a leading axis T; NaN at times not reached.
     - `result`: what became of the integration, a `diffrax.RESULTS`.
     - `steps`: how many steps it took, and how many more were tried.
+
+        >>> objective = gs.training.BinaryObjective(net.apply, mean=False)
+        >>> seen = lambda p: net.apply(p, x)
+        >>> flow = gs.training.gradient_flow(params, objective, (x, y), np.array([0.0, 1.0]), observe=seen)
+        >>> print(flow.ts, flow.succeeded)
+        [0. 1.] True
     """
 
     ts: Array
@@ -71,6 +77,12 @@ def gradient_flow(
 
     Raises `ValueError` for data the objective does not take, times and tolerances outside their domain. Compiled once
     for the same function objects.
+
+        >>> objective = gs.training.BinaryObjective(net.apply, mean=False)
+        >>> seen = lambda p: net.apply(p, x)
+        >>> flow = gs.training.gradient_flow(params, objective, (x, y), np.array([0.0, 1.0]), observe=seen)
+        >>> print(flow.observed.shape, flow.succeeded)
+        (2, 4) True
     """
     _checks.function("objective", objective)
     _checks.function("observe", observe)

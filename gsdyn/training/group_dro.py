@@ -39,6 +39,10 @@ class GroupDRO(Method):
     - `rate`: of the ascent, finite and >= 0. `adjustment`: C, finite and >= 0.
 
     Reference: Sagawa, Koh, Hashimoto, Liang, Distributionally robust neural networks (2020), and its published code.
+
+        >>> method = gs.training.GroupDRO(gs.training.BinaryObjective(lambda w, x: x @ w), 2, rate=0.1)
+        >>> print(gs.training.train(jnp.zeros(2), method, (x, y, np.array([0, 0, 1, 1])), optax.sgd(0.1), [10]).params)
+        [0.42 0.  ]
     """
 
     objective: NetworkLoss

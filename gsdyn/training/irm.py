@@ -21,6 +21,10 @@ class IRM(EnvironmentObjective):
         Switched(IRM(objective, 1.0, l2=0.0011), IRM(objective, 91257.0, l2=0.0011), 190)
 
     Reference: Arjovsky, Bottou, Gulrajani, Lopez-Paz, Invariant risk minimization (2019), and its published code.
+
+        >>> objective = gs.training.IRM(gs.training.BinaryObjective(lambda w, x: x @ w), 1.0)
+        >>> print(f"{objective(np.ones(2), x, y, np.array([0, 0, 1, 1])):.4f}")
+        0.4040
     """
 
     def compared(self, losses: Mean, f: Array, y: Array) -> tuple[Float[Array, ""], Float[Array, ""]]:

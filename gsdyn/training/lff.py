@@ -20,7 +20,11 @@ SMALL = 1e-8
 
 
 class Twins(NamedTuple):
-    """The parameters of both networks: what `train` takes and gives for `LfF`."""
+    """The parameters of both networks: what `train` takes and gives for `LfF`.
+
+    >>> print(gs.training.Twins(jnp.zeros(2), jnp.ones(2)).debiased)
+    [1. 1.]
+    """
 
     biased: Any
     debiased: Any
@@ -53,6 +57,11 @@ class LfF(Method):
     - `classes`: how many, for a softmax.
 
     Reference: Nam, Cha, Ahn, Lee, Shin, Learning from failure (2020), and its published code.
+
+        >>> method = gs.training.LfF(gs.training.BinaryObjective(lambda w, x: x @ w))
+        >>> start, data = gs.training.Twins(jnp.zeros(2), jnp.zeros(2)), (x, y, np.arange(4))
+        >>> print(gs.training.train(start, method, data, optax.sgd(0.1), [10]).params.debiased)
+        [0.22 0.  ]
     """
 
     objective: NetworkLoss

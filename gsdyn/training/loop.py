@@ -29,6 +29,12 @@ class Run(eqx.Module):
     - `params`: the parameters after the last of them.
     - `observed`: what `observe` gave at each, every leaf with a leading axis T.
     - `watched`: the `Watch` at each, likewise; None without one.
+
+        >>> objective = gs.training.BinaryObjective(net.apply)
+        >>> seen = lambda p: net.apply(p, x)
+        >>> run = gs.training.train(params, objective, (x, y), optax.sgd(0.1), [0, 20], observe=seen)
+        >>> print(run.steps, np.all(y * run.observed[1] > y * run.observed[0]))
+        [ 0 20] True
     """
 
     steps: Int[Array, " T"]
@@ -92,6 +98,12 @@ def train(
     examples, a key that is missing, a checkpoint of another run or one that cannot be read.
 
         run = train(net.init(key, 2), BinaryObjective(net.apply), (x, y), optax.adam(1e-2), [0, 100, 1000])
+
+        >>> objective = gs.training.BinaryObjective(net.apply)
+        >>> seen = lambda p: net.apply(p, x)
+        >>> run = gs.training.train(params, objective, (x, y), optax.sgd(0.1), [0, 20], observe=seen)
+        >>> print(run.steps, run.observed.shape)
+        [ 0 20] (2, 4)
     """
     many = _checks.flag("many", many)
     data = check_data(data, many)
@@ -130,7 +142,12 @@ def _train(trainer: Trainer, arrays: Any, key: PRNGKeyArray | None, steps: Array
 
 def stacked(runs: Sequence[Any]) -> Any:
     """One pytree whose every array is those of `runs` stacked: what `train(..., many=True)` takes. The rest of them,
-    such as functions, must be equal and is kept. Raises `ValueError` where there are none or they differ in form."""
+    such as functions, must be equal and is kept. Raises `ValueError` where there are none or they differ in form.
+
+        >>> seeds = [net.init(jax.random.key(seed), 2) for seed in range(3)]
+        >>> print(gs.training.stacked(seeds)[0].weight.shape)
+        (3, 2, 8)
+    """
     if isinstance(runs, str | bytes) or not isinstance(runs, Sequence) or not runs:
         raise ValueError(f"runs must be a list with at least one entry, got {_checks.in_short(runs)}")
     arrays, rest = eqx.partition(list(runs), eqx.is_array)

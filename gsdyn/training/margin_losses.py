@@ -18,7 +18,11 @@ from gsdyn import _checks
 
 
 class MarginLoss(eqx.Module):
-    """A function of the margin, summed over examples."""
+    """A function of the margin, summed over examples.
+
+    >>> print(f"{gs.training.MarginLog(0.1).value(jnp.array([0.0, 2.0])):.4f}")
+    0.9810
+    """
 
     @abc.abstractmethod
     def value(self, f: Float[Array, " n"]) -> Float[Array, ""]:
@@ -29,6 +33,9 @@ class MarginLog(MarginLoss):
     """`log(1 + e^-f) + lam log(1 + f^2)`: the cross-entropy and a penalty that grows with the logarithm of the margin.
 
     - `lam`: finite and >= 0, a scalar.
+
+        >>> print(f"{gs.training.MarginLog(0.1).value(jnp.array([0.0, 2.0])):.4f}")
+        0.9810
     """
 
     lam: Float[Array, ""]
@@ -49,6 +56,9 @@ class MarginDamp(MarginLoss):
     """`log(1 + exp(-f (1 - sigma(f/T))))`: margins far above T are damped away, and with them their pull.
 
     - `temperature`: T, finite and > 0, a scalar.
+
+        >>> print(f"{gs.training.MarginDamp(1.0).value(jnp.array([0.0, 2.0])):.4f}")
+        1.2742
     """
 
     temperature: Float[Array, ""]
@@ -64,6 +74,9 @@ class MarginStitch(MarginLoss):
     """`log(1 + e^-r(f))` with `r(f) = f` up to the margin u and `2u - f` above: margins are pulled back to u.
 
     - `turn`: u, finite, a scalar. The loss has a kink there; at u itself the derivative is that from below.
+
+        >>> print(f"{gs.training.MarginStitch(1.0).value(jnp.array([0.0, 2.0])):.4f}")
+        1.3863
     """
 
     turn: Float[Array, ""]

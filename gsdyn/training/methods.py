@@ -24,6 +24,11 @@ class Method(eqx.Module):
 
         memory_0 = start(params, data),   memory_t = remembered(params_t, memory_(t-1), batch_t),
         gradient_t = d/d params value(params, memory_t, batch_t)
+
+        >>> method = gs.training.ERM(gs.training.BinaryObjective(lambda w, x: x @ w))
+        >>> gradient, memory = method.gradients(jnp.zeros(2), None, (jnp.asarray(x), jnp.asarray(y)))
+        >>> print(gradient)
+        [-0.463 -0.   ]
     """
 
     @abc.abstractmethod
@@ -59,6 +64,11 @@ class ERM(Method):
     """Empirical risk minimisation: the gradient of one objective, with a penalty in it or without.
 
     - `objective`: from parameters and the arrays of a batch to a number. `train` makes one of a bare objective.
+
+        >>> method = gs.training.ERM(gs.training.BinaryObjective(lambda w, x: x @ w))
+        >>> run = gs.training.train(jnp.zeros(2), method, (x, y), optax.sgd(0.1), [10])
+        >>> print(run.params)
+        [0.42 0.  ]
     """
 
     objective: Callable[..., Array]
@@ -84,6 +94,11 @@ class Switched(Method):
       `IRM(objective, 1.0)` and `IRM(objective, 9e4)`, cost no more than one.
     - `step`: how many steps the first has, >= 0, an integer; may be traced.
     - `fresh`: whether the optimiser starts anew at the switch; without, its state stays (as in P21's code).
+
+        >>> inner = gs.training.BinaryObjective(lambda w, x: x @ w)
+        >>> method = gs.training.Switched(inner, gs.training.Decoupled(inner, 1.0), 5)
+        >>> print(gs.training.train(jnp.zeros(2), method, (x, y), optax.sgd(0.1), [10]).params)
+        [0.233 0.001]
     """
 
     first: Callable[..., Array]

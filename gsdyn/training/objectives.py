@@ -27,7 +27,11 @@ Apply = Callable[[Any, Array], Array]
 
 
 class Objective(eqx.Module):
-    """A number to minimise, from parameters and the arrays of a batch, which knows what data it can take."""
+    """A number to minimise, from parameters and the arrays of a batch, which knows what data it can take.
+
+    >>> print(f"{gs.training.BinaryObjective(lambda w, x: x @ w).value(np.zeros(2), x, y):.4f}")
+    0.6931
+    """
 
     @abc.abstractmethod
     def value(self, params: Any, *batch: Array) -> Float[Array, ""]:
@@ -44,7 +48,12 @@ class Objective(eqx.Module):
 
 
 class NetworkLoss(Objective):
-    """The loss of a network, a number for each example: what penalties and comparison methods are built on."""
+    """The loss of a network, a number for each example: what penalties and comparison methods are built on.
+
+    >>> loss = gs.training.BinaryObjective(lambda w, x: x @ w)
+    >>> print(loss.outputs(np.array([1.0, 0.0]), jnp.asarray(x)))
+    [ 1.  -1.   0.9 -0.8]
+    """
 
     @abc.abstractmethod
     def outputs(self, params: Any, x: Array) -> Array:
@@ -87,6 +96,10 @@ class BinaryObjective(NetworkLoss):
     - `mean`: whether to divide by the size of the batch.
 
     Labels are -1 and +1, shape (n,) or (n, 1). Raises `ValueError` for any others, and for other outputs.
+
+        >>> objective = gs.training.BinaryObjective(lambda w, x: x @ w)
+        >>> print(f"{objective(np.zeros(2), x, y):.4f}")
+        0.6931
     """
 
     apply: Apply = eqx.field(static=True)
@@ -131,6 +144,10 @@ class SoftmaxObjective(NetworkLoss):
     - `mean`: whether to divide by the size of the batch.
 
     Labels are integers 0..C-1, shape (n,) or (n, 1). Raises `ValueError` for any others, and for other outputs.
+
+        >>> objective = gs.training.SoftmaxObjective(lambda w, x: x @ w)
+        >>> print(f"{objective(np.zeros((2, 3)), x, np.array([0, 1, 0, 2])):.4f}")
+        1.0986
     """
 
     apply: Apply = eqx.field(static=True)
@@ -164,6 +181,10 @@ class Scaled(Objective):
 
     - `objective`: from parameters and a batch to a number.
     - `factor`: finite, a scalar.
+
+        >>> objective = gs.training.Scaled(gs.training.BinaryObjective(lambda w, x: x @ w), 2.0)
+        >>> print(f"{objective(np.zeros(2), x, y):.4f}")
+        1.3863
     """
 
     objective: Callable[..., Array]

@@ -40,6 +40,13 @@ class Penalised(Objective):
     - `penalty`: any `gsdyn` penalty. A term `c mean(yhat^2)` beside a mean loss is `SpectralDecoupling(2 c)`, an
       optimiser's `weight_decay=c` beside a mean loss of n examples `WeightDecay(n c)`.
     - `centre`: the weights that weight decay pulls to: those at the start for the theory's centring, None for zero.
+
+        >>> inner = gs.training.BinaryObjective(net.apply, mean=False)
+        >>> objective = gs.training.Penalised(inner, gs.WeightDecay(0.1), centre=params)
+        >>> data = objective.columns(x, y, origin=net.apply(params, x))
+        >>> run = gs.training.train(params, objective, data, optax.sgd(0.1), [20], observe=lambda p: net.apply(p, x))
+        >>> print(run.observed.shape)
+        (1, 4)
     """
 
     objective: BinaryObjective | SoftmaxObjective
@@ -98,6 +105,12 @@ class Responses(eqx.Module):
     - `objective`: the `BinaryObjective` or `SoftmaxObjective` in training.
     - `U`: the features in the examples, shape (n, k), from a `FeatureBasis`.
     - `x`, `y`, `origin`: as in `Penalised.columns`.
+
+        >>> U = gs.FeatureBasis.from_ntrf(gs.kernels.ntrf(net, params, x), y).U
+        >>> origin = net.apply(params, x)
+        >>> observe = gs.training.Responses(gs.training.BinaryObjective(net.apply), U, x, y, origin)
+        >>> print(observe(params))
+        [0. 0. 0. 0.]
     """
 
     objective: BinaryObjective | SoftmaxObjective

@@ -18,6 +18,10 @@ class VREx(EnvironmentObjective):
     `EnvironmentObjective`, which has the arguments.
 
     Reference: Krueger et al., Out-of-distribution generalization via risk extrapolation (2021), and its published code.
+
+        >>> objective = gs.training.VREx(gs.training.BinaryObjective(lambda w, x: x @ w), 1.0)
+        >>> print(f"{objective(np.ones(2), x, y, np.array([0, 0, 1, 1])):.4f}")
+        0.6829
     """
 
     def compared(self, losses: Mean, f: Array, y: Array) -> tuple[Float[Array, ""], Float[Array, ""]]:

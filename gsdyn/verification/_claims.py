@@ -16,6 +16,9 @@ class Claim:
     - `method`: how it is checked, in one line.
     - `measure`: what `Finding.worst` is the worst of, in a word or two, for example "relative error".
     - `instead`: for a statement that is false as it stands, what is true instead. Then a counter-example is expected.
+
+        >>> print(gs.verification.checks()["P21-Eq18"].claim.statement)
+        alpha' = eta(log(1-alpha) - log(alpha) - alpha/lam), elementwise and whatever U and S are
     """
 
     id: str
@@ -34,6 +37,10 @@ class Finding:
     - `worst`: the worst of the claim's measure. `tolerance`: the bound that `worst` was held to, None where a problem
       is right or wrong by itself.
     - `details`: further numbers, by name, for example a counter-example.
+
+        >>> (finding,) = gs.verification.verify_claims(["P21-Eq12"], samples=5).findings
+        >>> print(finding.holds, finding.samples)
+        True 5
     """
 
     claim: Claim

@@ -35,6 +35,9 @@ class Check(NamedTuple):
     - `short`: the claim in a few words, for a table. `samples`: how many problems to try. `tolerance`: the bound on
       the claim's measure, in each of them. `trial`: draws so many problems from a generator and tries them.
     - `findings`: overrides `trial` where a claim has a check of its own: from `(samples, seed)` to its findings.
+
+        >>> print(gs.verification.checks()["P21-Thm2"].short)
+        the weaker feature starves
     """
 
     claim: Claim

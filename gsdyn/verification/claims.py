@@ -38,7 +38,11 @@ GROUPS: tuple[Group, ...] = (
 
 
 def checks() -> Mapping[str, Check]:
-    """Every claim's check by the claim's ID, in the order of the papers."""
+    """Every claim's check by the claim's ID, in the order of the papers.
+
+    >>> print(len(gs.verification.checks()) > 70)
+    True
+    """
     return {check.claim.id: check for group in GROUPS for check in group.checks}
 
 
@@ -56,6 +60,10 @@ def verify_claims(
 
     A claim that is false as stated is expected to be refuted again, with a counter-example in its details.
     Raises `ValueError` for an unknown ID, and in 32-bit mode.
+
+        >>> report = gs.verification.verify_claims(["P21-Eq12"], samples=5)
+        >>> print(report.findings[0].verdict)
+        holds
     """
     if samples is not None and samples < 1:
         raise ValueError(f"samples must be at least 1, got {samples}")

@@ -26,6 +26,10 @@ class Report:
     - `title`: what was verified. `findings`: one per claim and case.
     - `measurements`: named groups of numbers that no verdict hangs on.
     - `settings`: what the findings depend on.
+
+        >>> report = gs.verification.verify_claims(["P21-Eq12"], samples=5)
+        >>> print(report.holds)
+        True
     """
 
     title: str

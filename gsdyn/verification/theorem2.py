@@ -94,6 +94,10 @@ def check_theorem2(
 
     Returns a finding for each claim and flow. A derivative of the wrong sign, or a fixed point that was not
     reached, is a violation; the first one is in the details. Raises `ValueError` in 32-bit mode.
+
+        >>> findings = gs.verification.check_theorem2(cells=100)
+        >>> print(sum(finding.violations for finding in findings if finding.claim.id == "P21-Thm2-exact"))
+        0
     """
     if cells < 1:
         raise ValueError(f"cells must be at least 1, got {cells}")
@@ -194,6 +198,9 @@ def small_overlap_limits(seed: int = 0) -> Mapping[str, float]:
     the two differ by more than 1%. Returns its smallest value, median and largest over the problems, and the share of
     problems that have lost 1% at delta = 0.01 and 0.1. Problems whose margin at the smallest delta is below 10^4, in
     which rounding could be mistaken for a loss, are left out and counted.
+
+        >>> print(sorted(gs.verification.small_overlap_limits())[:1])
+        ['largest']
     """
     deltas = np.geomspace(*SMALL_OVERLAPS)
     drawn = sample(PROBLEMS, (seed, PROBLEMS))

@@ -36,6 +36,10 @@ class Part(NamedTuple):
     - `compute`: its name is also that of the files. `draw`: of the dataset.
     - `settings`: its arguments. `places`: those that change nothing in the result, where to keep finished parts of it.
     - `table`: of the dataset. `kept`: the folder of finished parts below `runs`, by default that of `compute`'s name.
+
+        >>> (part,) = gs.experiments.catalogue.Legendre().parts()
+        >>> print(part.compute.__name__, part.settings)
+        legendre {'lines': 6}
     """
 
     compute: Callable[..., xr.Dataset]
@@ -48,7 +52,11 @@ class Part(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """An experiment: a subclass has its options as fields, each with its default, and a line on what it shows."""
+    """An experiment: a subclass has its options as fields, each with its default, and a line on what it shows.
+
+    >>> print([kind.command for kind in gs.experiments.catalogue.EXPERIMENTS][:3])
+    ['phase-plane', 'depth', 'hinge']
+    """
 
     command: ClassVar[str]
     """What the command line calls it."""

@@ -68,6 +68,8 @@ def report_page(dataset: xr.Dataset, verdict: Any) -> str:
     - `dataset`: as `gsdyn.diagnosis.report` describes it. `verdict`: with `kind` and `sentences`.
 
     Returns a whole HTML document that holds all that it needs.
+
+        >>> page = gs.plotting.report_page(report.dataset, report.verdict)  # doctest: +SKIP
     """
     script, divs = components(bench(dataset))
     a = dataset.attrs
