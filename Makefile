@@ -29,6 +29,7 @@ figures: $(STAMP)
 # The site, executed, into docs/_build/html: a warning is an error. Examples in docstrings run too.
 docs: $(DOCS_STAMP)
 	$(BIN)/python -m pytest -m "slow or not slow" tests/test_docs.py
+	$(BIN)/gsdyn diagnose --demo --out docs/_build/extra/demo-report.html
 	JAX_COMPILATION_CACHE_DIR=$(CURDIR)/docs/_build/programs JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.1 \
 		$(BIN)/python -m sphinx -W --keep-going -d docs/_build/doctrees docs docs/_build/html
 	$(BIN)/python docs/_site/offline.py docs/_build/html

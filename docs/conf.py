@@ -41,6 +41,7 @@ html_theme = "sphinx_book_theme"
 html_title = f"gsdyn {version}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_extra_path = ["_build/extra"]  # the report that the first page shows: `make docs` computes it
 html_theme_options = {
     "use_download_button": False,
     "use_fullscreen_button": False,

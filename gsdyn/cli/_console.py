@@ -138,7 +138,8 @@ class _Lines:
     def __call__(self, stage: str, done: int, total: int) -> None:
         now = time.monotonic()
         if stage != self._stage:
-            self._stage, self._shown, self._start = stage, -1.0, now
+            # a stage that begins with some of the work done goes on with the one before it
+            self._stage, self._shown, self._start = stage, -1.0, self._start if done else now
         share = done / total
         if share < 1 and share - self._shown < 0.25:
             return
