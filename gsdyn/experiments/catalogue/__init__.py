@@ -7,6 +7,7 @@ The functions of `gsdyn.experiments` take their defaults from here; the command 
 from gsdyn.experiments.catalogue._experiment import FIGURES, FORMATS, RESULTS, Experiment, Part, Table, Trained
 from gsdyn.experiments.catalogue.c18 import Depth, Gan, HingeLoss, IndependentModes, PhasePlane, RareFeature
 from gsdyn.experiments.catalogue.colour import ColourDigits, ColourProbe
+from gsdyn.experiments.catalogue.data import Brightness
 from gsdyn.experiments.catalogue.later import GeometricSkew, Perception, SlabData
 from gsdyn.experiments.catalogue.p21 import (
     Legendre,
@@ -24,6 +25,7 @@ EXPERIMENTS: tuple[type[Experiment], ...] = (
     IndependentModes,
     RareFeature,
     Gan,
+    Brightness,
     Moons,
     MoonsResponses,
     MoonsRegularisers,
@@ -42,6 +44,7 @@ __all__ = [
     "FIGURES",
     "FORMATS",
     "RESULTS",
+    "Brightness",
     "ColourDigits",
     "ColourProbe",
     "Depth",

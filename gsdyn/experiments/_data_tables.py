@@ -1,0 +1,27 @@
+"""The tables of the experiments on images: mean and standard deviation over seeds."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from gsdyn.experiments.catalogue import Table
+
+
+def table_brightness(dataset: xr.Dataset) -> Table:
+    """Every model at every shift, either class dark."""
+    sets = [str(name) for name in dataset["set"].values]
+    columns = ("model", "dark class", "shift", "seeds", *(f"{n}{w}" for n in sets for w in ("", " sd")), "called dark")
+    rows: list[tuple[str | float, ...]] = []
+    for model in dataset["model"].values:
+        for dark in dataset["dark"].values:
+            for shift in dataset["shift"].values:
+                part = dataset.sel(model=model, dark=dark, shift=shift)
+                both = [number for name in sets for number in spread(part["accuracy"].sel(set=name))]
+                rows.append((str(model), f"{int(dark):+d}", float(shift), dataset.sizes["seed"], *both,
+                             float(part["called_dark"].mean())))  # fmt: skip
+    return Table(columns, rows)
+
+
+def spread(values: xr.DataArray) -> tuple[float, float]:
+    """Mean and standard deviation over seeds."""
+    return float(values.mean("seed")), float(values.std("seed"))

@@ -1,0 +1,81 @@
+"""The experiments of both papers on images: brightness (C18), the worst group and margins in input space (P21)."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gsdyn.experiments.catalogue._experiment import Part, Trained
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@dataclasses.dataclass(frozen=True)
+class _Images(Trained):
+    """An experiment on images whose quick look has options of its own, whatever is asked for."""
+
+    less: ClassVar[dict[str, Any]] = {}
+    """The options of a quick look."""
+
+    def settings(self) -> dict[str, Any]:
+        """The arguments of the experiment."""
+        given = {name: value for name, value in self.options().items() if name != "quick"}
+        return given | (self.less if self.quick else {})
+
+
+@dataclasses.dataclass(frozen=True)
+class Brightness(_Images):
+    """One class dark and one bright in training, untouched images at test, and shifts of every size (C18 section 4)."""
+
+    command: ClassVar[str] = "brightness"
+    less: ClassVar[dict[str, Any]] = {
+        "seeds": 1, "steps": 200, "train": 300, "test": 300, "shifts": (0.0, 1 / 16, 1 / 4, 1.0)
+    }  # fmt: skip
+
+    seeds: int = 3
+    """How many seeds, each with its images and networks."""
+    steps: int = 2000
+    """Steps of training, 64 images each."""
+    train: int = 2000
+    """How many images to train on."""
+    test: int = 1000
+    """How many new images."""
+    folder: Path | None = None
+    """A folder of yours with cats and dogs; without one, MNIST's digits below 5 against the others."""
+    leave_out: tuple[str, ...] = ()
+    """Files of that folder that are not to be read, such as Cat/666.jpg."""
+    pixels: int = 64
+    """The side to which its images are scaled."""
+
+    def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments._data_tables import table_brightness
+        from gsdyn.experiments.brightness import brightness
+        from gsdyn.plotting.brightness import draw_brightness
+
+        return (Part(brightness, draw_brightness, self.settings(), self.kept(), table_brightness),)
+
+    def tell(self, *datasets: xr.Dataset) -> list[str]:
+        (ds,) = datasets
+        full = ds.isel(shift=-1)
+        lines = [_on(ds)]
+        for model in ds["model"].values:
+            for dark in ds["dark"].values:
+                part = full.sel(model=model, dark=dark)
+                sets = ", ".join(f"{name} {_spread(part['accuracy'].sel(set=name))}" for name in ds["set"].values)
+                lines.append(
+                    f"{model}, class {int(dark):+d} dark: {sets}; {float(part['called_dark'].mean()):.3f} of the "
+                    "untouched are taken for the dark class"
+                )
+        untouched = ds["accuracy"].sel(set="untouched test").mean("seed")
+        off = abs(untouched.isel(model=-1) - untouched.isel(model=-2)).max()
+        return [*lines, f"the kernel lies within {float(off):.3f} of the dense net by SGD at every shift"]
+
+
+def _on(dataset: xr.Dataset) -> str:
+    return f"on {dataset.attrs['data']}; mean over {dataset.sizes['seed']} seeds"
+
+
+def _spread(values: xr.DataArray) -> str:
+    return f"{float(values.mean('seed')):.3f} +- {float(values.std('seed')):.3f}"
