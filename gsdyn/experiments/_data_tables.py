@@ -22,6 +22,21 @@ def table_brightness(dataset: xr.Dataset) -> Table:
     return Table(columns, rows)
 
 
+def table_celeba(dataset: xr.Dataset) -> Table:
+    """Every method where training stops; the ends of Wilson's interval are means over seeds."""
+    columns = ("method", "stop", "seeds", "average", "average sd", "worst group", "worst group sd", "Wilson low",
+               "Wilson high", "step", "published average", "published worst group")  # fmt: skip
+    rows: list[tuple[str | float, ...]] = []
+    for choice in dataset["choice"].values:
+        for method in dataset["run"].values:
+            part = dataset.sel(run=method, choice=choice)
+            ends = [float(part[name].mean()) for name in ("worst_low", "worst_high", "stop")]
+            paper = [float(part[name]) for name in ("published_average", "published_worst")]
+            rows.append((str(method), str(choice), dataset.sizes["seed"], *spread(part["average"]),
+                         *spread(part["worst"]), *ends, *paper))  # fmt: skip
+    return Table(columns, rows)
+
+
 def spread(values: xr.DataArray) -> tuple[float, float]:
     """Mean and standard deviation over seeds."""
     return float(values.mean("seed")), float(values.std("seed"))

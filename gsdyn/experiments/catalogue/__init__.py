@@ -7,7 +7,7 @@ The functions of `gsdyn.experiments` take their defaults from here; the command 
 from gsdyn.experiments.catalogue._experiment import FIGURES, FORMATS, RESULTS, Experiment, Part, Table, Trained
 from gsdyn.experiments.catalogue.c18 import Depth, Gan, HingeLoss, IndependentModes, PhasePlane, RareFeature
 from gsdyn.experiments.catalogue.colour import ColourDigits, ColourProbe
-from gsdyn.experiments.catalogue.data import Brightness
+from gsdyn.experiments.catalogue.data import Brightness, CelebA
 from gsdyn.experiments.catalogue.later import GeometricSkew, Perception, SlabData
 from gsdyn.experiments.catalogue.p21 import (
     Legendre,
@@ -34,6 +34,7 @@ EXPERIMENTS: tuple[type[Experiment], ...] = (
     Width,
     ColourDigits,
     ColourProbe,
+    CelebA,
     Perception,
     SlabData,
     GeometricSkew,
@@ -45,6 +46,7 @@ __all__ = [
     "FORMATS",
     "RESULTS",
     "Brightness",
+    "CelebA",
     "ColourDigits",
     "ColourProbe",
     "Depth",

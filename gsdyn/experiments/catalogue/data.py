@@ -73,6 +73,50 @@ class Brightness(_Images):
         return [*lines, f"the kernel lies within {float(off):.3f} of the dense net by SGD at every shift"]
 
 
+@dataclasses.dataclass(frozen=True)
+class CelebA(_Images):
+    """The worst group, of a class that goes with an attribute but for few examples: six methods (P21 section 4.4)."""
+
+    command: ClassVar[str] = "celeba"
+    less: ClassVar[dict[str, Any]] = {"seeds": 1, "steps": 200, "train": 1000}
+
+    seeds: int = 5
+    """How many seeds, each with its networks, and with its data where they are digits."""
+    steps: int = 1000
+    """Steps of Adam, 128 examples each."""
+    train: int = 2000
+    """How many digits to train on."""
+    rate: float = 1e-3
+    """Adam's learning rate."""
+    source: str = "digits"
+    """MNIST's digits in two colours, or of a folder of yours: celeba, waterbirds or embeddings."""
+    folder: Path | None = None
+    """That folder."""
+    at_most: int | None = None
+    """How many examples of each of its splits are taken."""
+    pixels: int = 64
+    """The side to which its photographs are scaled."""
+
+    def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments._data_tables import table_celeba
+        from gsdyn.experiments.celeba import celeba
+        from gsdyn.plotting.celeba import draw_celeba
+
+        return (Part(celeba, draw_celeba, self.settings(), self.kept(), table_celeba),)
+
+    def tell(self, *datasets: xr.Dataset) -> list[str]:
+        (ds,) = datasets
+        lines = [_on(ds)]
+        for method in ds["run"].values:
+            last, best = (ds.sel(run=method).isel(choice=i) for i in (0, 1))
+            lines.append(
+                f"{method}: average {_spread(last['average'])}, worst group {_spread(last['worst'])} (Wilson "
+                f"{float(last['worst_low'].mean()):.3f} to {float(last['worst_high'].mean()):.3f}); at the best step "
+                f"on test images {_spread(best['worst'])}"
+            )
+        return lines
+
+
 def _on(dataset: xr.Dataset) -> str:
     return f"on {dataset.attrs['data']}; mean over {dataset.sizes['seed']} seeds"
 
