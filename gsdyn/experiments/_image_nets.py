@@ -60,8 +60,9 @@ def logits(net: Net, x: Float[Array, "n ..."]) -> Float[Array, " n"]:
 def _convolved(layer: Dense, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c2"]:
     """As a product with all patches: in compiled loops on a CPU ten times as fast as XLA's convolution."""
     height, width = (size - SIDE + 1 for size in x.shape[1:3])
-    shifted = [x[:, i : i + height, j : j + width] for i in range(SIDE) for j in range(SIDE)]
-    return jnp.concatenate(shifted, axis=-1) @ layer.weight + layer.bias[None, None, None, :]
+    x = jnp.concatenate([x[:, :, j : j + width] for j in range(SIDE)], axis=-1)
+    x = jnp.concatenate([x[:, i : i + height] for i in range(SIDE)], axis=-1)
+    return x @ layer.weight + layer.bias[None, None, None, :]
 
 
 def _halved(x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:

@@ -44,7 +44,8 @@ def _at_the_end(axes: Axes, dataset: xr.Dataset) -> None:
         ({"marker": "_", "color": "0.3", "markersize": 9}, "published, CelebA"),
     ):
         axes.plot([], [], linestyle="none", label=text, **look)
-    axes.legend(loc="lower right", fontsize=6.5)
+    axes.set_xlim(-0.6, len(methods) - 0.4)
+    axes.legend(loc="center right", fontsize=6.5)
     axes.set_xticks(range(len(methods)), methods, rotation=35, ha="right")
     axes.set_ylim(-0.03, 1.03)
     axes.set_ylabel("share of right decisions (dimensionless)")

@@ -117,6 +117,53 @@ class CelebA(_Images):
         return lines
 
 
+@dataclasses.dataclass(frozen=True)
+class Margin(_Images):
+    """The least perturbation that changes a decision, ERM beside spectral decoupling, four attacks (P21 section 4.2)."""
+
+    command: ClassVar[str] = "margin"
+    less: ClassVar[dict[str, Any]] = {
+        "seeds": 1, "steps": 300, "coefficients": (0.0, 0.1), "examples": 20, "boundary_steps": 100
+    }  # fmt: skip
+
+    seeds: int = 3
+    """How many seeds, each with its networks, and with its images where they are digits."""
+    steps: int = 3000
+    """Steps of SGD, 64 images each."""
+    coefficients: tuple[float, ...] = (0.0, 0.001, 0.01, 0.1, 1.0)
+    """Weights of spectral decoupling; 0 is ERM."""
+    examples: int = 100
+    """How many test images are attacked."""
+    boundary_steps: int = 2000
+    """Steps of foolbox's Boundary, which sees decisions alone."""
+    foolbox: bool = True
+    """Whether DeepFool and Boundary attack too, through foolbox (extra `attacks`)."""
+    folder: Path | None = None
+    """A folder of yours with CIFAR-10, classes 0 and 7; without one, MNIST's digits 3 and 8."""
+
+    def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments._data_tables import table_margin
+        from gsdyn.experiments.margin import margin
+        from gsdyn.plotting.margin import draw_margin
+
+        return (Part(margin, draw_margin, self.settings(), self.kept(), table_margin),)
+
+    def tell(self, *datasets: xr.Dataset) -> list[str]:
+        (ds,) = datasets
+        lines = [_on(ds)]
+        for coefficient in ds["coefficient"].values:
+            part = ds.sel(coefficient=coefficient)
+            median = part["distance"].min("attack").where(part["right"], 0).median("example")
+            shares = part["behind"].mean("seed")
+            behind = ", ".join(f"{name} {float(shares.sel(attack=name)):.2f}" for name in ds["attack"].values)
+            lines.append(
+                f"coefficient {float(coefficient):g}: test {_spread(part['accuracy'])}, median perturbation in L2 "
+                f"{_spread(median)}; behind the best attack: {behind}; gradients masked "
+                f"{float(part['masked'].mean()):.2f}"
+            )
+        return lines
+
+
 def _on(dataset: xr.Dataset) -> str:
     return f"on {dataset.attrs['data']}; mean over {dataset.sizes['seed']} seeds"
 
