@@ -39,7 +39,8 @@ def _full_shift(axes: Axes, dataset: xr.Dataset) -> None:
             x = place + 0.09 * (i - 1.5) + 0.4 * (j - 0.5)
             axes.errorbar(x, part.mean("seed"), part.std("seed"), fmt=style.MARKERS[i], color=style.COLOURS[i + 1],
                           markerfacecolor="white" if j else style.COLOURS[i + 1], elinewidth=0.8)  # fmt: skip
-    axes.plot(place, dataset.attrs["published"], "_", color="0.3", markersize=30, label="C18, cats and dogs")
+    axes.plot(place, dataset.attrs["published"], "_", color="0.3", markersize=30)
+    axes.plot([], [], "_", color="0.3", label="C18, cats and dogs")
     axes.plot([], [], "o", color="0.3", label=CLASSES[-1])
     axes.plot([], [], "o", color="0.3", markerfacecolor="white", label=CLASSES[1])
     axes.set_xticks(place, [str(name).replace(" ", "\n") for name in values["set"].values])

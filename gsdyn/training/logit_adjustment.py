@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from gsdyn import _checks
@@ -40,11 +40,11 @@ class LogitAdjusted(Objective):
         -1.0986
         """
         labels = _checks.labels("y", y)
-        up = float(jnp.mean(labels > 0))
+        up = float(np.mean(np.asarray(labels) > 0))
         if not 0 < up < 1:
             raise ValueError(f"y must have examples of both classes, got {labels.size} of one")
         tau = _checks.number("tau", tau, "finite", lambda v: abs(v) < float("inf"))
-        return cls(objective, tau * jnp.log(up / (1 - up)))
+        return cls(objective, tau * float(np.log(up / (1 - up))))
 
     def check(self, params: Any, *data: Array) -> tuple[Array, ...]:
         return self.objective.check(params, *data)

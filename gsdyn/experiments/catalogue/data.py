@@ -119,7 +119,7 @@ class CelebA(_Images):
 
 @dataclasses.dataclass(frozen=True)
 class Margin(_Images):
-    """The least perturbation that changes a decision, ERM beside spectral decoupling, four attacks (P21 section 4.2)."""
+    """The least perturbation that changes a decision: ERM and spectral decoupling, four attacks (P21 section 4.2)."""
 
     command: ClassVar[str] = "margin"
     less: ClassVar[dict[str, Any]] = {
