@@ -156,13 +156,15 @@ def _judged(problem: Problem, dark: int, shift: float, seed: int, steps: int) ->
     views = (x, x_modified, problem.x_new)
     trained = [
         _measured(_network(model, views, problem.y, seed, steps), problem, dark)
-        for model in (name.split(", ") for name in MODELS[:-1])
+        for model in (name.partition(", ")[::2] for name in MODELS[:-1])
     ]
     rows = [*trained, _by_kernel(views, problem, dark, float(trained[-1][2]))]
     return {name: np.stack([row[k] for row in rows]) for k, name in enumerate(("accuracy", "called_dark", "loss"))}
 
 
-def _network(model: list[str], views: tuple[np.ndarray, ...], y: np.ndarray, seed: int, steps: int) -> list[np.ndarray]:
+def _network(
+    model: tuple[str, str], views: tuple[np.ndarray, ...], y: np.ndarray, seed: int, steps: int
+) -> list[np.ndarray]:
     """The outputs of a trained network on all views of the images."""
     kind, optimizer = model
     if kind == "dense net":
@@ -170,7 +172,9 @@ def _network(model: list[str], views: tuple[np.ndarray, ...], y: np.ndarray, see
     first, batches = jax.random.split(jax.random.key(seed))
     net, data = nets.start(first, views[0].shape[1:]), (nets.single(views[0]), nets.single(y))
     rule = _adam if optimizer == "Adam" else optax.sgd
-    run = nets.trained(net, OBJECTIVE, data, rule, RATES[optimizer], [steps], batches=Shuffled(BATCH), key=batches)
+    run = nets.trained(
+        net, OBJECTIVE, data, rule, RATES[optimizer], np.array([steps]), batches=Shuffled(BATCH), key=batches
+    )
     return [np.asarray(nets.outputs(run.params, nets.single(view))) for view in views]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import xarray as xr
@@ -35,7 +36,7 @@ from gsdyn.training import (
 
 OBJECTIVE = BinaryObjective(nets.logits)
 BATCH, RECORDS = 128, 20
-WEIGHT, TARGET = 0.1, (0.44, 2.5)
+WEIGHT, TARGET = 0.1, np.array([0.44, 2.5])
 """Of spectral decoupling by class, P21's for CelebA: dark hair (-1) and blond (+1)."""
 METHODS = ("ERM", "SD on margins", "SD on raw logits", "logit adjustment", "group DRO", "LfF")
 CHOICES = ("last step", "best step on test images")
@@ -172,7 +173,7 @@ def _dataset(right: np.ndarray, at: np.ndarray, split: Split, attrs: dict[str, A
     there = np.take_along_axis(accuracy[:, None], stops[..., None, None], axis=3)[:, :, :, 0]
     worst = np.argmin(there, axis=-1)
     share = np.take_along_axis(there, worst[..., None], axis=-1)[..., 0]
-    low, high = wilson(share, counts[worst].astype(float))
+    low, high = wilson(jnp.asarray(share), jnp.asarray(counts[worst], float))
     published = np.array([PUBLISHED.get(name, (np.nan, np.nan)) for name in METHODS])
     end = ("run", "choice", "seed")
     return xr.Dataset(

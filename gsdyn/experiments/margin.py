@@ -167,7 +167,7 @@ def _attacked(
     first, batches, search = jax.random.split(jax.random.key(seed), 3)
     data = nets.single(problem.x), nets.single(problem.y)
     start, rule = nets.start(first, data[0].shape[1:]), Decoupled(OBJECTIVE, weight)
-    net = nets.trained(start, rule, data, _sgd, RATE, [steps], batches=Shuffled(BATCH), key=batches).params
+    net = nets.trained(start, rule, data, _sgd, RATE, np.array([steps]), batches=Shuffled(BATCH), key=batches).params
     new = np.asarray(nets.outputs(net, nets.single(problem.x_new)))
     x, y = nets.single(problem.x_new[:examples]), nets.single(problem.y_new[:examples])
     attack, limits = {"reach": REACH, "bounds": (0, 1)}, {"reach": 1.0, "bounds": (0, 1)}
@@ -181,9 +181,9 @@ def _attacked(
         "distance": distance.astype(float),
         "distance_inf": np.asarray(inf.distance, float),
         "right": new[:examples] * problem.y_new[:examples] > 0,
-        "accuracy": np.mean(new * problem.y_new > 0),
-        "train_accuracy": np.mean(train * problem.y > 0),
-        "size": np.sqrt(np.mean(new.astype(float) ** 2)),
+        "accuracy": np.asarray(np.mean(new * problem.y_new > 0)),
+        "train_accuracy": np.asarray(np.mean(train * problem.y > 0)),
+        "size": np.asarray(np.sqrt(np.mean(new.astype(float) ** 2))),
     }
 
 

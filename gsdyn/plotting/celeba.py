@@ -38,12 +38,9 @@ def _at_the_end(axes: Axes, dataset: xr.Dataset) -> None:
         axes.plot(x, own["average"], style.MARKERS[i], color=style.COLOURS[i + 1], markerfacecolor="white")
     axes.plot(range(len(methods)), part["published_worst"], "_", color="0.3", markersize=18)
     axes.plot(range(len(methods)), part["published_average"], "_", color="0.65", markersize=18)
-    for look, text in (
-        ({"marker": "o", "color": "0.3"}, "worst group"),
-        ({"marker": "o", "color": "0.3", "markerfacecolor": "white"}, "average"),
-        ({"marker": "_", "color": "0.3", "markersize": 9}, "published, CelebA"),
-    ):
-        axes.plot([], [], linestyle="none", label=text, **look)
+    axes.plot([], [], "o", color="0.3", label="worst group")
+    axes.plot([], [], "o", color="0.3", markerfacecolor="white", label="average")
+    axes.plot([], [], "_", color="0.3", markersize=9, label="published, CelebA")
     axes.set_xlim(-0.6, len(methods) - 0.4)
     axes.legend(loc="center right", fontsize=6.5)
     axes.set_xticks(range(len(methods)), methods, rotation=35, ha="right")
