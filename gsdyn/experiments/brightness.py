@@ -155,18 +155,17 @@ def _judged(problem: Problem, dark: int, shift: float, seed: int, steps: int) ->
     )
     views = (x, x_modified, problem.x_new)
     trained = [
-        _measured(_network(model, views, problem.y, seed, steps), problem, dark)
-        for model in (name.partition(", ")[::2] for name in MODELS[:-1])
+        _measured(_network(kind, optimizer, views, problem.y, seed, steps), problem, dark)
+        for kind, _, optimizer in (name.partition(", ") for name in MODELS[:-1])
     ]
     rows = [*trained, _by_kernel(views, problem, dark, float(trained[-1][2]))]
     return {name: np.stack([row[k] for row in rows]) for k, name in enumerate(("accuracy", "called_dark", "loss"))}
 
 
 def _network(
-    model: tuple[str, str], views: tuple[np.ndarray, ...], y: np.ndarray, seed: int, steps: int
+    kind: str, optimizer: str, views: tuple[np.ndarray, ...], y: np.ndarray, seed: int, steps: int
 ) -> list[np.ndarray]:
     """The outputs of a trained network on all views of the images."""
-    kind, optimizer = model
     if kind == "dense net":
         views = tuple(view.reshape(len(view), -1) for view in views)
     first, batches = jax.random.split(jax.random.key(seed))
