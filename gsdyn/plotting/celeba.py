@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 
 from gsdyn.plotting import style
 
+MARKERS = (*style.MARKERS[:5], ">")  # all of them can be open
+
 
 def draw_celeba(dataset: xr.Dataset) -> Figure:
     """The dataset of `experiments.celeba`: (a) at the last step, worst group of every seed with its Wilson interval,
@@ -32,10 +34,8 @@ def _at_the_end(axes: Axes, dataset: xr.Dataset) -> None:
         own = part.sel(run=method)
         x = i + 0.5 * (np.arange(seeds) - (seeds - 1) / 2) / max(seeds, 3)
         worst, low, high = (own[name].values for name in ("worst", "worst_low", "worst_high"))
-        axes.errorbar(
-            x, worst, (worst - low, high - worst), fmt=style.MARKERS[i], color=style.COLOURS[i + 1], elinewidth=0.7
-        )
-        axes.plot(x, own["average"], style.MARKERS[i], color=style.COLOURS[i + 1], markerfacecolor="white")
+        axes.errorbar(x, worst, (worst - low, high - worst), fmt=MARKERS[i], color=style.COLOURS[i + 1], elinewidth=0.7)
+        axes.plot(x, own["average"], MARKERS[i], color=style.COLOURS[i + 1], markerfacecolor="white")
     axes.plot(range(len(methods)), part["published_worst"], "_", color="0.3", markersize=18)
     axes.plot(range(len(methods)), part["published_average"], "_", color="0.65", markersize=18)
     axes.plot([], [], "o", color="0.3", label="worst group")
@@ -52,7 +52,7 @@ def _along(axes: Axes, worst: xr.DataArray) -> None:
     for i, method in enumerate(worst["run"].values):
         own, colour = worst.sel(run=method), style.COLOURS[i + 1]
         axes.fill_between(own["step"], own.min("seed"), own.max("seed"), color=colour, alpha=0.12, linewidth=0)
-        axes.plot(own["step"], own.mean("seed"), color=colour, marker=style.MARKERS[i], label=str(method))
+        axes.plot(own["step"], own.mean("seed"), color=colour, marker=MARKERS[i], label=str(method))
     axes.set_xscale("log")
     axes.set_xlabel("steps of Adam")
     axes.set_ylim(-0.03, 1.03)
