@@ -22,6 +22,10 @@ class LogitAdjusted(Objective):
     - `offset`: finite, a scalar; `LogitAdjusted.of(objective, y)` takes it from labels.
 
     Reference: Menon et al., Long-tail learning via logit adjustment (2021).
+
+    >>> plain = gs.training.BinaryObjective(lambda w, x: x @ w)
+    >>> print(round(float(gs.training.LogitAdjusted.of(plain, [1, -1, -1, -1]).offset), 4))
+    -1.0986
     """
 
     objective: BinaryObjective
@@ -33,12 +37,7 @@ class LogitAdjusted(Objective):
 
     @classmethod
     def of(cls, objective: BinaryObjective, y: ArrayLike, tau: float = 1.0) -> LogitAdjusted:
-        """With the odds among the labels `y`, -1 and +1, of which both must occur, to the power of `tau`, finite.
-
-        >>> plain = gs.training.BinaryObjective(lambda w, x: x @ w)
-        >>> print(round(float(gs.training.LogitAdjusted.of(plain, [1, -1, -1, -1]).offset), 4))
-        -1.0986
-        """
+        """With the odds among the labels `y`, -1 and +1, of which both must occur, to the power of `tau`, finite."""
         labels = _checks.labels("y", y)
         up = float(np.mean(np.asarray(labels) > 0))
         if not 0 < up < 1:
