@@ -41,14 +41,16 @@ def table_margin(dataset: xr.Dataset) -> Table:
     """Every coefficient: accuracy, unperturbed and under the worst perturbations found, and where attacks disagree."""
     radii = [f"L2 {float(radius):g}" for radius in dataset["radius"]]
     levels = [f"largest {float(level):.3g}" for level in dataset["level"]]
-    behind = [f"{name} behind" for name in dataset["attack"].values]
+    behind = [f"{name} {word}" for word in ("behind", "over least") for name in dataset["attack"].values]
     columns = ("coefficient", "seeds", "train", "test", "test sd", "output", "median L2", "median L2 sd",
                *radii, *levels, *behind, "gradients masked")  # fmt: skip
     rows: list[tuple[str | float, ...]] = []
     for coefficient in dataset["coefficient"].values:
         part = dataset.sel(coefficient=coefficient)
         median = part["distance"].min("attack").where(part["right"], 0).median("example")
-        means = [float(v) for name in ("perturbed", "perturbed_inf", "behind") for v in part[name].mean("seed")]
+        means = [
+            float(v) for name in ("perturbed", "perturbed_inf", "behind", "ratio") for v in part[name].mean("seed")
+        ]
         rows.append((float(coefficient), dataset.sizes["seed"], float(part["train_accuracy"].mean()),
                      *spread(part["accuracy"]), float(part["size"].mean()), *spread(median), *means,
                      float(part["masked"].mean())))  # fmt: skip

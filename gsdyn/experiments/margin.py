@@ -50,6 +50,7 @@ NAMES = {
     "perturbed": "share of right decisions under the worst perturbation found, L2",
     "perturbed_inf": "share of right decisions under the worst perturbation found by PGD, largest of a pixel",
     "behind": "share of images on which an attack needs a tenth more than the best of all",
+    "ratio": "median over images of an attack's perturbation over the least of all attacks",
     "masked": "share of images on which attacks with gradients need a tenth more than those without",
 }
 
@@ -87,7 +88,7 @@ def margin(
     - `runs`: a folder in which every finished run is kept, so that an interrupted experiment goes on where it was.
 
     Returns a dataset with the `distance` (coefficient, seed, attack, example) in L2, what it makes of the accuracy
-    (`perturbed`), and how far attacks disagree (`behind`, `masked`). Raises `ValueError` outside these ranges.
+    (`perturbed`), and how far attacks disagree (`ratio`, `behind`, `masked`). Raises `ValueError` outside these ranges.
 
     Reference: P21 section 4.2; Moosavi-Dezfooli et al. (2016); Brendel, Rauber, Bethge (2018).
     """
@@ -206,6 +207,7 @@ def _dataset(found: dict[str, np.ndarray], weights: np.ndarray, attacks: tuple[s
         "perturbed": ((*over, "radius"), perturbed),
         "perturbed_inf": ((*over, "level"), perturbed_inf),
         "behind": ((*over, "attack"), np.mean(distance > (1 + APART) * least[:, :, None], axis=-1)),
+        "ratio": ((*over, "attack"), np.median(distance / least[:, :, None], axis=-1)),
         "masked": (over, np.mean(masked, axis=-1)),
     }
     coords = {"coefficient": weights, "seed": np.arange(right.shape[1]), "attack": list(attacks),

@@ -15,7 +15,7 @@ from gsdyn.plotting import style
 def draw_margin(dataset: xr.Dataset) -> Figure:
     """The dataset of `experiments.margin`: (a) the share of images whose decision is wrong or becomes so within a
     perturbation, by the best of all attacks, (b) the same for ERM and the largest coefficient by each attack, all seeds
-    together; (c) the share of images on which each attack is behind the best, and on which gradients are masked."""
+    together; (c) how much more than the best of all each attack needs."""
     with style.styled():
         figure = Figure(figsize=(style.PAGE, 3.0))
         first, second, third = figure.subplots(1, 3)
@@ -31,7 +31,7 @@ def draw_margin(dataset: xr.Dataset) -> Figure:
         for j, attack in enumerate(dataset["attack"].values):
             second.plot([], [], color="0.4", linestyle=style.DASHES[j], label=str(attack))
         first.legend(fontsize=6.5, loc="lower right")
-        second.legend(fontsize=6.5, loc="lower right")
+        second.legend(fontsize=6.5, loc="upper left")
         _disagreement(third, dataset)
         for i, (axes, title) in enumerate(
             zip((first, second, third), ("best of all attacks", "each attack", "where attacks disagree"), strict=True)
@@ -60,13 +60,12 @@ def _share(
 
 def _disagreement(axes: Axes, dataset: xr.Dataset) -> None:
     place = np.arange(dataset.sizes["coefficient"])
-    rows = [(str(name), dataset["behind"].sel(attack=name)) for name in dataset["attack"].values]
-    for i, (text, values) in enumerate([*rows, ("all with gradients", dataset["masked"])]):
-        mean, error = values.mean("seed"), values.std("seed")
-        axes.errorbar(place, mean, error, color=style.COLOURS[i + 1], marker=style.MARKERS[i], elinewidth=0.8,
-                      linestyle=style.DASHES[i % 4], label=text)  # fmt: skip
+    for j, attack in enumerate(dataset["attack"].values):
+        values = dataset["ratio"].sel(attack=attack)
+        axes.errorbar(place, values.mean("seed"), values.std("seed"), color="0.3", marker=style.MARKERS[j],
+                      elinewidth=0.8, linestyle=style.DASHES[j], label=str(attack))  # fmt: skip
     axes.set_xticks(place, [f"{value:g}" for value in dataset["coefficient"].values])
     axes.set_xlabel("coefficient of SD; 0 is ERM")
-    axes.set_ylabel("share needing a tenth more than the best")
-    axes.set_ylim(-0.03, 1.03)
-    axes.legend(fontsize=6)
+    axes.set_ylabel("median perturbation over the least of all")
+    axes.set_ylim(bottom=0.9)
+    axes.legend(fontsize=6.5, loc="center right", bbox_to_anchor=(1.0, 0.25))

@@ -210,6 +210,7 @@ def test_margins_are_compared_kept_drawn_and_told(tmp_path, monkeypatch):
     one = found.isel(coefficient=0, seed=0)
     assert float(one["masked"]) == 0.5
     np.testing.assert_array_equal(one["behind"], [0.5, 0.5, 1, 1])
+    np.testing.assert_allclose(one["ratio"], [1.5, 1.25, 2.05, 11.25])
     np.testing.assert_array_equal(one["perturbed"], [0.5, 0.5, 0.5, 0])
     np.testing.assert_array_equal(one["perturbed_inf"], [1, 0.5])
     monkeypatch.setattr(margins, "_attacked", None)

@@ -154,11 +154,11 @@ class Margin(_Images):
         for coefficient in ds["coefficient"].values:
             part = ds.sel(coefficient=coefficient)
             median = part["distance"].min("attack").where(part["right"], 0).median("example")
-            shares = part["behind"].mean("seed")
-            behind = ", ".join(f"{name} {float(shares.sel(attack=name)):.2f}" for name in ds["attack"].values)
+            ratio = part["ratio"].mean("seed")
+            needed = ", ".join(f"{name} {float(ratio.sel(attack=name)):.2f}" for name in ds["attack"].values)
             lines.append(
                 f"coefficient {float(coefficient):g}: test {_spread(part['accuracy'])}, median perturbation in L2 "
-                f"{_spread(median)}; behind the best attack: {behind}; gradients masked "
+                f"{_spread(median)}; over the least of all attacks: {needed}; gradients masked "
                 f"{float(part['masked'].mean()):.2f}"
             )
         return lines
