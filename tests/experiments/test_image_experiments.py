@@ -242,13 +242,13 @@ def test_attacks_of_foolbox_find_the_distance_to_a_plane():
 
 @pytest.mark.slow
 def test_trainings_learn():
-    found = bright.brightness(seeds=1, steps=60, train=128, test=64, shifts=(0.0, 1.0))
+    found = bright.brightness(seeds=1, steps=200, train=128, test=64, shifts=(0.0, 1.0))
     full = found["accuracy"].sel(shift=1.0, seed=0)
     assert (full.sel(set="train") > 0.95).all()
     # everything untouched is taken for the dark class
     assert (found["called_dark"].sel(shift=1.0, seed=0) > 0.9).all()
     groups = worst.celeba(seeds=1, steps=100, train=1000)
     assert (groups["average"].isel(choice=0, seed=0) > 0.8).all()
-    attacked = margins.margin(seeds=1, steps=200, coefficients=(0.1,), examples=4, foolbox=False)
+    attacked = margins.margin(seeds=1, steps=300, coefficients=(0.1,), examples=4, foolbox=False)
     assert float(attacked["accuracy"][0, 0]) > 0.7
     assert (attacked["distance"] < margins.REACH).all()
