@@ -45,7 +45,7 @@ def _at_the_end(axes: Axes, dataset: xr.Dataset) -> None:
     axes.legend(loc="center right", fontsize=6.5)
     axes.set_xticks(range(len(methods)), methods, rotation=35, ha="right")
     axes.set_ylim(-0.03, 1.03)
-    axes.set_ylabel("share of right decisions (dimensionless)")
+    axes.set_ylabel("share of right decisions")
 
 
 def _along(axes: Axes, worst: xr.DataArray) -> None:
