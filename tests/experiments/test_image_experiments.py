@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.signal import correlate
 
 import gsdyn as gs
@@ -252,3 +253,27 @@ def test_trainings_learn():
     attacked = margins.margin(seeds=1, steps=300, coefficients=(0.1,), examples=4, foolbox=False)
     assert float(attacked["accuracy"][0, 0]) > 0.7
     assert (attacked["distance"] < margins.REACH).all()
+
+
+def picture(path, level):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((20, 24, 3), level, np.uint8)).save(path)
+
+
+def test_photographs_of_yours_are_taken(tmp_path):
+    lines = ["img_filename,y,place,split"]
+    for i in range(8):
+        picture(tmp_path / "birds" / f"{i}.png", 20 * i)
+        lines.append(f"{i}.png,{i // 2 % 2},{i % 2},{2 * (i // 4)}")
+    (tmp_path / "birds" / "metadata.csv").write_text("\n".join(lines))
+    split = cells_of.from_folder("waterbirds", tmp_path / "birds", None, 16, gs.experiments.silent)
+    assert split.train.x.shape == (4, 16, 16, 3)
+    assert split.train.y.tolist() == [-1, -1, 1, 1]
+    assert split.test.attribute.tolist() == [-1, 1, -1, 1]
+    np.testing.assert_allclose(split.test.x.mean((1, 2, 3)), np.arange(80, 160, 20) / 255, rtol=1e-6)
+    for i in range(3):
+        picture(tmp_path / "pets" / f"cat.{i}.jpg", 100)
+        picture(tmp_path / "pets" / f"dog.{i}.jpg", 200)
+    name, x, y, words = bright._source(tmp_path / "pets", ("cat.1.jpg",), 16, 100, gs.experiments.silent)
+    assert (name, y.tolist(), x.shape) == ("cats and dogs", [-1, -1, 1, 1, 1], (5, 16, 16, 3))
+    assert words["leave_out"] == ["cat.1.jpg"]
