@@ -85,6 +85,12 @@ def letter(axes: Axes, index: int, title: str = "") -> None:
     axes.set_title(f"({'abcdefghijkl'[index]})  {title}".rstrip(), loc="left")
 
 
+def made_on(dataset: xr.Dataset) -> str:
+    """The data of a dataset and how many seeds it has, in one line."""
+    count = dataset.sizes["seed"]
+    return f"{dataset.attrs['data']}; {count} seed{'s' if count > 1 else ''}"
+
+
 def problem(dataset: xr.Dataset) -> str:
     """The two-feature problem of a dataset, in one line."""
     settings = dataset.attrs

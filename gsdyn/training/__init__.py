@@ -16,6 +16,7 @@ from gsdyn.training.flow import FlowRun, gradient_flow
 from gsdyn.training.group_dro import GroupDRO
 from gsdyn.training.irm import IRM
 from gsdyn.training.lff import LfF, Twins
+from gsdyn.training.logit_adjustment import LogitAdjusted
 from gsdyn.training.loop import Run, stacked, train
 from gsdyn.training.margin_losses import MarginDamp, MarginLog, MarginLoss, MarginStitch
 from gsdyn.training.methods import ERM, Method, Switched
@@ -38,6 +39,7 @@ __all__ = [
     "GroupDRO",
     "Keyed",
     "LfF",
+    "LogitAdjusted",
     "MarginDamp",
     "MarginLog",
     "MarginLoss",

@@ -7,6 +7,7 @@ The functions of `gsdyn.experiments` take their defaults from here; the command 
 from gsdyn.experiments.catalogue._experiment import FIGURES, FORMATS, RESULTS, Experiment, Part, Table, Trained
 from gsdyn.experiments.catalogue.c18 import Depth, Gan, HingeLoss, IndependentModes, PhasePlane, RareFeature
 from gsdyn.experiments.catalogue.colour import ColourDigits, ColourProbe
+from gsdyn.experiments.catalogue.data import Brightness, CelebA, Margin
 from gsdyn.experiments.catalogue.later import GeometricSkew, Perception, SlabData
 from gsdyn.experiments.catalogue.p21 import (
     Legendre,
@@ -24,6 +25,7 @@ EXPERIMENTS: tuple[type[Experiment], ...] = (
     IndependentModes,
     RareFeature,
     Gan,
+    Brightness,
     Moons,
     MoonsResponses,
     MoonsRegularisers,
@@ -32,6 +34,8 @@ EXPERIMENTS: tuple[type[Experiment], ...] = (
     Width,
     ColourDigits,
     ColourProbe,
+    CelebA,
+    Margin,
     Perception,
     SlabData,
     GeometricSkew,
@@ -42,6 +46,8 @@ __all__ = [
     "FIGURES",
     "FORMATS",
     "RESULTS",
+    "Brightness",
+    "CelebA",
     "ColourDigits",
     "ColourProbe",
     "Depth",
@@ -51,6 +57,7 @@ __all__ = [
     "HingeLoss",
     "IndependentModes",
     "Legendre",
+    "Margin",
     "Moons",
     "MoonsRegularisers",
     "MoonsResponses",

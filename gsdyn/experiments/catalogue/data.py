@@ -1,0 +1,172 @@
+"""The experiments of both papers on images: brightness (C18), the worst group and margins in input space (P21)."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gsdyn.experiments.catalogue._experiment import Part, Trained
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@dataclasses.dataclass(frozen=True)
+class _Images(Trained):
+    """An experiment on images whose quick look has options of its own, whatever is asked for."""
+
+    less: ClassVar[dict[str, Any]] = {}
+    """The options of a quick look."""
+
+    def settings(self) -> dict[str, Any]:
+        """The arguments of the experiment."""
+        given = {name: value for name, value in self.options().items() if name != "quick"}
+        return given | (self.less if self.quick else {})
+
+
+@dataclasses.dataclass(frozen=True)
+class Brightness(_Images):
+    """One class dark and one bright in training, untouched images at test, and shifts of every size (C18 section 4)."""
+
+    command: ClassVar[str] = "brightness"
+    less: ClassVar[dict[str, Any]] = {
+        "seeds": 1, "steps": 200, "train": 300, "test": 300, "shifts": (0.0, 1 / 16, 1 / 4, 1.0)
+    }  # fmt: skip
+
+    seeds: int = 3
+    """How many seeds, each with its images and networks."""
+    steps: int = 2000
+    """Steps of training, 64 images each."""
+    train: int = 2000
+    """How many images to train on."""
+    test: int = 1000
+    """How many new images."""
+    folder: Path | None = None
+    """A folder of yours with cats and dogs; without one, MNIST's digits below 5 against the others."""
+    leave_out: tuple[str, ...] = ()
+    """Files of that folder that are not to be read, such as Cat/666.jpg."""
+    pixels: int = 64
+    """The side to which its images are scaled."""
+
+    def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments._data_tables import table_brightness
+        from gsdyn.experiments.brightness import brightness
+        from gsdyn.plotting.brightness import draw_brightness
+
+        return (Part(brightness, draw_brightness, self.settings(), self.kept(), table_brightness),)
+
+    def tell(self, *datasets: xr.Dataset) -> list[str]:
+        (ds,) = datasets
+        full = ds.isel(shift=-1)
+        lines = [_on(ds)]
+        for model in ds["model"].values:
+            for dark in ds["dark"].values:
+                part = full.sel(model=model, dark=dark)
+                sets = ", ".join(f"{name} {_spread(part['accuracy'].sel(set=name))}" for name in ds["set"].values)
+                lines.append(
+                    f"{model}, class {int(dark):+d} dark: {sets}; {float(part['called_dark'].mean()):.3f} of the "
+                    "untouched are taken for the dark class"
+                )
+        untouched = ds["accuracy"].sel(set="untouched test").mean("seed")
+        off = abs(untouched.isel(model=-1) - untouched.isel(model=-2)).max()
+        return [*lines, f"the kernel lies within {float(off):.3f} of the dense net by SGD at every shift"]
+
+
+@dataclasses.dataclass(frozen=True)
+class CelebA(_Images):
+    """The worst group, of a class that goes with an attribute but for few examples: six methods (P21 section 4.4)."""
+
+    command: ClassVar[str] = "celeba"
+    less: ClassVar[dict[str, Any]] = {"seeds": 1, "steps": 200, "train": 1000}
+
+    seeds: int = 5
+    """How many seeds, each with its networks, and with its data where they are digits."""
+    steps: int = 1000
+    """Steps of Adam, 128 examples each."""
+    train: int = 2000
+    """How many digits to train on."""
+    rate: float = 1e-3
+    """Adam's learning rate."""
+    source: str = "digits"
+    """MNIST's digits in two colours, or of a folder of yours: celeba, waterbirds or embeddings."""
+    folder: Path | None = None
+    """That folder."""
+    at_most: int | None = None
+    """How many examples of each of its splits are taken."""
+    pixels: int = 64
+    """The side to which its photographs are scaled."""
+
+    def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments._data_tables import table_celeba
+        from gsdyn.experiments.celeba import celeba
+        from gsdyn.plotting.celeba import draw_celeba
+
+        return (Part(celeba, draw_celeba, self.settings(), self.kept(), table_celeba),)
+
+    def tell(self, *datasets: xr.Dataset) -> list[str]:
+        (ds,) = datasets
+        lines = [_on(ds)]
+        for method in ds["run"].values:
+            last, best = (ds.sel(run=method).isel(choice=i) for i in (0, 1))
+            lines.append(
+                f"{method}: average {_spread(last['average'])}, worst group {_spread(last['worst'])} (Wilson "
+                f"{float(last['worst_low'].mean()):.3f} to {float(last['worst_high'].mean()):.3f}); at the best step "
+                f"on test images {_spread(best['worst'])}"
+            )
+        return lines
+
+
+@dataclasses.dataclass(frozen=True)
+class Margin(_Images):
+    """The least perturbation that changes a decision: ERM and spectral decoupling, four attacks (P21 section 4.2)."""
+
+    command: ClassVar[str] = "margin"
+    less: ClassVar[dict[str, Any]] = {
+        "seeds": 1, "steps": 300, "coefficients": (0.0, 0.1), "examples": 20, "boundary_steps": 100
+    }  # fmt: skip
+
+    seeds: int = 3
+    """How many seeds, each with its networks, and with its images where they are digits."""
+    steps: int = 3000
+    """Steps of SGD, 64 images each."""
+    coefficients: tuple[float, ...] = (0.0, 0.001, 0.01, 0.1, 1.0)
+    """Weights of spectral decoupling; 0 is ERM."""
+    examples: int = 100
+    """How many test images are attacked."""
+    boundary_steps: int = 2000
+    """Steps of foolbox's Boundary, which sees decisions alone."""
+    foolbox: bool = True
+    """Whether DeepFool and Boundary attack too, through foolbox (extra `attacks`)."""
+    folder: Path | None = None
+    """A folder of yours with CIFAR-10, classes 0 and 7; without one, MNIST's digits 3 and 8."""
+
+    def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments._data_tables import table_margin
+        from gsdyn.experiments.margin import margin
+        from gsdyn.plotting.margin import draw_margin
+
+        return (Part(margin, draw_margin, self.settings(), self.kept(), table_margin),)
+
+    def tell(self, *datasets: xr.Dataset) -> list[str]:
+        (ds,) = datasets
+        lines = [_on(ds)]
+        for coefficient in ds["coefficient"].values:
+            part = ds.sel(coefficient=coefficient)
+            median = part["distance"].min("attack").where(part["right"], 0).median("example")
+            ratio = part["ratio"].mean("seed")
+            needed = ", ".join(f"{name} {float(ratio.sel(attack=name)):.2f}" for name in ds["attack"].values)
+            lines.append(
+                f"coefficient {float(coefficient):g}: test {_spread(part['accuracy'])}, median perturbation in L2 "
+                f"{_spread(median)}; over the least of all attacks: {needed}; gradients masked "
+                f"{float(part['masked'].mean()):.2f}"
+            )
+        return lines
+
+
+def _on(dataset: xr.Dataset) -> str:
+    return f"on {dataset.attrs['data']}; mean over {dataset.sizes['seed']} seeds"
+
+
+def _spread(values: xr.DataArray) -> str:
+    return f"{float(values.mean('seed')):.3f} +- {float(values.std('seed')):.3f}"
