@@ -12,11 +12,11 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 
 from gsdyn import _checks, kernel_flows
 from gsdyn._integration import kernel_answers, kernel_path
+from gsdyn._integration.asked import checked_times, checked_tolerances
 from gsdyn._integration.kernel_answers import AnswerPhases
 from gsdyn._integration.starvation_steps import RADAU, STAGES, Field, State, stages
 from gsdyn.features import FeatureBasis
 from gsdyn.flows import PrimalFlow, Steps
-from gsdyn.integration import checked_times, checked_tolerances
 from gsdyn.kernel_flows import KernelFlow
 
 MAX_STEPS = 4096

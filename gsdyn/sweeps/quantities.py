@@ -10,10 +10,11 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from gsdyn import _checks
+from gsdyn._integration.asked import checked_times
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import fixed_point
 from gsdyn.flows import DualFlow
-from gsdyn.integration import checked_times, integrate
+from gsdyn.integration import integrate
 from gsdyn.losses import Loss
 from gsdyn.modes import Mode
 from gsdyn.penalties import Penalty
