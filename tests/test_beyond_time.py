@@ -165,7 +165,7 @@ def test_predictions_from_rows_are_those_from_the_whole_kernel():
     np.testing.assert_allclose(gs.feature_functions(basis, rows, y), expected, rtol=1e-12, atol=1e-12)
     linear = gs.kernels.Between(lambda a, b: a @ b.T, x_new, x, rows=5)
     np.testing.assert_allclose(gs.predict(linear, y, y), x_new @ x.T @ np.ones(9), rtol=1e-12, atol=1e-12)
-    with pytest.raises(ValueError, match=r"theta_new must have one row .* got shape \(7, 9\) for y of shape \(4,\)"):
+    with pytest.raises(ValueError, match=r"theta_new must have one row .* got shape \(7, 9\) for y of 4 labels"):
         gs.predict(rows, y[:4], np.zeros(9))
     with pytest.raises(ValueError, match=r"net must be a network such as .* or a function, got 3"):
         gs.kernels.Between(3, x_new, x)

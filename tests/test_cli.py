@@ -164,7 +164,7 @@ def run(arguments):
         (["verify", "thm3"], "thm3"),
         (["verify", "P21-Thm2", "P21-Thm9"], "P21-Thm9"),
         (["verify", "--samples", "0"], "samples must be at least 1, got 0"),
-        (["foo"], "Available subcommands: curves, diagnose, reproduce, sweep, verify"),
+        (["foo"], "Available subcommands: diagnose, explore, curves, reproduce, sweep, verify"),
         (["sweep", "foo"], "fixed-point, starvation, trajectory, mode-time, function"),
         (["reproduce", "foo"], "theory-in-one-figure, legendre, width"),
         (["curves", "--results", "s3://bucket/run"], "results must be a path on this machine, or mounted on it"),
@@ -296,7 +296,7 @@ def test_curves(tmp_path, capsys):
     assert main([*SMALL, *folders]) == 0
     captured = capsys.readouterr()
     drawn = sorted(path.name for path in (tmp_path / "drawn").iterdir())
-    assert drawn == ["starvation_curves.png", "starvation_curves.svg", "starvation_map.png", "starvation_map.svg"]
+    assert drawn == [f"starvation_{name}.{form}" for name in ("curves", "map") for form in ("pdf", "png", "svg")]
     for name in drawn:
         assert str(tmp_path / "drawn" / name) in captured.out
     assert "16 of 16 fixed points converged" in captured.out

@@ -100,7 +100,7 @@ def test_colours_agree_with_the_noisy_labels_as_often_as_asked():
     assert abs(agrees[~first].mean() - 0.8) < 0.05
     assert abs(np.mean(np.asarray(data.y != data.true)) - 0.25) < 0.04
     assert np.mean(np.asarray(coloured(images, y, 1.0, noise=0).colour == y)) == 1
-    with pytest.raises(ValueError, match=r"agreement must be one number or a list of numbers in \[0, 1\], got 1.5"):
+    with pytest.raises(ValueError, match=r"agreement must be in \[0, 1\], got 1.5"):
         coloured(images, y, 1.5)
 
 

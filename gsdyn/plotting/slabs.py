@@ -26,6 +26,7 @@ def draw_slabs(dataset: xr.Dataset) -> Figure:
                 axes.errorbar(np.arange(len(models)) + 0.2 * (j - 1), centre, spread, fmt=style.MARKERS[j],
                               color=style.COLOURS[j], capsize=2, label=variant)  # fmt: skip
             axes.set_xticks(np.arange(len(models)), [name.replace(", ", "\n").replace(" d", "\nd") for name in models])
+            axes.set_xlabel("model")
             axes.set_ylim(0.4, 1.05)
             style.letter(axes, i, f"one linear coordinate, 49 of {int(kind)} slabs")
         panels[0].set_ylabel(style.label(dataset["auc"], "AUC on new inputs"))
