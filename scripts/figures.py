@@ -24,9 +24,10 @@ def draw(name: str) -> int:
     with contextlib.redirect_stdout(said):
         code = main([*COMMANDS[name], "--figures", str(FIGURES)])
     print(said.getvalue(), end="")
-    if code == 0 and name != "curves":
+    lines = [line for line in said.getvalue().splitlines() if not line.startswith(("results/", str(FIGURES)))]
+    if code == 0 and lines and name != "curves":
         told = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        told[name] = [line for line in said.getvalue().splitlines() if not Path(line).exists()]
+        told[name] = lines
         RESULTS.write_text(json.dumps({key: told[key] for key in COMMANDS if key in told}, indent=1) + "\n")
     return code
 

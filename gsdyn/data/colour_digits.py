@@ -52,7 +52,9 @@ class ColourDigits(NamedTuple):
     test: Coloured
 
 
-def coloured(images: ArrayLike, y: ArrayLike, agreement: ArrayLike, *, noise: float = 0.25, seed: int = 0) -> Coloured:
+def coloured(
+    images: ArrayLike, y: ArrayLike, agreement: ArrayLike | tuple[float, ...], *, noise: float = 0.25, seed: int = 0
+) -> Coloured:
     """Gray images in one of two colours: labels are flipped first, then colours drawn to agree with the flipped ones.
 
         y' = y e,  P(e = -1) = noise;      colour = y' c,  P(c = +1) = agreement
@@ -101,7 +103,7 @@ def colour_digits(
     test: int = 1000,
     *,
     source: Digits | None = None,
-    agreement: ArrayLike = (0.9, 0.8),
+    agreement: ArrayLike | tuple[float, ...] = (0.9, 0.8),
     test_agreement: float = 0.1,
     noise: float = 0.25,
     seed: int = 0,

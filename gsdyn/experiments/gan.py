@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import jax
@@ -75,16 +76,19 @@ def gan(
     found: dict[tuple[str, int], dict[str, np.ndarray]] = {}
     for done, (loss, seed) in enumerate(pairs):
         progress("gan", done, len(pairs))
-
-        def compute(loss: runs_of.Loss = loss, seed: int = seed) -> dict[str, np.ndarray]:
-            seen = runs_of.run(loss, seed, steps, every, batch, width)
-            return {**seen._asdict(), "samples": seen.samples[shown, :SHOWN]}
-
+        compute = functools.partial(_seen, loss, seed, steps, every, batch, width, shown)
         settings = {"loss": loss, "seed": seed, "steps": steps, "records": records, "batch": batch, "width": width}
         path = None if folder is None else folder / f"{loss}-{seed}.npz"
         found[loss, seed] = kept(path, settings, compute)
     progress("gan", len(pairs), len(pairs))
     return _dataset(found, seeds, every * np.arange(1, records + 1), shown, width)
+
+
+def _seen(
+    loss: runs_of.Loss, seed: int, steps: int, every: int, batch: int, width: float, shown: list[int]
+) -> dict[str, np.ndarray]:
+    seen = runs_of.run(loss, seed, steps, every, batch, width)
+    return {**seen._asdict(), "samples": seen.samples[shown, :SHOWN]}
 
 
 def _dataset(

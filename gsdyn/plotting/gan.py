@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gsdyn.plotting import style
 
-PANELS = (("covered", "modes covered"), ("good", "share of good samples"), ("divergence", "divergence (nats)"))
+PANELS = (
+    ("covered", "modes covered", (-0.3, 8.3)),
+    ("good", "share of good samples", (-0.03, 1.03)),
+    ("divergence", "divergence (nats)", (0, 0.72)),
+)
 
 
 def draw_gan(dataset: xr.Dataset) -> Figure:
@@ -21,16 +26,17 @@ def draw_gan(dataset: xr.Dataset) -> Figure:
     losses, shown = dataset["loss"].values, dataset["shown_step"].values
     with style.styled():
         figure = Figure(figsize=(style.PAGE, 5.0))
-        top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.45))
-        for i, (axes, (name, text)) in enumerate(zip(top.subplots(1, 3), PANELS, strict=True)):
+        top, bottom = np.ravel(figure.subfigures(2, 1, height_ratios=(1, 1.45)))
+        panels = np.atleast_1d(top.subplots(1, len(PANELS)))
+        for i, (axes, (name, text, limits)) in enumerate(zip(panels, PANELS, strict=True)):
             for j, loss in enumerate(losses):
                 _curve(axes, dataset[name].sel(loss=loss), j, str(loss))
             axes.set_xlabel("steps")
             axes.set_ylabel(text)
             style.letter(axes, i)
+            axes.set_ylim(*limits)
             if name == "covered":
-                axes.set_ylim(-0.3, 8.3)
-                axes.legend(loc="lower right")
+                axes.legend(loc="upper left")
         grid = bottom.subplots(len(losses), len(shown), sharex=True, sharey=True, squeeze=False)
         for j, loss in enumerate(losses):
             for k, step in enumerate(shown):

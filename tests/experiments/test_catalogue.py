@@ -44,11 +44,13 @@ def test_the_readme_names_them_all():
 
 def test_committed_figures_are_drawn_by_one_command_which_knows_them_all(monkeypatch):
     asked = []
+    told = (ROOT / "figures" / "results.json").read_text()
     monkeypatch.setattr("gsdyn.cli.main", lambda words: asked.append(words) or 0)
     monkeypatch.setattr(sys, "argv", ["figures.py"])
     runpy.run_path(str(ROOT / "scripts" / "figures.py"), run_name="__main__")
     assert {words[-1] for words in asked} == {str(ROOT / "figures")}
     assert [words[:-2] for words in asked] == [["curves"], *(["reproduce", kind.command] for kind in EXPERIMENTS)]
+    assert (ROOT / "figures" / "results.json").read_text() == told
     monkeypatch.setattr(sys, "argv", ["figures.py", "nothing"])
     with pytest.raises(SystemExit, match="got nothing"):
         runpy.run_path(str(ROOT / "scripts" / "figures.py"), run_name="__main__")

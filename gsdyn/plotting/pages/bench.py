@@ -77,7 +77,7 @@ def _widgets(dataset: xr.Dataset) -> dict[str, Any]:
         "split_choice": Select(
             name="split_choice", title="seen on the examples of", value=default_split(dataset),
             options=splits, **wide),
-        "attribute_choice": Select(name="attribute_choice", title="groups by", value=first, options=names, **wide),
+        "attribute_choice": Select(name="attribute_choice", title="groups by", value=first, options=[*names], **wide),
     }  # fmt: skip
 
 
