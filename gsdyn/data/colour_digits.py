@@ -80,7 +80,7 @@ def coloured(
     seed = _checks.integer("seed", seed, 0, 2**32 - 1)
     noise = _checks.number("noise", noise, "in [0, 1]", lambda v: 0 <= v <= 1)
     shares = np.atleast_1d(
-        np.asarray(_checks.require("agreement", agreement, "in [0, 1]", lambda v: (v >= 0) & (v <= 1)))
+        np.asarray(_checks.require("agreement", np.asarray(agreement), "in [0, 1]", lambda v: (v >= 0) & (v <= 1)))
     )
     if shares.ndim != 1 or not shares.size:
         raise ValueError(f"agreement must be one number or a list of numbers, got shape {shares.shape}")

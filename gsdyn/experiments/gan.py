@@ -72,7 +72,7 @@ def gan(
     width = float(_checks.positive("width", width, ndim=0))
     folder, every = folder_of(runs, "gan"), steps // records
     shown = sorted({max(1, round(records * share)) - 1 for share in (0.05, 0.2, 0.5, 1.0)})
-    pairs = [(loss, seed) for seed in range(seeds) for loss in runs_of.LOSSES]
+    pairs: list[tuple[runs_of.Loss, int]] = [(loss, seed) for seed in range(seeds) for loss in runs_of.LOSSES]
     found: dict[tuple[str, int], dict[str, np.ndarray]] = {}
     for done, (loss, seed) in enumerate(pairs):
         progress("gan", done, len(pairs))

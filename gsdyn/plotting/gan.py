@@ -26,7 +26,8 @@ def draw_gan(dataset: xr.Dataset) -> Figure:
     losses, shown = dataset["loss"].values, dataset["shown_step"].values
     with style.styled():
         figure = Figure(figsize=(style.PAGE, 5.0))
-        top, bottom = np.ravel(figure.subfigures(2, 1, height_ratios=(1, 1.45)))
+        rows = figure.add_gridspec(2, 1, height_ratios=(1, 1.45))
+        top, bottom = (figure.add_subfigure(rows[i]) for i in range(2))
         panels = np.atleast_1d(top.subplots(1, len(PANELS)))
         for i, (axes, (name, text, limits)) in enumerate(zip(panels, PANELS, strict=True)):
             for j, loss in enumerate(losses):
