@@ -134,7 +134,7 @@ def test_the_readme_of_a_package_page(monkeypatch):
     text = module.readme()
     links = re.findall(r"\]\(([^)]+)\)", text)
     tag = f"v{gsdyn.__version__}"
-    assert f"https://example.org/gsdyn/raw/{tag}/figures/starvation_curves.png" in links
+    assert f"https://example.org/gsdyn/raw/{tag}/figures/report.png" in links
     assert all(link.startswith("https://") for link in links)
     monkeypatch.delenv("GSDYN_SOURCE_URL")
     spec.loader.exec_module(module)

@@ -49,6 +49,7 @@ def test_losses_are_those_of_the_paper():
     assert float(runs_of.generator_loss(cross, jnp.asarray(fake))) == pytest.approx(np.log1p(np.exp(-fake)).mean())
 
 
+@pytest.mark.slow
 def test_a_pair_of_networks_is_trained_kept_and_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr(runs_of, "HIDDEN", (8, 8))
     monkeypatch.setattr(runs_of, "SAMPLES", 600)

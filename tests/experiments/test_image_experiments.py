@@ -143,6 +143,7 @@ def test_adjusted_logits_move_the_loss_alone():
         gs.training.LogitAdjusted(None, 0.0)
 
 
+@pytest.mark.slow
 def test_brightness_is_assembled_kept_drawn_and_told(tmp_path, monkeypatch):
     asked = []
 
@@ -166,6 +167,7 @@ def test_brightness_is_assembled_kept_drawn_and_told(tmp_path, monkeypatch):
     assert "dense net, SGD, class +1 dark: train 0.500 +- 0.000" in "\n".join(Brightness().tell(found))
 
 
+@pytest.mark.slow
 def test_the_worst_group_is_counted_kept_drawn_and_told(tmp_path, monkeypatch):
     counts = cells_of.coloured_digits(1000, 0).test.counts()
     shares = np.array([1.0, 0.75, 0.5, 0.25])
@@ -197,6 +199,7 @@ def test_the_worst_group_is_counted_kept_drawn_and_told(tmp_path, monkeypatch):
     assert "SD on raw logits" in "\n".join(CelebA().tell(found))
 
 
+@pytest.mark.slow
 def test_margins_are_compared_kept_drawn_and_told(tmp_path, monkeypatch):
     def attacked(problem, weight, seed, steps, examples, boundary_steps):
         # attacks with gradients find 1 and 2, those without 0.5 and 3: masked on the first image alone
