@@ -161,6 +161,8 @@ def run(arguments):
         (["curves", "--lamm", "1"], "--lamm"),
         (["verify", "thm2", "--cells", "0"], "cells must be at least 1, got 0"),
         (["verify", "thm2", "--cells", "many"], "--cells"),
+        (["verify", "thm2", "--seed=-1"], "seed must be at least 0, got -1"),
+        (["verify", "P21-Eq12", "--seed=-1"], "seed must be at least 0, got -1"),
         (["verify", "thm3"], "thm3"),
         (["verify", "P21-Thm2", "P21-Thm9"], "P21-Thm9"),
         (["verify", "--samples", "0"], "samples must be at least 1, got 0"),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import jax
 
+from gsdyn import _checks
 from gsdyn._progress import Progress, silent
 from gsdyn.verification import (
     beyond_time,
@@ -65,8 +66,8 @@ def verify_claims(
         >>> print(report.findings[0].verdict)
         holds
     """
-    if samples is not None and samples < 1:
-        raise ValueError(f"samples must be at least 1, got {samples}")
+    seed = _checks.integer("seed", seed, 0)
+    samples = None if samples is None else _checks.integer("samples", samples, 1)
     if not jax.config.read("jax_enable_x64"):
         raise ValueError("precision must be 64 bits: call jax.config.update('jax_enable_x64', True)")
     chosen = _chosen(ids)

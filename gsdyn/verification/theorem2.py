@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gsdyn import closed_forms
+from gsdyn import _checks, closed_forms
 from gsdyn._progress import Progress, silent
 from gsdyn._traced import checked_beforehand
 from gsdyn.features import FeatureBasis
@@ -99,8 +99,7 @@ def check_theorem2(
         >>> print(sum(finding.violations for finding in findings if finding.claim.id == "P21-Thm2-exact"))
         0
     """
-    if cells < 1:
-        raise ValueError(f"cells must be at least 1, got {cells}")
+    cells, seed = _checks.integer("cells", cells, 1), _checks.integer("seed", seed, 0)
     if not jax.config.read("jax_enable_x64"):
         raise ValueError("precision must be 64 bits: call jax.config.update('jax_enable_x64', True)")
     problem = sample(cells, seed)
@@ -202,6 +201,7 @@ def small_overlap_limits(seed: int = 0) -> Mapping[str, float]:
         >>> print(sorted(gs.verification.small_overlap_limits())[:1])
         ['largest']
     """
+    seed = _checks.integer("seed", seed, 0)
     deltas = np.geomspace(*SMALL_OVERLAPS)
     drawn = sample(PROBLEMS, (seed, PROBLEMS))
     lost, margin = _lost(drawn, deltas)
