@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -79,9 +79,8 @@ def coloured(
     _checks.same_length("y", y, "images", images)
     seed = _checks.integer("seed", seed, 0, 2**32 - 1)
     noise = _checks.number("noise", noise, "in [0, 1]", lambda v: 0 <= v <= 1)
-    shares = np.atleast_1d(
-        np.asarray(_checks.require("agreement", np.asarray(agreement), "in [0, 1]", lambda v: (v >= 0) & (v <= 1)))
-    )
+    given: Any = agreement  # tuples too, which are no ArrayLike
+    shares = np.atleast_1d(np.asarray(_checks.require("agreement", given, "in [0, 1]", lambda v: (v >= 0) & (v <= 1))))
     if shares.ndim != 1 or not shares.size:
         raise ValueError(f"agreement must be one number or a list of numbers, got shape {shares.shape}")
     n, rng = len(y), np.random.default_rng(seed)
