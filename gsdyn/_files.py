@@ -84,6 +84,20 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     write_with(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
 
 
+def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
+    """The arrays of a file that `write_arrays` wrote; None where there is none, or one that was damaged since."""
+    import zipfile
+    import zlib
+
+    import numpy as np
+
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+
+
 def settle(folder: Path) -> None:
     """Put the names of what was written into a folder on disk too."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -65,7 +63,7 @@ def decoded(name: str, files: Sequence[Path], options: Any, decode: Callable[[],
     stamps = [[str(file.absolute()), *_stamp(file)] for file in files]
     key = hashlib.sha256(json.dumps([FORM, name, options, stamps]).encode()).hexdigest()[:32]
     path = folder / f"{name}-{key}.npz"
-    kept = _read(path)
+    kept = _files.read_arrays(path)
     if kept is not None:
         return kept
     try:
@@ -92,12 +90,3 @@ def _folder(keep: Cache) -> Path | None:
 def _stamp(file: Path) -> tuple[int, int]:
     state = file.stat()
     return state.st_size, state.st_mtime_ns
-
-
-def _read(path: Path) -> Arrays | None:
-    """The arrays kept in a file; None where there is none, or one that was damaged since."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-        return None

@@ -6,7 +6,6 @@ import hashlib
 import json
 import sys
 import time
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,7 @@ class Stages:
         """What `compute` gives, from disk where it is there."""
         self._tell(name, self._done, self._total)
         path = None if self._folder is None else self._folder / f"{name.replace(' ', '-')}.npz"
-        found = None if path is None else _read(path)
+        found = None if path is None else _files.read_arrays(path)
         if found is None:
             found = {key: np.asarray(value) for key, value in compute().items()}
             if path is not None:
@@ -66,15 +65,6 @@ def fingerprint(arrays: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
         total.update(f"{name} {array.dtype} {array.shape} ".encode())
         total.update(array.view(np.uint8).data if array.dtype.kind in "biuf" else repr(array.tolist()).encode())
     return total.hexdigest()
-
-
-def _read(path: Path) -> dict[str, np.ndarray] | None:
-    """The arrays of a finished stage; None where there is none that can be read."""
-    try:
-        with path.open("rb") as file, np.load(file) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
 
 
 def _on_stderr() -> Progress:

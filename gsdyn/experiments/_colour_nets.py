@@ -7,20 +7,13 @@ with Adam, and the authors' settings are those of published code, which were cho
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
+from gsdyn.experiments._moon_nets import Dense, logits
 from gsdyn.training import IRM, BinaryObjective, Decoupled, EnvironmentObjective, Method, Scaled, Switched, VREx
-
-
-class Dense(NamedTuple):
-    """The parameters of one layer."""
-
-    weight: Float[Array, "fan_in fan_out"]
-    bias: Float[Array, " fan_out"]
 
 
 def start(key: PRNGKeyArray, inputs: int, hidden: int) -> list[Dense]:
@@ -32,13 +25,6 @@ def start(key: PRNGKeyArray, inputs: int, hidden: int) -> list[Dense]:
         weight = jax.random.uniform(layer_key, (fan_in, fan_out), jnp.float32, -bound, bound)
         layers.append(Dense(weight, jnp.zeros(fan_out, jnp.float32)))
     return layers
-
-
-def logits(layers: list[Dense], x: Float[Array, "n d"]) -> Float[Array, " n"]:
-    """The outputs of a network."""
-    for i, (weight, bias) in enumerate(layers):
-        x = (jax.nn.relu(x) if i else x) @ weight + bias[None, :]
-    return x[:, 0]
 
 
 PLAIN = BinaryObjective(logits)

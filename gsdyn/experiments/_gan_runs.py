@@ -49,14 +49,6 @@ def start(key: PRNGKeyArray) -> Players:
     return Players(generator, discriminator, ADAM.init(generator), ADAM.init(discriminator))  # pyright: ignore[reportArgumentType]
 
 
-def generated(generator: nets.Weights, noise: Array) -> Array:
-    """The points (n, 2) made of `noise` (n, 128)."""
-    x = noise
-    for i, (weight, bias) in enumerate(generator):
-        x = (jax.nn.relu(x) if i else x) @ weight + bias[None, :]
-    return x
-
-
 def discriminator_loss(loss: Loss, real: Array, fake: Array) -> Array:
     """Mean loss over logits of real and of generated points: `log(1 + e^(-y f))`, or `max(0, 1 - y f)`."""
     each = jax.nn.softplus if loss == "cross-entropy" else lambda v: jax.nn.relu(1 + v)
@@ -72,7 +64,7 @@ def step(loss: Loss, players: Players, key: PRNGKeyArray, batch: int, width: flo
     """One step of the discriminator and then one of the generator, each on points of its own."""
     data, first, second = jax.random.split(key, 3)
     real = ring(batch, data, width=width).astype(jnp.float32)
-    fake = generated(players.generator, jax.random.normal(first, (batch, NOISE), jnp.float32))
+    fake = nets.outputs(players.generator, jax.random.normal(first, (batch, NOISE), jnp.float32))
 
     def judge(discriminator: nets.Weights) -> Array:
         return discriminator_loss(loss, nets.logits(discriminator, real), nets.logits(discriminator, fake))
@@ -81,7 +73,7 @@ def step(loss: Loss, players: Players, key: PRNGKeyArray, batch: int, width: flo
     noise = jax.random.normal(second, (batch, NOISE), jnp.float32)
 
     def fool(generator: nets.Weights) -> Array:
-        return generator_loss(loss, nets.logits(discriminator, generated(generator, noise)))
+        return generator_loss(loss, nets.logits(discriminator, nets.outputs(generator, noise)))
 
     generator, generator_state = _moved(fool, players.generator, players.generator_state)
     return Players(generator, discriminator, generator_state, discriminator_state)
@@ -98,7 +90,7 @@ def _moved(objective: Any, params: nets.Weights, state: Any) -> tuple[nets.Weigh
 def _stretch(loss: Loss, players: Players, keys: PRNGKeyArray, batch: int, width: Array, noise: Array):
     """One record's steps, one for each key, and what the generator then covers."""
     players, _ = jax.lax.scan(lambda p, key: (step(loss, p, key, batch, width), None), players, keys)  # pyright: ignore[reportArgumentType]
-    samples = generated(players.generator, noise)
+    samples = nets.outputs(players.generator, noise)
     return players, (*coverage(samples, ring_centres().astype(jnp.float32), width), samples)
 
 

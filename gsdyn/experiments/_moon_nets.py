@@ -50,11 +50,16 @@ def dense(key: PRNGKeyArray, sizes: Sequence[int]) -> Weights:
     return layers
 
 
-def logits(layers: Weights, x: Float[Array, "n d"]) -> Float[Array, " n"]:
-    """The outputs of a plain network, ReLU between its layers."""
+def outputs(layers: Weights, x: Float[Array, "n d"]) -> Float[Array, "n outputs"]:
+    """All outputs of a plain network, ReLU between its layers."""
     for i, (weight, bias) in enumerate(layers):
         x = (jax.nn.relu(x) if i else x) @ weight + bias[None, :]
-    return x[:, 0]
+    return x
+
+
+def logits(layers: Weights, x: Float[Array, "n d"]) -> Float[Array, " n"]:
+    """The outputs of a plain network that has one."""
+    return outputs(layers, x)[:, 0]
 
 
 class DropoutLoss(eqx.Module):

@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from bokeh.document import Document
 from bokeh.models import Div, Model
+from bokeh.models.layouts import Column
 from bokeh.models.widgets.widget import Widget
 
 from gsdyn.plotting.pages import look
 
 PAGES = (("/two-features", "Two features"), ("/two-moons", "Two moons"), ("/report", "Report"))
 PAUSE_MS = 10  # to gather the moves that came in meanwhile
+
+
+class Bench(Protocol):
+    """Widgets, figures by name, and a table of values, which `show` brings up to date."""
+
+    @property
+    def widgets(self) -> Sequence[Any]: ...
+
+    @property
+    def figures(self) -> Mapping[str, Any]: ...
+
+    @property
+    def values(self) -> Div: ...
+
+    def show(self) -> None: ...
+
+
+def fill(document: Document, bench: Bench, here: str, lead: str, captions: dict[str, str]) -> None:
+    """Fill a document of Bokeh's server with the page `here`: the sliders of a bench, and its figures."""
+    told = look.table_div("told")
+    on_moves(document, bench.widgets, bench.show, told)
+    controls = Column(children=[*bench.widgets, bench.values, told], sizing_mode="stretch_width")
+    frame(document, here, lead, {"controls": controls, **bench.figures}, captions)
 
 
 def on_moves(document: Document, widgets: Sequence[Widget], work: Callable[[], None], told: Div) -> None:

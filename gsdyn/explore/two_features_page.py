@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from bokeh.document import Document
 from bokeh.models import Band, ColumnDataSource, Select, Span
-from bokeh.models.layouts import Column
 
 from gsdyn.explore import two_features
-from gsdyn.explore._bench import frame, on_moves
+from gsdyn.explore._bench import fill
 from gsdyn.explore.two_features import DECAYS, LOSSES, Law, Settings, View
 from gsdyn.plotting.pages import look
 
@@ -32,11 +31,7 @@ CAPTIONS = {
 
 def page(document: Document) -> None:
     """Fill a document of Bokeh's server with the page."""
-    bench = _Bench()
-    told = look.table_div("told")
-    on_moves(document, bench.widgets, bench.show, told)
-    controls = Column(children=[*bench.widgets, bench.values, told], sizing_mode="stretch_width")
-    frame(document, "/two-features", LEAD, {"controls": controls, **bench.figures}, CAPTIONS)
+    fill(document, _Bench(), "/two-features", LEAD, CAPTIONS)
 
 
 class _Bench:

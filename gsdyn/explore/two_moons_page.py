@@ -8,10 +8,9 @@ import contourpy
 import numpy as np
 from bokeh.document import Document
 from bokeh.models import ColumnDataSource, LinearColorMapper
-from bokeh.models.layouts import Column
 
 from gsdyn.explore import two_moons
-from gsdyn.explore._bench import frame, on_moves
+from gsdyn.explore._bench import fill
 from gsdyn.explore.two_moons import CELLS, EXAMPLES, FOLLOWED, HEIGHT, NEW, WIDTH, Settings, View
 from gsdyn.plotting.pages import look
 
@@ -34,11 +33,7 @@ CAPTIONS = {
 
 def page(document: Document) -> None:
     """Fill a document of Bokeh's server with the page."""
-    bench = _Bench()
-    told = look.table_div("told")
-    on_moves(document, bench.widgets, bench.show, told)
-    controls = Column(children=[*bench.widgets, bench.values, told], sizing_mode="stretch_width")
-    frame(document, "/two-moons", LEAD, {"controls": controls, **bench.figures}, CAPTIONS)
+    fill(document, _Bench(), "/two-moons", LEAD, CAPTIONS)
 
 
 class _Bench:

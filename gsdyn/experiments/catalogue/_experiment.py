@@ -118,20 +118,38 @@ class Experiment:
 
 
 @dataclasses.dataclass(frozen=True)
-class Trained(Experiment):
-    """An experiment that trains for long: it keeps finished networks, and a quick look of it overwrites no full run."""
+class Quick(Experiment):
+    """An experiment with a quick look, which overwrites no full run."""
 
     quick: bool = False
     """A first look."""
+
+    less: ClassVar[dict[str, Any]] = {}
+    """The arguments of a quick look, whatever is asked for."""
+
+    def settings(self) -> dict[str, Any]:
+        """The arguments of the experiment."""
+        given = {name: value for name, value in self.options().items() if name != "quick"}
+        return given | (self.less if self.quick else {})
 
     def folders(self) -> tuple[Path, Path]:
         quick = RESULTS / "quick" if self.quick else RESULTS
         figures = quick / FIGURES.name if self.figures == FIGURES else self.figures
         return figures, quick if self.results == RESULTS else self.results
 
+
+@dataclasses.dataclass(frozen=True)
+class Trained(Quick):
+    """An experiment that trains for long and keeps finished networks."""
+
     def kept(self) -> dict[str, Any]:
         """Where finished networks are kept; those of a quick look have a folder that a full run does not meet."""
         return {"runs": self.folders()[1] / ("runs_quick" if self.quick else "runs")}
+
+
+def spread(values: xr.DataArray) -> str:
+    """Mean and standard deviation over seeds."""
+    return f"{float(values.mean('seed')):.3f} +- {float(values.std('seed')):.3f}"
 
 
 def _interrupted(kept: list[Path]) -> str:

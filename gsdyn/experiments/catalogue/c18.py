@@ -207,15 +207,13 @@ class Gan(Trained):
     """Standard deviation of each Gaussian; the paper states none."""
     quick: bool = False
     """A first look: one seed, a tenth of the steps, whatever is asked for."""
+    less: ClassVar[dict[str, Any]] = {"seeds": 1, "steps": 2000, "records": 8}
 
     def parts(self) -> tuple[Part, ...]:
         from gsdyn.experiments.gan import gan
         from gsdyn.plotting.gan import draw_gan
 
-        settings: dict[str, Any] = {name: value for name, value in self.options().items() if name != "quick"}
-        if self.quick:
-            settings |= {"seeds": 1, "steps": 2000, "records": 8}
-        return (Part(gan, draw_gan, settings, self.kept()),)
+        return (Part(gan, draw_gan, self.settings(), self.kept()),)
 
     def tell(self, *datasets: xr.Dataset) -> list[str]:
         end = datasets[0].isel(step=-1)

@@ -10,7 +10,7 @@ from gsdyn.experiments.catalogue._experiment import Part, Trained
 if TYPE_CHECKING:
     import xarray as xr
 
-QUICK = {"source": "digits", "train": 400, "test": 1000, "pace": 5}
+QUICK = {"seeds": 1, "source": "digits", "train": 400, "test": 1000, "pace": 5}
 FOLDER = "colour_digits"
 
 
@@ -19,6 +19,7 @@ class ColourDigits(Trained):
     """Digits whose colour misleads: five methods, and the kernel's account of spectral decoupling (P21 section 4.3)."""
 
     command: ClassVar[str] = "colour-digits"
+    less: ClassVar[dict[str, Any]] = {**QUICK, "choice_seeds": 0, "wide_examples": 100, "wide_width": 256}
 
     seeds: int = 10
     """How many seeds, each with its images, colours, noise and networks."""
@@ -34,10 +35,7 @@ class ColourDigits(Trained):
         from gsdyn.experiments.colour_digits import colour_digits
         from gsdyn.plotting.colour_digits import draw_colour_digits
 
-        settings: dict[str, Any] = {n: value for n, value in self.options().items() if n != "quick"}
-        if self.quick:
-            settings = {"seeds": 1, "choice_seeds": 0, "wide_examples": 100, "wide_width": 256, **QUICK}
-        return (Part(colour_digits, draw_colour_digits, settings, self.kept(), table_colour_digits, FOLDER),)
+        return (Part(colour_digits, draw_colour_digits, self.settings(), self.kept(), table_colour_digits, FOLDER),)
 
     def tell(self, *datasets: xr.Dataset) -> list[str]:
         (ds,) = datasets
@@ -63,6 +61,7 @@ class ColourProbe(Trained):
     """What networks of coloured digits make of gray digits and of blanks (P21 section 4.3)."""
 
     command: ClassVar[str] = "colour-probe"
+    less: ClassVar[dict[str, Any]] = QUICK
 
     seeds: int = 10
     """How many seeds, those of colour-digits, whose kept networks are used."""
@@ -74,8 +73,7 @@ class ColourProbe(Trained):
         from gsdyn.experiments.colour_probe import colour_probe
         from gsdyn.plotting.colour_probe import draw_colour_probe
 
-        settings = {"seeds": 1, **QUICK} if self.quick else {"seeds": self.seeds}
-        return (Part(colour_probe, draw_colour_probe, settings, self.kept(), table_colour_probe, FOLDER),)
+        return (Part(colour_probe, draw_colour_probe, self.settings(), self.kept(), table_colour_probe, FOLDER),)
 
     def tell(self, *datasets: xr.Dataset) -> list[str]:
         (ds,) = datasets

@@ -6,27 +6,14 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gsdyn.experiments.catalogue._experiment import Part, Trained
+from gsdyn.experiments.catalogue._experiment import Part, Trained, spread
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
 @dataclasses.dataclass(frozen=True)
-class _Images(Trained):
-    """An experiment on images whose quick look has options of its own, whatever is asked for."""
-
-    less: ClassVar[dict[str, Any]] = {}
-    """The options of a quick look."""
-
-    def settings(self) -> dict[str, Any]:
-        """The arguments of the experiment."""
-        given = {name: value for name, value in self.options().items() if name != "quick"}
-        return given | (self.less if self.quick else {})
-
-
-@dataclasses.dataclass(frozen=True)
-class Brightness(_Images):
+class Brightness(Trained):
     """One class dark and one bright in training, untouched images at test, and shifts of every size (C18 section 4)."""
 
     command: ClassVar[str] = "brightness"
@@ -63,7 +50,7 @@ class Brightness(_Images):
         for model in ds["model"].values:
             for dark in ds["dark"].values:
                 part = full.sel(model=model, dark=dark)
-                sets = ", ".join(f"{name} {_spread(part['accuracy'].sel(set=name))}" for name in ds["set"].values)
+                sets = ", ".join(f"{name} {spread(part['accuracy'].sel(set=name))}" for name in ds["set"].values)
                 lines.append(
                     f"{model}, class {int(dark):+d} dark: {sets}; {float(part['called_dark'].mean()):.3f} of the "
                     "untouched are taken for the dark class"
@@ -74,7 +61,7 @@ class Brightness(_Images):
 
 
 @dataclasses.dataclass(frozen=True)
-class CelebA(_Images):
+class CelebA(Trained):
     """The worst group, of a class that goes with an attribute but for few examples: six methods (P21 section 4.4)."""
 
     command: ClassVar[str] = "celeba"
@@ -110,15 +97,15 @@ class CelebA(_Images):
         for method in ds["run"].values:
             last, best = (ds.sel(run=method).isel(choice=i) for i in (0, 1))
             lines.append(
-                f"{method}: average {_spread(last['average'])}, worst group {_spread(last['worst'])} (Wilson "
+                f"{method}: average {spread(last['average'])}, worst group {spread(last['worst'])} (Wilson "
                 f"{float(last['worst_low'].mean()):.3f} to {float(last['worst_high'].mean()):.3f}); at the best step "
-                f"on test images {_spread(best['worst'])}"
+                f"on test images {spread(best['worst'])}"
             )
         return lines
 
 
 @dataclasses.dataclass(frozen=True)
-class Margin(_Images):
+class Margin(Trained):
     """The least perturbation that changes a decision: ERM and spectral decoupling, four attacks (P21 section 4.2)."""
 
     command: ClassVar[str] = "margin"
@@ -157,8 +144,8 @@ class Margin(_Images):
             ratio = part["ratio"].mean("seed")
             needed = ", ".join(f"{name} {float(ratio.sel(attack=name)):.2f}" for name in ds["attack"].values)
             lines.append(
-                f"coefficient {float(coefficient):g}: test {_spread(part['accuracy'])}, median perturbation in L2 "
-                f"{_spread(median)}; over the least of all attacks: {needed}; gradients masked "
+                f"coefficient {float(coefficient):g}: test {spread(part['accuracy'])}, median perturbation in L2 "
+                f"{spread(median)}; over the least of all attacks: {needed}; gradients masked "
                 f"{float(part['masked'].mean()):.2f}"
             )
         return lines
@@ -166,7 +153,3 @@ class Margin(_Images):
 
 def _on(dataset: xr.Dataset) -> str:
     return f"on {dataset.attrs['data']}; mean over {dataset.sizes['seed']} seeds"
-
-
-def _spread(values: xr.DataArray) -> str:
-    return f"{float(values.mean('seed')):.3f} +- {float(values.std('seed')):.3f}"

@@ -3,42 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gsdyn.experiments.catalogue._experiment import FIGURES, RESULTS, Experiment, Part
+from gsdyn.experiments.catalogue._experiment import Part, Quick, spread
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
-def _spread(values: xr.DataArray) -> str:
-    return f"{float(values.mean('seed')):.3f} +- {float(values.std('seed')):.3f}"
-
-
 @dataclasses.dataclass(frozen=True)
-class _Quick(Experiment):
-    """An experiment with a quick look, which overwrites no full run."""
-
-    quick: bool = False
-    """A first look."""
-
-    less: ClassVar[dict[str, Any]] = {}
-    """The options of a quick look."""
-
-    def folders(self) -> tuple[Path, Path]:
-        quick = RESULTS / "quick" if self.quick else RESULTS
-        figures = quick / FIGURES.name if self.figures == FIGURES else self.figures
-        return figures, quick if self.results == RESULTS else self.results
-
-    def settings(self) -> dict[str, Any]:
-        """The arguments of the experiment."""
-        given = {name: value for name, value in self.options().items() if name != "quick"}
-        return given | (self.less if self.quick else {})
-
-
-@dataclasses.dataclass(frozen=True)
-class Perception(_Quick):
+class Perception(Quick):
     """A shortcut beside the label itself: the phase transition of spectral decoupling at d = n (Puli et al. 2023)."""
 
     command: ClassVar[str] = "perception"
@@ -58,15 +32,15 @@ class Perception(_Quick):
     def tell(self, *datasets: xr.Dataset) -> list[str]:
         (ds,) = datasets
         lines = [
-            f"spectral decoupling, d/n = {float(r):g}: worst group {_spread(ds['optimum'].sel(ratio=r))} at the optimum"
+            f"spectral decoupling, d/n = {float(r):g}: worst group {spread(ds['optimum'].sel(ratio=r))} at the optimum"
             for r in ds["ratio"]
         ]
         published = zip(ds["loss"].values, ds.attrs["published_ratio"], ds.attrs["published"], strict=True)
         for loss, ratio, value in published:
             part = ds.sel(loss=loss, problem=ratio)
             lines.append(
-                f"{loss}, d/n = {ratio:g}: worst group {_spread(part['separated'])} when all training examples are "
-                f"right, {_spread(part['path'].isel(time=-1))} at t = {float(ds['time'][-1]):g}; published {value:.3f}"
+                f"{loss}, d/n = {ratio:g}: worst group {spread(part['separated'])} when all training examples are "
+                f"right, {spread(part['path'].isel(time=-1))} at t = {float(ds['time'][-1]):g}; published {value:.3f}"
             )
         return [
             *lines,
@@ -76,7 +50,7 @@ class Perception(_Quick):
 
 
 @dataclasses.dataclass(frozen=True)
-class SlabData(_Quick):
+class SlabData(Quick):
     """Coordinates that all tell the class: networks and kernels use the linear one alone (Shah et al. 2020)."""
 
     command: ClassVar[str] = "slabs"
@@ -100,7 +74,7 @@ class SlabData(_Quick):
         return [
             f"{int(kind)} slabs, {model}: AUC "
             + ", ".join(
-                f"{_spread(part['auc'].sel(variant=variant))} {variant} (published {value:g})"
+                f"{spread(part['auc'].sel(variant=variant))} {variant} (published {value:g})"
                 for variant, value in zip(ds["variant"].values, ds.attrs["published"], strict=True)
             )
             for kind in ds["slabs"].values
@@ -110,7 +84,7 @@ class SlabData(_Quick):
 
 
 @dataclasses.dataclass(frozen=True)
-class GeometricSkew(_Quick):
+class GeometricSkew(Quick):
     """The widest margin of real data leans on a coordinate that few examples contradict (Nagarajan et al. 2021)."""
 
     command: ClassVar[str] = "geometric-skew"
@@ -132,8 +106,8 @@ class GeometricSkew(_Quick):
         few, many = float(ds["minority"][-1]), float(ds["minority"][0])
         balanced, skewed = ds.attrs["published"]
         return [
-            f"{name}: share of the weight {_spread(part.sel(minority=many))} with a minority of {many:g}, "
-            f"{_spread(part.sel(minority=few))} with {few:g} (published on another table {balanced:g}, {skewed:g})"
+            f"{name}: share of the weight {spread(part.sel(minority=many))} with a minority of {many:g}, "
+            f"{spread(part.sel(minority=few))} with {few:g} (published on another table {balanced:g}, {skewed:g})"
             for name in ds["data"].values
             for part in [ds["share"].sel(data=name)]
         ]

@@ -5,14 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gsdyn.experiments.catalogue._experiment import Experiment, Part, Trained
+from gsdyn.experiments.catalogue._experiment import Experiment, Part, Trained, spread
 
 if TYPE_CHECKING:
     import xarray as xr
-
-
-def _spread(values: xr.DataArray) -> str:
-    return f"{float(values.mean('seed')):.3f} +- {float(values.std('seed')):.3f}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +32,7 @@ class Moons(Trained):
 
     def training(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Settings, and where finished runs are kept."""
-        settings = {name: value for name, value in self.options().items() if name != "quick"}
+        settings = self.settings()
         if self.quick:
             settings |= {"seeds": min(self.seeds, 3), "steps": max(1, self.steps // 10)}
         return settings, self.kept()
@@ -45,7 +41,7 @@ class Moons(Trained):
         (ds,) = datasets
         return [
             f"{variant}, {int(step) * self.longer(variant)} steps: margin in input space, mean "
-            f"{_spread(part['mean_margin'])}, least {_spread(part['least_margin'])}, accuracy "
+            f"{spread(part['mean_margin'])}, least {spread(part['least_margin'])}, accuracy "
             f"{float(part['accuracy'].mean()):.2%} ({int(part['runs'])} seeds)"
             for step in ds["step"].values
             for variant in ds["variant"].values
@@ -90,7 +86,7 @@ class MoonsResponses(Moons):
         end = abs(ds["response"].isel(step=-1))
         return [
             f"{variant}, |z| at the end: "
-            + ", ".join(f"feature {j} {_spread(end.sel(variant=variant, feature=j))}" for j in ds.attrs["followed"])
+            + ", ".join(f"feature {j} {spread(end.sel(variant=variant, feature=j))}" for j in ds.attrs["followed"])
             for variant in ds["variant"].values
         ]
 
