@@ -30,11 +30,17 @@ def main(names: list[str]) -> None:
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_num_cpu_devices", 2)
     _keep_freed_memory()
+    run(names)
+
+
+def run(names: list[str]) -> None:
+    """Runs the named races beside the kept rows of the others, or all of them, and writes after each."""
     console = Console(width=150)
     results = _before() if names else []
     for name in names or RACES:
         console.rule(name)
-        new = importlib.import_module(f"benchmarks.{name}").rows()
+        rows = importlib.import_module(f"benchmarks.{name}").rows()
+        new = [dataclasses.replace(row, made_with=_made_with()) for row in rows]
         console.print(_table(new))
         titles = {result.race for result in new}
         results = [result for result in results if result.race not in titles] + new
@@ -74,44 +80,39 @@ def _time(seconds: float) -> str:
 
 
 def _write(results: list[Result]) -> None:
-    about = _about()
-    (FOLDER / "results.json").write_text(
-        json.dumps({"about": about, "rows": [dataclasses.asdict(result) for result in results]}, indent=1) + "\n"
-    )
+    rows = [dataclasses.asdict(result) for result in results]
+    (FOLDER / "results.json").write_text(json.dumps({"rows": rows}, indent=1) + "\n")
     lines = [
         "# Measured",
         "",
-        "Times for the whole work; the ratio is each median over that of the first row of its",
-        "",
+        "Times for the whole work; the ratio is each median over that of the first row of its race.",
+        "`python -m benchmarks` writes this file; races that are named in the command replace their own rows alone.",
     ]
-    lines[-2] += " race. `python -m benchmarks` writes this file."
-    lines += [f"- {key}: {value}" for key, value in about.items()]
+    made_with = ""
     for title in dict.fromkeys(result.race for result in results):
-        lines += [
-            "",
-            f"## {title}",
-            "",
-            "| | median | least..most | ratio | first call | note |",
-            "|---|---|---|---|---|---|",
-        ]
-        for r in results:
-            if r.race == title:
-                spread = f"{_time(r.least)}..{_time(r.most)}"
-                cells = r.name, _time(r.median), spread, f"{r.ratio:.3g}", *_rest(r)
-                lines.append(f"| {' | '.join(cells)} |")
+        of_race = [result for result in results if result.race == title]
+        lines += ["", f"## {title}", ""]
+        if of_race[0].made_with != made_with:
+            made_with = of_race[0].made_with
+            lines += [f"On {made_with}.", ""]
+        lines += ["| | median | least..most | ratio | first call | note |", "|---|---|---|---|---|---|"]
+        for r in of_race:
+            spread = f"{_time(r.least)}..{_time(r.most)}"
+            cells = r.name, _time(r.median), spread, f"{r.ratio:.3g}", *_rest(r)
+            lines.append(f"| {' | '.join(cells)} |")
     (FOLDER / "results.md").write_text("\n".join(lines) + "\n")
 
 
-def _about() -> dict[str, str]:
-    versions = []
+def _made_with() -> str:
+    """The machine and the versions of what is installed, in a line."""
+    versions = [f"Python {platform.python_version()}"]
     for name in VERSIONED:
         try:
             versions.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
-            versions.append(f"{name} not installed")
+            continue
     devices = f"{jax.device_count()} {jax.devices()[0].device_kind} device(s)"
-    machine = f"{_processor()}, {os.cpu_count()} cores, {devices}"
-    return {"machine": machine, "python": platform.python_version(), "versions": ", ".join(versions)}
+    return f"{_processor()}, {os.cpu_count()} cores, {devices}: {', '.join(versions)}"
 
 
 def _processor() -> str:

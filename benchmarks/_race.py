@@ -6,7 +6,7 @@ import importlib
 import statistics
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -44,7 +44,7 @@ class Result:
     first: float
     ratio: float = float("nan")
     note: str = ""
-    extra: dict[str, Any] = field(default_factory=dict)
+    made_with: str = ""
 
 
 def race(title: str, entries: Iterable[Entry], repeats: int = 5) -> list[Result]:

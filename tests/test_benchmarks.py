@@ -1,6 +1,6 @@
 """The races against peers: their clockwork, and that all run the same problem."""
 
-import json
+import dataclasses
 from types import SimpleNamespace
 
 import jax
@@ -37,11 +37,18 @@ def test_an_absent_peer_is_none():
 
 def test_the_table_is_written_and_kept_when_one_race_is_run_again(tmp_path, monkeypatch):
     monkeypatch.setattr(command, "FOLDER", tmp_path)
-    rows = [_race.Result("a", "ours", 0.1, 0.1, 0.2, 3.0, 1.0), _race.Result("b", "ours", 2.0, 1.0, 3.0, 3.0, 1.0)]
-    command._write(rows)
-    assert command._before() == rows
-    assert set(json.loads((tmp_path / "results.json").read_text())) == {"about", "rows"}
-    assert "| ours | 100 ms | 100 ms..200 ms | 1 |" in (tmp_path / "results.md").read_text()
+    kept = _race.Result("a", "ours", 0.1, 0.1, 0.2, 3.0, 1.0, made_with="an old machine")
+    again = _race.Result("descent", "ours", 2.0, 1.0, 3.0, 3.0, 1.0)
+    command._write([kept, again])
+    assert command._before() == [kept, again]
+    monkeypatch.setattr(descent, "rows", lambda: [dataclasses.replace(again, median=1.5)])
+    command.run(["descent"])
+    assert command._before()[0] == kept
+    assert command._before()[1].median == 1.5
+    assert "jaxlib" in command._before()[1].made_with
+    text = (tmp_path / "results.md").read_text()
+    assert "| ours | 100 ms | 100 ms..200 ms | 1 |" in text
+    assert text.index("On an old machine.") < text.index("| ours | 100 ms") < text.index("jaxlib")
     with pytest.raises(SystemExit, match="name must be one of grids"):
         command.main(["girds"])
 
