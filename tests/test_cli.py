@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import equinox as eqx
 import jax
@@ -410,6 +411,19 @@ def test_progress_in_a_log(capsys):
         "stage: 8/8",
     ]
     assert "left" in lines[2]
+
+
+def test_progress_that_begins_late_counts_from_the_command_and_foresees_from_there(capsys, monkeypatch):
+    clock = iter([1e4, 1e4 + 4, 1e4 + 6, 1e4 + 7])
+    monkeypatch.setattr("gsdyn.cli._console.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    report = _Lines()
+    for done in (4, 6, 8):  # four of them were kept from an earlier run
+        report("stage", done, 8)
+    assert capsys.readouterr().err.splitlines() == [
+        "stage: 4/8, 4 s",
+        "stage: 6/8, 6 s, about 2 s left",
+        "stage: 8/8, 7 s",
+    ]
 
 
 def cpu_seconds(*arguments):

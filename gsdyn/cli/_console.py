@@ -133,18 +133,20 @@ class _Lines:
     """Progress for a log: a line when a stage starts and ends, and at least a quarter of it apart between."""
 
     def __init__(self) -> None:
-        self._stage, self._shown, self._start = "", 0.0, 0.0
+        self._stage, self._shown, self._start, self._from = "", 0.0, time.monotonic(), (0.0, 0.0)
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        now = time.monotonic()
+        now, share = time.monotonic(), done / total
         if stage != self._stage:
-            # a stage that begins with some of the work done goes on with the one before it
-            self._stage, self._shown, self._start = stage, -1.0, self._start if done else now
-        share = done / total
+            # a stage that begins with some of the work done goes on with the one before it, or with an earlier run
+            self._start = self._start if done else now
+            self._from = (0.0, self._start) if self._stage else (share, now)
+            self._stage, self._shown = stage, -1.0
         if share < 1 and share - self._shown < 0.25:
             return
         self._shown, spent = share, now - self._start
-        left = f", about {spent * (1 - share) / share:.0f} s left" if 0 < share < 1 else ""
+        first, since = self._from
+        left = f", about {(now - since) * (1 - share) / (share - first):.0f} s left" if first < share < 1 else ""
         print(f"{stage}: {done}/{total}, {spent:.0f} s{left}", file=sys.stderr, flush=True)
 
 
