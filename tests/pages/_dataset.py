@@ -59,9 +59,10 @@ def dataset(*, attributes=("colour", "hospital"), shape=(6, 5), features=10, tim
         put(f"margin_{path}", "split", "group", *along)
         put(f"gap_rest_{path}", "split", "attribute", *along, low=-1)
         rest = made[f"gap_rest_{path}"][1]
-        rest[SPLITS.index("held-out")] = np.nan
-        total = np.tensordot(kappa, made[f"response_{path}"][1], ((-1,), (-1,))) + np.nan_to_num(rest)
+        total = np.tensordot(kappa, made[f"response_{path}"][1], ((-1,), (-1,))) + rest
         made[f"gap_{path}"] = (("split", "attribute", *along), total)
+        rest[SPLITS.index("held-out")] = np.nan
+    kappa[SPLITS.index("held-out")] = np.nan
     for name in ("time", "decay", "switch", "decoupling", "after"):
         put(f"choice_{name}", "attribute", "strategy")
     put("choice_worst", "attribute", "strategy", "split")

@@ -86,8 +86,9 @@ def check(page, report, path, where, split, attribute):
     )
     for column, part in (("accuracy", ""), ("low", "_low"), ("high", "_high")):
         close(page.column("group_bars_source", column), seen[f"accuracy_{path}{part}"])
-    gap = float(at[f"gap_{path}"].sel(split=split, attribute=attribute))
-    close([page.column("waterfall_source", "top")[-1], sum(page.column("waterfall_source", "value")[:-1])], gap)
+    gap = at[f"gap_{path}"].sel(attribute=attribute)
+    carried = float(gap.sel(split="train" if split == "held-out" else split))
+    close([page.column("waterfall_source", "top")[-1], sum(page.column("waterfall_source", "value")[:-1])], carried)
     matrix = np.full((report.sizes["feature"],) * 2, np.nan)
     marks = np.zeros_like(matrix, bool)
     if path != "switch":
@@ -100,7 +101,10 @@ def check(page, report, path, where, split, attribute):
     close([page.evaluate(f"{page.model('curves_source')}.data.x[0][{where[along]}]")], float(at[along]))
     cells = seen["group_kind"].values == "cell"
     worst = float(seen[f"accuracy_{path}"].values[cells].min())
-    assert f"<td>{100 * worst:.1f}%</td>" in page.evaluate(f"{page.model('values')}.text")
+    said = page.evaluate(f"{page.model('values')}.text")
+    assert f"<td>{100 * worst:.1f}%</td>" in said
+    shown = float(said.split("gap of margins</th><td>")[1].split("<")[0])
+    np.testing.assert_allclose(shown, float(gap.sel(split=split)), rtol=1e-3)
 
 
 def test_the_report_opens_at_the_plain_stop_and_every_slider_moves_it(page, report, tmp_path):
@@ -111,6 +115,8 @@ def test_the_report_opens_at_the_plain_stop_and_every_slider_moves_it(page, repo
     check(page, report, "time", {"time": stop + 3}, "test", "colour")
     page.screenshot(tmp_path / "after.png")
     assert (tmp_path / "before.png").read_bytes() != (tmp_path / "after.png").read_bytes()
+    page.move("split_choice", "held-out")
+    check(page, report, "time", {"time": stop + 3}, "held-out", "colour")
     page.move("attribute_choice", "<b>site")
     page.move("split_choice", "train")
     check(page, report, "time", {"time": stop + 3}, "train", "<b>site")

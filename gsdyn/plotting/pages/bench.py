@@ -115,6 +115,7 @@ def _tables(dataset: xr.Dataset) -> dict[str, Any]:
             "accuracy": grid(f"accuracy_{name}", "split", "group"),
             "low": grid(f"accuracy_{name}_low", "split", "group"),
             "high": grid(f"accuracy_{name}_high", "split", "group"),
+            "gap": grid(f"gap_{name}", "split", "attribute"),
             "rest": grid(f"gap_rest_{name}", "split", "attribute"),
             "elasticity": _square(dataset, f"elasticity_{name}", k) if followed else nothing,
             "starves": _square(dataset, f"starves_{name}", k).astype(np.uint8) if followed else nothing,
@@ -184,7 +185,7 @@ def _figures(dataset: xr.Dataset) -> tuple[dict[str, Any], dict[str, ColumnDataS
     }  # fmt: skip
     parts = {
         "spans": spans, "axes": [over.xaxis[0], of_groups.xaxis[0]], "group_range": group_range,
-        "waterfall_range": gap_range, "mapper": mapper, "matrix_title": matrix.title,
+        "waterfall_range": gap_range, "mapper": mapper, "matrix_title": matrix.title, "gap_title": gap.title,
     }  # fmt: skip
     return figures, sources, parts
 

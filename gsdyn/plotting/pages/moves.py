@@ -46,18 +46,21 @@ group_bars.data = {
   group: names, accuracy: of(t.accuracy), low: of(t.low), high: of(t.high), colour: here.map((g) => groups[g].colour),
 };
 
-// the gap as the exact sum of what features carry of it
-let gap = NaN;
+// the gap as the exact sum of what features carry of it; examples held out are of a problem with features of its own
+const margins_gap = attributes.length ? pick(t.gap, split, attribute, i, j, at) : NaN;
 if (attributes.length) {
-  const parts = z.map((v, f) => pick(kappa, split, attribute, f) * v);
-  const rest = pick(t.rest, split, attribute, i, j, at);
+  const known = Number.isFinite(pick(kappa, split, attribute, 0));
+  const carried = known ? split : splits.indexOf('train');
+  gap_title.text = 'What carries the gap' + (known ? '' : ', of training examples');
+  const parts = z.map((v, f) => pick(kappa, carried, attribute, f) * v);
+  const rest = pick(t.rest, carried, attribute, i, j, at);
   const order = [...parts.keys()].sort((a, b) => Math.abs(parts[b]) - Math.abs(parts[a]));
   const large = order.slice(0, 7), small = order.slice(7);
   const steps = large.map((f) => ['feature ' + features[f], parts[f]]);
   if (small.length) steps.push(['other features', small.reduce((sum, f) => sum + parts[f], 0)]);
   if (Number.isFinite(rest)) steps.push(['all beyond', rest]);
   const bottom = [], top = [], sign = [];
-  gap = 0;
+  let gap = 0;
   for (const [, part] of steps) { bottom.push(gap); gap += part; top.push(gap); sign.push(part < 0 ? falls : rises); }
   const labels = [...steps.map(([name]) => name), 'gap'];
   waterfall_range.factors = labels;
@@ -91,7 +94,7 @@ const rows = [
   [{time: 'plain training until', decay: 'weight decay', switch: 'decoupling since'}[mode], said(xs[at])],
   ['accuracy of all', percent(accuracies[0])],
   ['worst group', worst < 0 ? '–' : percent(accuracies[worst])],
-  ['gap of margins', said(gap)],
+  ['gap of margins', said(margins_gap)],
 ];
 const body = rows.map(([name, value]) => `<tr><th>${name}</th><td>${value}</td></tr>`).join('');
 values.text = '<table class="values">' + body + '</table>';
