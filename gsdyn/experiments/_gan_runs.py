@@ -60,22 +60,28 @@ def generator_loss(loss: Loss, fake: Array) -> Array:
     return jnp.mean(jax.nn.softplus(-fake)) if loss == "cross-entropy" else -jnp.mean(fake)
 
 
-def step(loss: Loss, players: Players, key: PRNGKeyArray, batch: int, width: float) -> Players:
-    """One step of the discriminator and then one of the generator, each on points of its own."""
-    data, first, second = jax.random.split(key, 3)
-    real = ring(batch, data, width=width).astype(jnp.float32)
-    fake = nets.outputs(players.generator, jax.random.normal(first, (batch, NOISE), jnp.float32))
+def step(loss: Loss, players: Players, key: PRNGKeyArray, batch: int, width: float, rounds: int = 1) -> Players:
+    """`rounds` steps of the discriminator and then one of the generator, each on points of its own."""
+    keys = jax.random.split(key, 1 + 2 * rounds)
+    generator, discriminator, generator_state, discriminator_state = players
 
-    def judge(discriminator: nets.Weights) -> Array:
-        return discriminator_loss(loss, nets.logits(discriminator, real), nets.logits(discriminator, fake))
+    def judged(judge: tuple[nets.Weights, Any], both: PRNGKeyArray) -> tuple[tuple[nets.Weights, Any], None]:
+        real = ring(batch, both[0], width=width).astype(jnp.float32)
+        fake = nets.outputs(generator, jax.random.normal(both[1], (batch, NOISE), jnp.float32))
 
-    discriminator, discriminator_state = _moved(judge, players.discriminator, players.discriminator_state)
-    noise = jax.random.normal(second, (batch, NOISE), jnp.float32)
+        def told_apart(discriminator: nets.Weights) -> Array:
+            return discriminator_loss(loss, nets.logits(discriminator, real), nets.logits(discriminator, fake))
+
+        return _moved(told_apart, *judge), None
+
+    judge = (discriminator, discriminator_state)
+    (discriminator, discriminator_state), _ = jax.lax.scan(judged, judge, keys[:-1].reshape(rounds, 2))
+    noise = jax.random.normal(keys[-1], (batch, NOISE), jnp.float32)
 
     def fool(generator: nets.Weights) -> Array:
         return generator_loss(loss, nets.logits(discriminator, nets.outputs(generator, noise)))
 
-    generator, generator_state = _moved(fool, players.generator, players.generator_state)
+    generator, generator_state = _moved(fool, generator, generator_state)
     return Players(generator, discriminator, generator_state, discriminator_state)
 
 
@@ -87,14 +93,14 @@ def _moved(objective: Any, params: nets.Weights, state: Any) -> tuple[nets.Weigh
 
 
 @eqx.filter_jit
-def _stretch(loss: Loss, players: Players, keys: PRNGKeyArray, batch: int, width: Array, noise: Array):
+def _stretch(loss: Loss, players: Players, keys: PRNGKeyArray, batch: int, width: Array, rounds: int, noise: Array):
     """One record's steps, one for each key, and what the generator then covers."""
-    players, _ = jax.lax.scan(lambda p, key: (step(loss, p, key, batch, width), None), players, keys)  # pyright: ignore[reportArgumentType]
+    players, _ = jax.lax.scan(lambda p, key: (step(loss, p, key, batch, width, rounds), None), players, keys)  # pyright: ignore[reportArgumentType]
     samples = nets.outputs(players.generator, noise)
     return players, (*coverage(samples, ring_centres().astype(jnp.float32), width), samples)
 
 
-def run(loss: Loss, seed: int, steps: int, every: int, batch: int, width: float) -> Watched:
+def run(loss: Loss, seed: int, steps: int, every: int, batch: int, width: float, rounds: int = 1) -> Watched:
     """One pair of networks, recorded every `every` steps. The same seed has the same start and data for both losses."""
     first, data, noise = jax.random.split(jax.random.key(seed), 3)
     players = start(first)
@@ -102,6 +108,6 @@ def run(loss: Loss, seed: int, steps: int, every: int, batch: int, width: float)
     found = []
     for record in range(steps // every):
         keys = jax.random.split(jax.random.fold_in(data, record), every)
-        players, seen = _stretch(loss, players, keys, batch, jnp.float32(width), fixed)
+        players, seen = _stretch(loss, players, keys, batch, jnp.float32(width), rounds, fixed)
         found.append([np.asarray(part) for part in seen])
     return Watched(*map(np.stack, zip(*found, strict=True)))
