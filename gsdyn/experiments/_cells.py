@@ -70,7 +70,7 @@ def _of_colours(data: Coloured) -> Part:
 
 
 def from_folder(source: str, folder: Path | None, at_most: int | None, pixels: int, progress: Progress) -> Split:
-    """Training, validation and test examples of a folder of yours. Raises `ValueError` in one line for what does not fit."""
+    """All three parts of the examples in a folder of yours. Raises `ValueError` in one line for what does not fit."""
     if folder is None:
         raise ValueError(f"folder must name where the files of {source} are, got None")
     if source == "embeddings":

@@ -25,6 +25,7 @@ def test_what_computes_takes_the_options_as_they_are_declared(kind):
         assert {name: defaults[name] for name in part.settings} == part.settings
         assert set(part.places) <= set(defaults)
         assert part.draw.__name__ == f"draw_{part.compute.__name__}"
+        assert part.table is not None
         for suffix in (".png", ".svg"):
             assert (ROOT / "figures" / f"{part.compute.__name__}{suffix}").exists()
 

@@ -98,9 +98,9 @@ class CelebA(Trained):
             last, by_average, by_worst, best = (ds.sel(run=method, choice=choice) for choice in ds["choice"].values)
             lines.append(
                 f"{method}, at the last step: average {spread(last['average'])}, worst group {spread(last['worst'])} "
-                f"(Wilson {float(last['worst_low'].mean()):.3f} to {float(last['worst_high'].mean()):.3f}); worst group "
-                f"where the average on validation images is best {spread(by_average['worst'])}, where the worst group "
-                f"is {spread(by_worst['worst'])}; at the best step on test images {spread(best['worst'])}"
+                f"(Wilson {float(last['worst_low'].mean()):.3f} to {float(last['worst_high'].mean()):.3f}); where the "
+                f"average on validation images is best, worst group {spread(by_average['worst'])}, where the worst "
+                f"group is {spread(by_worst['worst'])}; at the best step on test images {spread(best['worst'])}"
             )
         return lines
 
