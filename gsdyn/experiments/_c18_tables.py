@@ -81,6 +81,7 @@ def table_rare_feature(dataset: xr.Dataset) -> Table:
 
 
 def table_gan(dataset: xr.Dataset) -> Table:
-    """Coverage against either loss at every recorded step."""
-    columns = {name: dataset[name] for name in ("covered", "good", "divergence")}
-    return tabulated(("loss", "step"), {**columns, "least covered": dataset["covered"].min("seed")})
+    """Coverage against either loss at the steps whose samples are shown."""
+    shown = dataset.sel(step=dataset["shown_step"].values)
+    columns = {name: shown[name] for name in ("covered", "good", "divergence")}
+    return tabulated(("loss", "step"), {**columns, "least covered": shown["covered"].min("seed")})

@@ -22,6 +22,22 @@ SAMPLES = 2500
 ADAM = optax.adam(1e-4, b1=0.5, b2=0.9)
 
 
+class Plan(NamedTuple):
+    """How a pair of networks is trained: steps of the generator, how often it is judged on the way, points a step,
+    steps of the discriminator to every one of the generator, and the width of each Gaussian."""
+
+    steps: int
+    records: int
+    batch: int
+    discriminator_steps: int
+    width: float
+
+    @property
+    def at(self) -> np.ndarray:
+        """The steps at which it is judged."""
+        return self.steps // self.records * np.arange(1, self.records + 1)
+
+
 class Players(NamedTuple):
     """Both networks and what Adam remembers of each."""
 
@@ -100,14 +116,15 @@ def _stretch(loss: Loss, players: Players, keys: PRNGKeyArray, batch: int, width
     return players, (*coverage(samples, ring_centres().astype(jnp.float32), width), samples)
 
 
-def run(loss: Loss, seed: int, steps: int, every: int, batch: int, width: float, rounds: int = 1) -> Watched:
-    """One pair of networks, recorded every `every` steps. The same seed has the same start and data for both losses."""
+def run(loss: Loss, seed: int, plan: Plan) -> Watched:
+    """One pair of networks. The same seed has the same start and data for both losses."""
     first, data, noise = jax.random.split(jax.random.key(seed), 3)
     players = start(first)
     fixed = jax.random.normal(noise, (SAMPLES, NOISE), jnp.float32)
     found = []
-    for record in range(steps // every):
-        keys = jax.random.split(jax.random.fold_in(data, record), every)
-        players, seen = _stretch(loss, players, keys, batch, jnp.float32(width), rounds, fixed)
+    how = (plan.batch, jnp.float32(plan.width), plan.discriminator_steps)
+    for record in range(plan.records):
+        keys = jax.random.split(jax.random.fold_in(data, record), plan.at[0])
+        players, seen = _stretch(loss, players, keys, *how, fixed)
         found.append([np.asarray(part) for part in seen])
     return Watched(*map(np.stack, zip(*found, strict=True)))

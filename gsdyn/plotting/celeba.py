@@ -12,7 +12,7 @@ from gsdyn.plotting import style
 MARKERS = (*style.MARKERS[:5], ">")  # all of them can be open
 
 
-PANELS = (("last step", "at the last step"), ("worst group on validation", "chosen by the worst group on validation"))
+PANELS = (("last step", "at the last step"), ("worst group on validation", "stopped by validation"))
 
 
 def draw_celeba(dataset: xr.Dataset) -> Figure:
@@ -25,10 +25,10 @@ def draw_celeba(dataset: xr.Dataset) -> Figure:
         for i, (axes, (choice, title)) in enumerate(zip(ends, PANELS, strict=True)):
             _at_the_end(axes, dataset.sel(choice=choice))
             style.letter(axes, i, title)
-        ends[0].legend(loc="upper left", bbox_to_anchor=(0, 0.86), fontsize=6)
+        ends[0].legend(loc="center right", bbox_to_anchor=(1, 0.62), fontsize=6.5)
         ends[0].set_ylabel("share of right decisions")
         _along(right, dataset["accuracy"].min("cell"))
-        style.letter(right, 2, "worst group along training")
+        style.letter(right, 2, "worst group on the way")
         figure.suptitle(style.made_on(dataset), fontsize=7, color="0.35")
     return figure
 

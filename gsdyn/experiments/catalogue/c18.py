@@ -203,11 +203,13 @@ class Gan(Trained):
     seeds: int = 10
     """Pairs of networks for each loss."""
     steps: int = 20_000
-    """Steps of each network."""
+    """Steps of the generator."""
     records: int = 40
     """How often they are judged on the way."""
     batch: int = 64
     """Points a step."""
+    discriminator_steps: int = 1
+    """Steps of the discriminator to every one of the generator; the paper states none."""
     width: float = 0.02
     """Standard deviation of each Gaussian; the paper states none."""
     quick: bool = False
