@@ -57,9 +57,8 @@ def test_a_pair_of_networks_is_trained_kept_and_drawn(tmp_path, monkeypatch):
     settings = {"seeds": 1, "steps": 4, "records": 2, "batch": 8, "runs": tmp_path}
     first = gan(**settings)
     assert first["covered"].dims == ("loss", "seed", "step")
-    assert [row[:2] for row in table_gan(first).rows] == [
-        (loss, step) for loss in runs_of.LOSSES for step in (2.0, 4.0)
-    ]
+    table = table_gan(first)
+    assert [row[:2] for row in table.rows] == [(loss, step) for loss in runs_of.LOSSES for step in (2.0, 4.0)]
     assert first["samples"].sizes["sample"] == 500
     assert list(first["step"].values) == [2, 4]
     # another loss trains another generator from the same start
