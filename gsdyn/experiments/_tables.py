@@ -61,13 +61,13 @@ def csv_of(table: Table) -> str:
 def markdown_of(table: Table) -> str:
     """With four digits."""
     rows = [[_short(cell) for cell in row] for row in table.rows]
-    lines = [table.columns, ["---"] * len(table.columns), *rows]
+    lines = [map(_short, table.columns), ["---"] * len(table.columns), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _short(cell: str | float) -> str:
     if isinstance(cell, str):
-        return cell
+        return cell.replace("|", "\\|")
     return "" if _missing(cell) else f"{cell:.4g}"
 
 

@@ -9,7 +9,8 @@ import xarray as xr
 from gsdyn.experiments import _c18_tables as c18
 from gsdyn.experiments import _later_tables as later
 from gsdyn.experiments import _p21_tables as p21
-from gsdyn.experiments._tables import csv_of, over_seeds, tabulated
+from gsdyn.experiments._tables import csv_of, markdown_of, over_seeds, tabulated
+from gsdyn.experiments.catalogue import Table
 
 RANDOM = np.random.default_rng(0)
 
@@ -32,6 +33,10 @@ def test_a_row_for_every_place_and_a_spread_over_seeds():
         f"x,0.5,2.0,{statistics.stdev([1, 3])},1.0", "x,1.0,2.0,,", "y,0.5,,,1.0",
     ]  # fmt: skip
     assert all(map(math.isnan, over_seeds(values[1, 0])))
+
+
+def test_a_bar_in_a_word_is_no_end_of_a_cell():
+    assert markdown_of(Table(("|z|",), [("a|b",)])) == "| \\|z\\| |\n| --- |\n| a\\|b |\n"
 
 
 def test_table_1_is_the_papers():
