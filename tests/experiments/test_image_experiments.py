@@ -183,7 +183,11 @@ def test_the_worst_group_is_counted_kept_drawn_and_told(tmp_path, monkeypatch):
     monkeypatch.setattr(worst, "_trained", trained)
     settings = {"seeds": 2, "steps": 20, "train": 1000, "runs": tmp_path}
     found = worst.celeba(**settings)
-    each = int(found["test_count"][3])
+    each = int(found["test_count"][1, 3])
+    # every seed has its own digits: whole numbers of them are right
+    right = found["accuracy"] * found["test_count"]
+    assert len(set(found["test_count"].values[:, 0])) == 2
+    np.testing.assert_allclose(right, np.round(right), atol=1e-9)
     stops = found["stop"].sel(run="LfF", seed=1)
     np.testing.assert_array_equal(stops, found["step"][[-1, 2, 5, -1]])
     last, _, _, best = (found["worst"].sel(run="ERM", seed=1, choice=choice) for choice in worst.CHOICES)
