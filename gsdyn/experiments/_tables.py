@@ -59,7 +59,7 @@ def csv_of(table: Table) -> str:
 
 
 def markdown_of(table: Table) -> str:
-    """With four digits."""
+    """With four digits, whole numbers with all of theirs."""
     rows = [[_short(cell) for cell in row] for row in table.rows]
     lines = [map(_short, table.columns), ["---"] * len(table.columns), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
@@ -68,7 +68,8 @@ def markdown_of(table: Table) -> str:
 def _short(cell: str | float) -> str:
     if isinstance(cell, str):
         return cell.replace("|", "\\|")
-    return "" if _missing(cell) else f"{cell:.4g}"
+    whole = float(cell).is_integer() and abs(cell) < 1e6
+    return "" if _missing(cell) else f"{cell:.0f}" if whole else f"{cell:.4g}"
 
 
 def _missing(cell: str | float) -> bool:

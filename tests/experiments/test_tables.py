@@ -35,6 +35,11 @@ def test_a_row_for_every_place_and_a_spread_over_seeds():
     assert all(map(math.isnan, over_seeds(values[1, 0])))
 
 
+def test_whole_numbers_keep_their_digits():
+    rows = [(10_000.0, 12_345.6, math.nan, 1.0, -0.25)]
+    assert markdown_of(Table(tuple("abcde"), rows)).splitlines()[-1] == "| 10000 | 1.235e+04 |  | 1 | -0.25 |"
+
+
 def test_a_bar_in_a_word_is_no_end_of_a_cell():
     assert markdown_of(Table(("|z|",), [("a|b",)])) == "| \\|z\\| |\n| --- |\n| a\\|b |\n"
 
