@@ -28,9 +28,8 @@ def test_what_computes_takes_the_options_as_they_are_declared(kind):
         assert set(part.places) <= set(defaults)
         assert part.draw.__name__ == f"draw_{part.compute.__name__}"
         assert part.table is not None
-        drawn = (
-            FORMATS if kind.command in TOLD else FORMATS[:2]
-        )  # the gallery tells what `make figures` has drawn whole
+        # what the gallery tells of has been drawn whole
+        drawn = FORMATS if kind.command in TOLD else FORMATS[:2]
         for suffix in drawn:
             assert (ROOT / "figures" / f"{part.compute.__name__}{suffix}").exists()
 
