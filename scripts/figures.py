@@ -1,12 +1,14 @@
 """Draw every committed figure again, from full runs: hours, unless the trained networks below results/runs are there.
 
 `figures.py depth legendre` draws those alone. The same versions on the same kind of machine give the same files. What
-each command says of its numbers is kept in figures/results.json, which the gallery of the documentation shows.
+each command says of its numbers is kept in figures/results.json, and its tables beside the figures: the gallery of the
+documentation shows both.
 """
 
 import contextlib
 import io
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -24,8 +26,11 @@ def draw(name: str) -> int:
     with contextlib.redirect_stdout(said):
         code = main([*COMMANDS[name], "--figures", str(FIGURES)])
     print(said.getvalue(), end="")
-    lines = [line for line in said.getvalue().splitlines() if not line.startswith(("results/", str(FIGURES)))]
+    written = [line for line in said.getvalue().splitlines() if line.startswith(("results/", str(FIGURES)))]
+    lines = [line for line in said.getvalue().splitlines() if line not in written]
     if code == 0 and lines and name != "curves":
+        for table in (path for path in written if path.endswith((".csv", ".md"))):
+            shutil.copy(table, FIGURES)
         told = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         told[name] = lines
         RESULTS.write_text(json.dumps({key: told[key] for key in COMMANDS if key in told}, indent=1) + "\n")

@@ -157,9 +157,8 @@ def test_table_1_is_printed_as_given():
 
 
 def written(folder, name):
-    return [folder / "figures" / f"{name}{suffix}" for suffix in (".png", ".svg", ".pdf")] + [
-        folder / "results" / f"{name}.zarr"
-    ]
+    figures = [folder / "figures" / f"{name}{suffix}" for suffix in (".png", ".svg", ".pdf")]
+    return figures + [folder / "results" / f"{name}{suffix}" for suffix in (".zarr", ".csv", ".md")]
 
 
 @pytest.mark.parametrize(
@@ -185,6 +184,9 @@ def test_reproduce_writes_figures_and_data(tmp_path, capsys, words, names):
     for name in names:
         image = imread(tmp_path / "figures" / f"{name}.png")
         assert image.std() > 0.05
+        header, *rows = (tmp_path / "results" / f"{name}.csv").read_text().splitlines()
+        assert rows
+        assert len(header.split(",")) >= 2
         with xr.open_zarr(tmp_path / "results" / f"{name}.zarr") as dataset:
             assert dataset.attrs["gsdyn_version"]
             assert isinstance(json.loads(dataset.attrs["settings"]), dict)

@@ -45,11 +45,13 @@ def _curves() -> str:
 def _section(kind: type[Experiment], told: list[str]) -> str:
     parts = kind().parts()
     pictures = [_picture(part.compute.__name__, part.draw) for part in parts]
+    tables = [_table(part.compute.__name__) for part in parts]
     settings = [f"| `{name}` | `{default!r}` | {words} |" for name, default, words in _options(kind)]
     code = ", ".join(f"`{_module(f)}`" for part in parts for f in (part.compute, part.draw))
     lines = [f"## {kind.command}", inspect.getdoc(kind) or "", *pictures]
     if told:
         lines.append("**Result**, as the command prints it:\n\n" + "\n".join(f"- {_plain(line)}" for line in told))
+    lines += [table for table in tables if table]
     if settings:
         lines.append("\n".join(["| setting | default | |", "|---|---|---|", *settings]))
     lines.append(f"```sh\ngsdyn reproduce {kind.command}\n```")
@@ -62,6 +64,14 @@ def _picture(name: str, draw) -> str:
         return f"(No figure is committed; the command draws `{name}`.)"
     caption = " ".join((inspect.getdoc(draw) or "").split(">>>")[0].split())
     return f"````{{figure}} ../figures/{name}.png\n:alt: {name}\n\n{caption}\n````"
+
+
+def _table(name: str) -> str:
+    """What can be opened to the table that is committed; nothing where there is none."""
+    path = FIGURES / f"{name}.md"
+    if not path.is_file():
+        return ""
+    return f"<details><summary>Table: {name.replace('_', ' ')}</summary>\n\n{path.read_text()}\n</details>"
 
 
 def _options(kind: type[Experiment]) -> list[tuple[str, object, str]]:

@@ -1,4 +1,5 @@
-"""Data with a class and an attribute that goes with it, to train on and to test: digits in two colours, or yours."""
+"""Data with a class and an attribute that goes with it, to train on, to choose by and to test on: coloured digits, or
+yours."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ CELLS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 """The cells (label, attribute), in the order of their numbers."""
 SOURCES = ("digits", "celeba", "waterbirds", "embeddings")
 TEST = 1500
-"""So many of the 5,000 digits are kept for the test."""
+"""So many of the 5,000 digits are kept to choose by and to test on."""
+VALIDATION = 100
+"""So many of those of every cell are to choose by."""
 
 
 class Part(NamedTuple):
@@ -35,23 +38,31 @@ class Part(NamedTuple):
         """How many examples every cell has."""
         return np.bincount(self.cell, minlength=len(CELLS))
 
+    def rows(self, which: np.ndarray) -> Part:
+        """Some of them."""
+        return Part(*(column[which] for column in self))
+
 
 class Split(NamedTuple):
-    """Examples to train on, and new ones."""
+    """Examples to train on, and new ones: to choose by, and to test on."""
 
     train: Part
+    validation: Part
     test: Part
 
 
 def coloured_digits(train: int, seed: int) -> Split:
-    """MNIST's digits, below 5 or not, in CelebA's four cells to train on and in equal cells to test."""
+    """MNIST's digits, below 5 or not: in CelebA's four cells to train on, in equal cells to choose by and to test."""
     source = mnist_sample(14)
     order = np.random.default_rng(seed).permutation(len(source.y))
     pool, kept = order[TEST:], order[:TEST]
     cells = group_cells(source.x[pool], source.y[pool], cell_counts(train, CELEBA), seed=seed)
     each = int(min(np.sum(np.asarray(source.y[kept]) == label) for label in (-1, 1))) // 2
-    new = group_cells(source.x[kept], source.y[kept], dict.fromkeys(CELLS, each), seed=seed)
-    return Split(_of_colours(cells), _of_colours(new))
+    new = _of_colours(group_cells(source.x[kept], source.y[kept], dict.fromkeys(CELLS, each), seed=seed))
+    place = np.zeros(len(new.y), int)  # of every example among those of its cell
+    for number in range(len(CELLS)):
+        place[new.cell == number] = np.arange(each)
+    return Split(_of_colours(cells), new.rows(place < VALIDATION), new.rows(place >= VALIDATION))
 
 
 def _of_colours(data: Coloured) -> Part:
@@ -59,13 +70,13 @@ def _of_colours(data: Coloured) -> Part:
 
 
 def from_folder(source: str, folder: Path | None, at_most: int | None, pixels: int, progress: Progress) -> Split:
-    """Training and test examples of a folder of yours. Raises `ValueError` in one line for what does not fit."""
+    """All three parts of the examples in a folder of yours. Raises `ValueError` in one line for what does not fit."""
     if folder is None:
         raise ValueError(f"folder must name where the files of {source} are, got None")
     if source == "embeddings":
         return embeddings(as_path("folder", folder), at_most)
     parts = []
-    for split in ("train", "test"):
+    for split in Split._fields:
         if source == "celeba":
             found = celeba(folder, split, at_most=at_most, pixels=pixels, progress=progress)
             parts.append(_of_images(found, "Male"))
@@ -97,7 +108,7 @@ def embeddings(folder: Path, at_most: int | None = None) -> Split:
             raise ValueError(f"folder must hold {name}.npy of {sorted(allowed)}, got others in {folder}")
     if not np.isfinite(x).all():
         raise ValueError(f"folder must hold finite embeddings, got others in {folder}")
-    rows = [np.flatnonzero(columns[2] == number)[:at_most] for number in (0, 2)]
+    rows = [np.flatnonzero(columns[2] == number)[:at_most] for number in range(3)]
     signs = [2 * column.astype(int) - 1 for column in columns[:2]]
     return _whole(Split(*(Part(x[row].astype(np.float32), signs[0][row], signs[1][row]) for row in rows)))
 
@@ -118,7 +129,7 @@ def _whole(split: Split) -> Split:
         empty = [cell for cell, count in zip(CELLS, part.counts(), strict=True) if not count]
         if empty:
             raise ValueError(
-                f"folder must hold examples of all four (label, attribute), got none of {empty[0]} to {name}"
+                f"folder must hold examples of all four (label, attribute), got none of {empty[0]} in {name}"
             )
     return split
 

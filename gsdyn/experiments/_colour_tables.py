@@ -10,6 +10,7 @@ import math
 import numpy as np
 import xarray as xr
 
+from gsdyn.experiments._tables import over_seeds
 from gsdyn.experiments.catalogue import Table
 
 PAPER = {
@@ -63,7 +64,7 @@ def _four(part: xr.DataArray, rows: str) -> tuple[float, ...]:
     train, test, *groups = (
         part.sel({rows: name}) for name in ("train, all", "test, all", "test, aligned", "test, conflicting")
     )
-    both = [f(v) for v in (train, test) for f in (_mean, spread)]
+    both = [number for values in (train, test) for number in over_seeds(values)]
     return *both, *map(_mean, groups)
 
 
@@ -77,14 +78,9 @@ def table_colour_probe(dataset: xr.Dataset) -> Table:
             part = dataset.sel(run=run, variant=variant)
             known = PAPER_PROBE.get(str(run))
             paper = (NONE, NONE) if known is None else (known[0][number], known[1][number])
-            measured = [f(part[name]) for name in ("accuracy", "entropy") for f in (_mean, spread)]
+            measured = [number for name in ("accuracy", "entropy") for number in over_seeds(part[name])]
             rows.append((str(run), str(variant), part.sizes["seed"], *measured, *paper))
     return Table(columns, rows)
-
-
-def spread(values: xr.DataArray) -> float:
-    """The standard deviation over seeds, of a sample; NaN for a single one."""
-    return float(values.std(ddof=1)) if values.size > 1 else NONE
 
 
 def _mean(values: xr.DataArray) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xarray as xr
 
+from gsdyn.experiments._tables import over_seeds
 from gsdyn.experiments.catalogue import Table
 
 
@@ -16,7 +17,7 @@ def table_brightness(dataset: xr.Dataset) -> Table:
         for dark in dataset["dark"].values:
             for shift in dataset["shift"].values:
                 part = dataset.sel(model=model, dark=dark, shift=shift)
-                both = [number for name in sets for number in spread(part["accuracy"].sel(set=name))]
+                both = [number for name in sets for number in over_seeds(part["accuracy"].sel(set=name))]
                 rows.append((str(model), f"{int(dark):+d}", float(shift), dataset.sizes["seed"], *both,
                              float(part["called_dark"].mean())))  # fmt: skip
     return Table(columns, rows)
@@ -32,8 +33,8 @@ def table_celeba(dataset: xr.Dataset) -> Table:
             part = dataset.sel(run=method, choice=choice)
             ends = [float(part[name].mean()) for name in ("worst_low", "worst_high", "stop")]
             paper = [float(part[name]) for name in ("published_average", "published_worst")]
-            rows.append((str(method), str(choice), dataset.sizes["seed"], *spread(part["average"]),
-                         *spread(part["worst"]), *ends, *paper))  # fmt: skip
+            rows.append((str(method), str(choice), dataset.sizes["seed"], *over_seeds(part["average"]),
+                         *over_seeds(part["worst"]), *ends, *paper))  # fmt: skip
     return Table(columns, rows)
 
 
@@ -52,11 +53,6 @@ def table_margin(dataset: xr.Dataset) -> Table:
             float(v) for name in ("perturbed", "perturbed_inf", "behind", "ratio") for v in part[name].mean("seed")
         ]
         rows.append((float(coefficient), dataset.sizes["seed"], float(part["train_accuracy"].mean()),
-                     *spread(part["accuracy"]), float(part["size"].mean()), *spread(median), *means,
+                     *over_seeds(part["accuracy"]), float(part["size"].mean()), *over_seeds(median), *means,
                      float(part["masked"].mean())))  # fmt: skip
     return Table(columns, rows)
-
-
-def spread(values: xr.DataArray) -> tuple[float, float]:
-    """Mean and standard deviation over seeds."""
-    return float(values.mean("seed")), float(values.std("seed"))

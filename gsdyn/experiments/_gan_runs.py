@@ -22,6 +22,22 @@ SAMPLES = 2500
 ADAM = optax.adam(1e-4, b1=0.5, b2=0.9)
 
 
+class Plan(NamedTuple):
+    """How a pair of networks is trained: steps of the generator, how often it is judged on the way, points a step,
+    steps of the discriminator to every one of the generator, and the width of each Gaussian."""
+
+    steps: int
+    records: int
+    batch: int
+    discriminator_steps: int
+    width: float
+
+    @property
+    def at(self) -> np.ndarray:
+        """The steps at which it is judged."""
+        return self.steps // self.records * np.arange(1, self.records + 1)
+
+
 class Players(NamedTuple):
     """Both networks and what Adam remembers of each."""
 
@@ -60,22 +76,28 @@ def generator_loss(loss: Loss, fake: Array) -> Array:
     return jnp.mean(jax.nn.softplus(-fake)) if loss == "cross-entropy" else -jnp.mean(fake)
 
 
-def step(loss: Loss, players: Players, key: PRNGKeyArray, batch: int, width: float) -> Players:
-    """One step of the discriminator and then one of the generator, each on points of its own."""
-    data, first, second = jax.random.split(key, 3)
-    real = ring(batch, data, width=width).astype(jnp.float32)
-    fake = nets.outputs(players.generator, jax.random.normal(first, (batch, NOISE), jnp.float32))
+def step(loss: Loss, players: Players, key: PRNGKeyArray, batch: int, width: float, rounds: int = 1) -> Players:
+    """`rounds` steps of the discriminator and then one of the generator, each on points of its own."""
+    keys = jax.random.split(key, 1 + 2 * rounds)
+    generator, discriminator, generator_state, discriminator_state = players
 
-    def judge(discriminator: nets.Weights) -> Array:
-        return discriminator_loss(loss, nets.logits(discriminator, real), nets.logits(discriminator, fake))
+    def judged(judge: tuple[nets.Weights, Any], both: PRNGKeyArray) -> tuple[tuple[nets.Weights, Any], None]:
+        real = ring(batch, both[0], width=width).astype(jnp.float32)
+        fake = nets.outputs(generator, jax.random.normal(both[1], (batch, NOISE), jnp.float32))
 
-    discriminator, discriminator_state = _moved(judge, players.discriminator, players.discriminator_state)
-    noise = jax.random.normal(second, (batch, NOISE), jnp.float32)
+        def told_apart(discriminator: nets.Weights) -> Array:
+            return discriminator_loss(loss, nets.logits(discriminator, real), nets.logits(discriminator, fake))
+
+        return _moved(told_apart, *judge), None
+
+    judge = (discriminator, discriminator_state)
+    (discriminator, discriminator_state), _ = jax.lax.scan(judged, judge, keys[:-1].reshape(rounds, 2))
+    noise = jax.random.normal(keys[-1], (batch, NOISE), jnp.float32)
 
     def fool(generator: nets.Weights) -> Array:
         return generator_loss(loss, nets.logits(discriminator, nets.outputs(generator, noise)))
 
-    generator, generator_state = _moved(fool, players.generator, players.generator_state)
+    generator, generator_state = _moved(fool, generator, generator_state)
     return Players(generator, discriminator, generator_state, discriminator_state)
 
 
@@ -87,21 +109,22 @@ def _moved(objective: Any, params: nets.Weights, state: Any) -> tuple[nets.Weigh
 
 
 @eqx.filter_jit
-def _stretch(loss: Loss, players: Players, keys: PRNGKeyArray, batch: int, width: Array, noise: Array):
+def _stretch(loss: Loss, players: Players, keys: PRNGKeyArray, batch: int, width: Array, rounds: int, noise: Array):
     """One record's steps, one for each key, and what the generator then covers."""
-    players, _ = jax.lax.scan(lambda p, key: (step(loss, p, key, batch, width), None), players, keys)  # pyright: ignore[reportArgumentType]
+    players, _ = jax.lax.scan(lambda p, key: (step(loss, p, key, batch, width, rounds), None), players, keys)  # pyright: ignore[reportArgumentType]
     samples = nets.outputs(players.generator, noise)
     return players, (*coverage(samples, ring_centres().astype(jnp.float32), width), samples)
 
 
-def run(loss: Loss, seed: int, steps: int, every: int, batch: int, width: float) -> Watched:
-    """One pair of networks, recorded every `every` steps. The same seed has the same start and data for both losses."""
+def run(loss: Loss, seed: int, plan: Plan) -> Watched:
+    """One pair of networks. The same seed has the same start and data for both losses."""
     first, data, noise = jax.random.split(jax.random.key(seed), 3)
     players = start(first)
     fixed = jax.random.normal(noise, (SAMPLES, NOISE), jnp.float32)
     found = []
-    for record in range(steps // every):
-        keys = jax.random.split(jax.random.fold_in(data, record), every)
-        players, seen = _stretch(loss, players, keys, batch, jnp.float32(width), fixed)
+    how = (plan.batch, jnp.float32(plan.width), plan.discriminator_steps)
+    for record in range(plan.records):
+        keys = jax.random.split(jax.random.fold_in(data, record), plan.at[0])
+        players, seen = _stretch(loss, players, keys, *how, fixed)
         found.append([np.asarray(part) for part in seen])
     return Watched(*map(np.stack, zip(*found, strict=True)))

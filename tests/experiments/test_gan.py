@@ -7,6 +7,7 @@ import pytest
 
 import gsdyn as gs
 from gsdyn.experiments import _gan_runs as runs_of
+from gsdyn.experiments._c18_tables import table_gan
 from gsdyn.experiments.gan import gan
 from gsdyn.plotting.gan import draw_gan
 
@@ -56,6 +57,8 @@ def test_a_pair_of_networks_is_trained_kept_and_drawn(tmp_path, monkeypatch):
     settings = {"seeds": 1, "steps": 4, "records": 2, "batch": 8, "runs": tmp_path}
     first = gan(**settings)
     assert first["covered"].dims == ("loss", "seed", "step")
+    table = table_gan(first)
+    assert [row[:2] for row in table.rows] == [(loss, step) for loss in runs_of.LOSSES for step in (2.0, 4.0)]
     assert first["samples"].sizes["sample"] == 500
     assert list(first["step"].values) == [2, 4]
     # another loss trains another generator from the same start
@@ -66,5 +69,25 @@ def test_a_pair_of_networks_is_trained_kept_and_drawn(tmp_path, monkeypatch):
     assert gan(**settings).identical(first)
     figure = draw_gan(first)
     assert len(figure.get_axes() or figure.subfigs[0].get_axes()) >= 3
+
+
+def test_bad_settings_are_told():
     with pytest.raises(ValueError, match="records must divide the 5 steps, got 2"):
         gan(steps=5, records=2)
+    with pytest.raises(ValueError, match="discriminator_steps must be at least 1, got 0"):
+        gan(discriminator_steps=0)
+
+
+@pytest.mark.slow
+def test_the_discriminator_moves_so_often_and_the_generator_once(monkeypatch):
+    """One round by hand: Adam's first step is the rate against the gradient's sign, for both networks."""
+    monkeypatch.setattr(runs_of, "HIDDEN", (6,))
+    players, key = runs_of.start(jax.random.key(0)), jax.random.key(5)
+    for rounds in (1, 3):
+        moved = runs_of.step("hinge", players, key, 16, 0.1, rounds)
+        assert int(moved.discriminator_state[0].count) == rounds
+        assert int(moved.generator_state[0].count) == 1
+    once = runs_of.step("hinge", players, key, 16, 0.1)
+    for before, after in zip(players[:2], once[:2], strict=True):
+        change = jax.tree.map(lambda a, b: np.abs(np.asarray(a) - np.asarray(b)).max(), after, before)
+        np.testing.assert_allclose(max(jax.tree.leaves(change)), 1e-4, rtol=0.02)

@@ -64,13 +64,13 @@ def test_networks_are_convolutions_maxima_and_layers():
 
 
 def test_cells_are_those_of_celeba_and_no_image_is_in_both_parts():
-    train, test = cells_of.coloured_digits(2000, 3)
+    train, validation, test = cells_of.coloured_digits(2000, 3)
     assert train.counts().tolist() == [880, 822, 281, 17]
+    assert validation.counts().tolist() == [100] * 4
     assert len(set(test.counts())) == 1
-    assert test.counts()[0] > 350
-    gray = [part.x[:, :196] + part.x[:, 196:] for part in (train, test)]
-    held = {row.tobytes() for row in gray[0]}
-    assert not any(row.tobytes() in held for row in gray[1])
+    assert test.counts()[0] > 250
+    seen = [{row.tobytes() for row in part.x[:, :196] + part.x[:, 196:]} for part in (train, validation, test)]
+    assert sum(map(len, seen)) == len(set.union(*seen))
 
 
 @pytest.fixture
@@ -87,6 +87,7 @@ def test_embeddings_are_read_from_files(folder):
     path, arrays = folder
     split = cells_of.from_folder("embeddings", path, None, 64, gs.experiments.silent)
     np.testing.assert_array_equal(split.train.x, arrays["embeddings"][:8].astype(np.float32))
+    np.testing.assert_array_equal(split.validation.x, arrays["embeddings"][8:16].astype(np.float32))
     np.testing.assert_array_equal(split.test.y, 2 * arrays["labels"][16:] - 1)
     assert split.train.counts().tolist() == [2, 2, 2, 2]
     assert len(cells_of.embeddings(path, 4).test.y) == 4
@@ -98,7 +99,7 @@ def test_embeddings_are_read_from_files(folder):
         ("labels", np.full(24, 2), r"labels.npy of \[0, 1\]"),
         ("split", np.zeros(23, int), r"columns \(n,\), got shapes"),
         ("embeddings", np.full((24, 3), np.nan), "finite embeddings"),
-        ("attributes", np.zeros(24, int), r"none of \(-1, 1\) to train"),
+        ("attributes", np.zeros(24, int), r"none of \(-1, 1\) in train"),
         ("embeddings", np.array(["a"]), "arrays of numbers, got .*embeddings.npy"),
         ("split", None, "arrays that NumPy saved, got .*split.npy"),
     ],
@@ -174,16 +175,27 @@ def test_the_worst_group_is_counted_kept_drawn_and_told(tmp_path, monkeypatch):
 
     def trained(name, split, seed, rate, at):
         rise = np.linspace(0, 1, len(at)) if name != "ERM" else np.linspace(1, 0.5, len(at))
-        return np.floor(rise[:, None] * shares * split.test.counts()).astype(int)
+        test = np.floor(rise[:, None] * shares * split.test.counts()).astype(int)
+        chosen = np.zeros_like(test)  # the average says the third record, the worst group the sixth
+        chosen[2], chosen[5] = [100, 100, 100, 10], [20, 20, 20, 20]
+        return np.stack([chosen, test], axis=1)
 
     monkeypatch.setattr(worst, "_trained", trained)
     settings = {"seeds": 2, "steps": 20, "train": 1000, "runs": tmp_path}
     found = worst.celeba(**settings)
-    each = int(found["test_count"][3])
-    last, best = (found["worst"].sel(run="ERM", seed=1, choice=choice) for choice in worst.CHOICES)
+    each = int(found["test_count"][1, 3])
+    # every seed has its own digits: whole numbers of them are right
+    right = found["accuracy"] * found["test_count"]
+    assert len(set(found["test_count"].values[:, 0])) == 2
+    np.testing.assert_allclose(right, np.round(right), atol=1e-9)
+    stops = found["stop"].sel(run="LfF", seed=1)
+    np.testing.assert_array_equal(stops, found["step"][[-1, 2, 5, -1]])
+    last, _, _, best = (found["worst"].sel(run="ERM", seed=1, choice=choice) for choice in worst.CHOICES)
+    by_worst = found["worst"].sel(run="LfF", seed=1, choice="worst group on validation")
+    assert float(by_worst) == float(found["accuracy"].sel(run="LfF", seed=1).min("cell")[5])
     assert float(last) == np.floor(0.5 * 0.25 * each) / each
     assert float(best) == np.floor(0.25 * each) / each
-    assert int(found["stop"].sel(run="ERM", seed=1)[1]) == int(found["step"][0])
+    assert int(found["stop"].sel(run="ERM", seed=1)[-1]) == int(found["step"][0])
     low, high = (float(found[f"worst_{end}"].sel(run="LfF", seed=1)[0]) for end in ("low", "high"))
     interval = gs.probes.wilson(int(np.floor(0.25 * each)), each)
     np.testing.assert_allclose([low, high], interval[1:], rtol=1e-12)
@@ -265,15 +277,16 @@ def picture(path, level):
 
 def test_photographs_of_yours_are_taken(tmp_path):
     lines = ["img_filename,y,place,split"]
-    for i in range(8):
+    for i in range(12):
         picture(tmp_path / "birds" / f"{i}.png", 20 * i)
-        lines.append(f"{i}.png,{i // 2 % 2},{i % 2},{2 * (i // 4)}")
+        lines.append(f"{i}.png,{i // 2 % 2},{i % 2},{i // 4}")
     (tmp_path / "birds" / "metadata.csv").write_text("\n".join(lines))
     split = cells_of.from_folder("waterbirds", tmp_path / "birds", None, 16, gs.experiments.silent)
     assert split.train.x.shape == (4, 16, 16, 3)
     assert split.train.y.tolist() == [-1, -1, 1, 1]
     assert split.test.attribute.tolist() == [-1, 1, -1, 1]
-    np.testing.assert_allclose(split.test.x.mean((1, 2, 3)), np.arange(80, 160, 20) / 255, rtol=1e-6)
+    np.testing.assert_allclose(split.validation.x.mean((1, 2, 3)), np.arange(80, 160, 20) / 255, rtol=1e-6)
+    np.testing.assert_allclose(split.test.x.mean((1, 2, 3)), np.arange(160, 240, 20) / 255, rtol=1e-6)
     for i in range(3):
         picture(tmp_path / "pets" / f"cat.{i}.jpg", 100)
         picture(tmp_path / "pets" / f"dog.{i}.jpg", 200)

@@ -148,8 +148,10 @@ class Trained(Quick):
 
 
 def spread(values: xr.DataArray) -> str:
-    """Mean and standard deviation over seeds."""
-    return f"{float(values.mean('seed')):.3f} +- {float(values.std('seed')):.3f}"
+    """The mean over seeds, and the standard deviation of the sample that they are where there are several."""
+    known = values.dropna("seed")
+    several = f" +- {float(known.std('seed', ddof=1)):.3f}" if known.sizes["seed"] > 1 else ""
+    return f"{float(known.mean('seed')):.3f}{several}"
 
 
 def _interrupted(kept: list[Path]) -> str:

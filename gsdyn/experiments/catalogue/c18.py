@@ -27,10 +27,11 @@ class PhasePlane(Experiment):
     """How many values of each coordinate are classified."""
 
     def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments._c18_tables import table_phase_plane
         from gsdyn.experiments.phase_plane import phase_plane
         from gsdyn.plotting.phase_plane import draw_phase_plane
 
-        return (Part(phase_plane, draw_phase_plane, self.options()),)
+        return (Part(phase_plane, draw_phase_plane, self.options(), table=table_phase_plane),)
 
     def tell(self, *datasets: xr.Dataset) -> list[str]:
         (ds,) = datasets
@@ -58,10 +59,11 @@ class Depth(Experiment):
     """How often it is halved."""
 
     def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments._c18_tables import table_depth
         from gsdyn.experiments.depth import depth
         from gsdyn.plotting.depth import draw_depth
 
-        return (Part(depth, draw_depth, self.options()),)
+        return (Part(depth, draw_depth, self.options(), table=table_depth),)
 
     def tell(self, *datasets: xr.Dataset) -> list[str]:
         (ds,) = datasets
@@ -91,10 +93,11 @@ class HingeLoss(Experiment):
     """How often it is halved."""
 
     def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments._c18_tables import table_hinge
         from gsdyn.experiments.hinge import hinge
         from gsdyn.plotting.hinge import draw_hinge
 
-        return (Part(hinge, draw_hinge, self.options()),)
+        return (Part(hinge, draw_hinge, self.options(), table=table_hinge),)
 
     def tell(self, *datasets: xr.Dataset) -> list[str]:
         (ds,) = datasets
@@ -125,6 +128,7 @@ class IndependentModes(Experiment):
     """Learning rate where the assumptions are violated."""
 
     def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments._c18_tables import table_broken_modes, table_independent_modes
         from gsdyn.experiments.broken_modes import broken_modes
         from gsdyn.experiments.independent_modes import independent_modes
         from gsdyn.plotting.broken_modes import draw_broken_modes
@@ -133,8 +137,8 @@ class IndependentModes(Experiment):
         options = self.options()
         broken = {"rate": options.pop("broken_rate")}
         return (
-            Part(independent_modes, draw_independent_modes, options),
-            Part(broken_modes, draw_broken_modes, broken),
+            Part(independent_modes, draw_independent_modes, options, table=table_independent_modes),
+            Part(broken_modes, draw_broken_modes, broken, table=table_broken_modes),
         )
 
     def tell(self, *datasets: xr.Dataset) -> list[str]:
@@ -171,10 +175,11 @@ class RareFeature(Experiment):
     """Learning rate."""
 
     def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments._c18_tables import table_rare_feature
         from gsdyn.experiments.rare_feature import rare_feature
         from gsdyn.plotting.rare_feature import draw_rare_feature
 
-        return (Part(rare_feature, draw_rare_feature, self.options()),)
+        return (Part(rare_feature, draw_rare_feature, self.options(), table=table_rare_feature),)
 
     def tell(self, *datasets: xr.Dataset) -> list[str]:
         ds = datasets[0].isel(start=0)
@@ -198,11 +203,13 @@ class Gan(Trained):
     seeds: int = 10
     """Pairs of networks for each loss."""
     steps: int = 20_000
-    """Steps of each network."""
+    """Steps of the generator."""
     records: int = 40
     """How often they are judged on the way."""
     batch: int = 64
     """Points a step."""
+    discriminator_steps: int = 1
+    """Steps of the discriminator to every one of the generator; the paper states none."""
     width: float = 0.02
     """Standard deviation of each Gaussian; the paper states none."""
     quick: bool = False
@@ -210,10 +217,11 @@ class Gan(Trained):
     less: ClassVar[dict[str, Any]] = {"seeds": 1, "steps": 2000, "records": 8}
 
     def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments._c18_tables import table_gan
         from gsdyn.experiments.gan import gan
         from gsdyn.plotting.gan import draw_gan
 
-        return (Part(gan, draw_gan, self.settings(), self.kept()),)
+        return (Part(gan, draw_gan, self.settings(), self.kept(), table=table_gan),)
 
     def tell(self, *datasets: xr.Dataset) -> list[str]:
         end = datasets[0].isel(step=-1)

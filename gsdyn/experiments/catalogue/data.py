@@ -95,11 +95,12 @@ class CelebA(Trained):
         (ds,) = datasets
         lines = [_on(ds)]
         for method in ds["run"].values:
-            last, best = (ds.sel(run=method).isel(choice=i) for i in (0, 1))
+            last, by_average, by_worst, best = (ds.sel(run=method, choice=choice) for choice in ds["choice"].values)
             lines.append(
-                f"{method}: average {spread(last['average'])}, worst group {spread(last['worst'])} (Wilson "
-                f"{float(last['worst_low'].mean()):.3f} to {float(last['worst_high'].mean()):.3f}); at the best step "
-                f"on test images {spread(best['worst'])}"
+                f"{method}, at the last step: average {spread(last['average'])}, worst group {spread(last['worst'])} "
+                f"(Wilson {float(last['worst_low'].mean()):.3f} to {float(last['worst_high'].mean()):.3f}); where the "
+                f"average on validation images is best, worst group {spread(by_average['worst'])}, where the worst "
+                f"group is {spread(by_worst['worst'])}; at the best step on test images {spread(best['worst'])}"
             )
         return lines
 

@@ -24,10 +24,11 @@ class Perception(Quick):
     """How many examples to train on."""
 
     def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments._later_tables import table_perception
         from gsdyn.experiments.perception import perception
         from gsdyn.plotting.perception import draw_perception
 
-        return (Part(perception, draw_perception, self.settings()),)
+        return (Part(perception, draw_perception, self.settings(), table=table_perception),)
 
     def tell(self, *datasets: xr.Dataset) -> list[str]:
         (ds,) = datasets
@@ -64,10 +65,11 @@ class SlabData(Quick):
     """Steps of training."""
 
     def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments._later_tables import table_slabs
         from gsdyn.experiments.slabs import slabs
         from gsdyn.plotting.slabs import draw_slabs
 
-        return (Part(slabs, draw_slabs, self.settings()),)
+        return (Part(slabs, draw_slabs, self.settings(), table=table_slabs),)
 
     def tell(self, *datasets: xr.Dataset) -> list[str]:
         (ds,) = datasets
@@ -96,10 +98,11 @@ class GeometricSkew(Quick):
     """Size of the spurious coordinate."""
 
     def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments._later_tables import table_geometric_skew
         from gsdyn.experiments.geometric_skew import geometric_skew
         from gsdyn.plotting.geometric_skew import draw_geometric_skew
 
-        return (Part(geometric_skew, draw_geometric_skew, self.settings()),)
+        return (Part(geometric_skew, draw_geometric_skew, self.settings(), table=table_geometric_skew),)
 
     def tell(self, *datasets: xr.Dataset) -> list[str]:
         (ds,) = datasets

@@ -25,10 +25,11 @@ class Moons(Trained):
     """A first look: three seeds and a tenth of the steps, whatever is asked for."""
 
     def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments._p21_tables import table_moons
         from gsdyn.experiments.moons import moons
         from gsdyn.plotting.moons import draw_moons
 
-        return (Part(moons, draw_moons, *self.training()),)
+        return (Part(moons, draw_moons, *self.training(), table=table_moons),)
 
     def training(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Settings, and where finished runs are kept."""
@@ -63,10 +64,11 @@ class MoonsRegularisers(Moons):
     """As many seeds for the longer variant and the deeper one, which take most of the time; None for all."""
 
     def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments._p21_tables import table_moons
         from gsdyn.experiments.moons_regularisers import moons_regularisers
         from gsdyn.plotting.moons import draw_moons_regularisers
 
-        return (Part(moons_regularisers, draw_moons_regularisers, *self.training()),)
+        return (Part(moons_regularisers, draw_moons_regularisers, *self.training(), table=table_moons),)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,10 +78,11 @@ class MoonsResponses(Moons):
     command: ClassVar[str] = "moons-responses"
 
     def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments._p21_tables import table_moons_responses
         from gsdyn.experiments.moons_responses import moons_responses
         from gsdyn.plotting.moons_responses import draw_moons_responses
 
-        return (Part(moons_responses, draw_moons_responses, *self.training()),)
+        return (Part(moons_responses, draw_moons_responses, *self.training(), table=table_moons_responses),)
 
     def tell(self, *datasets: xr.Dataset) -> list[str]:
         (ds,) = datasets
@@ -105,10 +108,13 @@ class TheoryInOneFigure(Experiment):
     """Overlap of the features."""
 
     def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments._p21_tables import table_theory_in_one_figure
         from gsdyn.experiments.theory_in_one_figure import theory_in_one_figure
         from gsdyn.plotting.theory_in_one_figure import draw_theory_in_one_figure
 
-        return (Part(theory_in_one_figure, draw_theory_in_one_figure, self.options()),)
+        return (
+            Part(theory_in_one_figure, draw_theory_in_one_figure, self.options(), table=table_theory_in_one_figure),
+        )
 
     def tell(self, *datasets: xr.Dataset) -> list[str]:
         (ds,) = datasets
@@ -133,10 +139,11 @@ class Legendre(Experiment):
     """How many tangent lines to show."""
 
     def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments._p21_tables import table_legendre
         from gsdyn.experiments.legendre import legendre
         from gsdyn.plotting.legendre import draw_legendre
 
-        return (Part(legendre, draw_legendre, self.options()),)
+        return (Part(legendre, draw_legendre, self.options(), table=table_legendre),)
 
     def tell(self, *datasets: xr.Dataset) -> list[str]:
         (ds,) = datasets
@@ -163,10 +170,11 @@ class Width(Trained):
     """A first look: two seeds, moons alone, widths up to 1,024."""
 
     def parts(self) -> tuple[Part, ...]:
+        from gsdyn.experiments._p21_tables import table_width
         from gsdyn.experiments.width import width
         from gsdyn.plotting.width import draw_width
 
-        return (Part(width, draw_width, self.settings(), self.kept()),)
+        return (Part(width, draw_width, self.settings(), self.kept(), table=table_width),)
 
     def settings(self) -> dict[str, Any]:
         """The arguments of the experiment."""
