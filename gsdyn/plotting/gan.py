@@ -37,7 +37,7 @@ def draw_gan(dataset: xr.Dataset) -> Figure:
             style.letter(axes, i)
             axes.set_ylim(*limits)
             if name == "covered":
-                axes.legend(loc="upper left")
+                axes.legend(loc="center right")
         grid = bottom.subplots(len(losses), len(shown), sharex=True, sharey=True, squeeze=False)
         for j, loss in enumerate(losses):
             for k, step in enumerate(shown):
