@@ -9,13 +9,14 @@ import xarray as xr
 from bokeh.embed import components
 from bokeh.resources import Resources
 
-from gsdyn.plotting.pages import look, tables
+from gsdyn.plotting.pages import look, network, tables
 from gsdyn.plotting.pages.bench import bench, default_split
 from gsdyn.plotting.pages.pictures import image_shape, pictures
 
 STYLE = """
 .badge { display: inline-block; color: #fff; border-radius: 999px; padding: .2rem .9rem; font-weight: 600; }
 .card > p.first { font-size: 1.1rem; color: var(--ink); margin: .7rem 0; max-width: 80ch; }
+.card p.told { color: var(--ink); max-width: 90ch; }
 .card ul { margin: .3rem 0 .8rem; padding-left: 1.2rem; max-width: 90ch; } .card li { margin: .25rem 0; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(200px, 45%), 1fr)); gap: .9rem; }
 .tile { margin: 0; font-size: .9rem; min-width: 0; }
@@ -71,7 +72,7 @@ def report_page(dataset: xr.Dataset, verdict: Any) -> str:
 
         >>> page = gs.plotting.report_page(report.dataset, report.verdict)  # doctest: +SKIP
     """
-    script, divs = components(bench(dataset))
+    script, divs = _embedded(dataset)
     a = dataset.attrs
     title = html.escape(str(a.get("title", "Starvation report")))
     lead = html.escape(
@@ -135,6 +136,7 @@ def _body(dataset: xr.Dataset, verdict: Any, divs: dict[str, str]) -> str:
                 tables.choices(dataset),
             )
         )
+    parts += _network(dataset, divs)
     parts.append(
         card(
             "How far to trust it",
@@ -146,11 +148,44 @@ def _body(dataset: xr.Dataset, verdict: Any, divs: dict[str, str]) -> str:
     return "".join([*parts, card("What the names mean", "", f"<dl>{names}</dl>")])
 
 
+def _embedded(dataset: xr.Dataset) -> tuple[str, dict[str, str]]:
+    """The scripts of all figures, and a place for each by name."""
+    figures = [bench(dataset)]
+    if "lazy_time" in dataset.dims:
+        figures.append(network.lazy_figures(dataset))
+    if "trained_setting" in dataset.dims:
+        figures.append(network.trained_figures(dataset))
+    parts = [components(models) for models in figures]
+    return "".join(script for script, _ in parts), {name: div for _, divs in parts for name, div in divs.items()}
+
+
+def _network(dataset: xr.Dataset, divs: dict[str, str]) -> list[str]:
+    """What was measured of the network itself: how lazy it is, and how it trains."""
+    parts = []
+    if "lazy_time" in dataset.dims:
+        keys = network.lazy_key()
+        figures = "".join(f'<div>{divs[name]}<div class="caption">{keys[name]}</div></div>' for name in keys)
+        told = html.escape(str(dataset.attrs.get("lazy", "")))
+        parts.append(card(
+            "How lazy the network is", "The report describes the network linearised at its start. Here a few of the "
+            "examples were learnt by the network itself, and by it linearised.",
+            f'<p class="told">{told}</p><div class="pair">{figures}</div>{network.lazy_table(dataset)}'))  # fmt: skip
+    if "trained_setting" in dataset.dims:
+        names = [name for name in divs if name.startswith("trained_") and name != "trained_choices"]
+        figures = "".join(f"<div>{divs[name]}</div>" for name in names)
+        told = html.escape(str(dataset.attrs.get("trained", "")))
+        parts.append(card(
+            "Trained beside predicted", "The network trained by gradient descent with the plain and the suggested "
+            "setting.", f'<p class="told">{told}</p>{divs["trained_choices"]}<div class="pair">{figures}</div>'
+            f'<div class="caption">{network.trained_caption()}</div>{network.trained_table(dataset)}'))  # fmt: skip
+    return parts
+
+
 def _moving(divs: dict[str, str]) -> str:
     """The sliders and what they move."""
     figures = "".join(
         f'<section class="card">{divs[name]}<div class="caption">{html.escape(CAPTIONS[name])}</div></section>'
-        for name in divs if name != "controls"
+        for name in CAPTIONS if name in divs
     )  # fmt: skip
     return (
         '<section class="card"><h2>What would change it</h2><p>Three scenarios, computed beforehand: plain training '
