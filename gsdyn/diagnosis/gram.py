@@ -22,11 +22,13 @@ COPIES = 5  # kernels of the examples that are held at once, at most: its own, o
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Gram:
-    """`theta` (n, n), `new` (m, n) or None, and what made them, in words."""
+    """`theta` (n, n), `new` (m, n) or None, what made them, in words, and whether they are those of `one` of the outputs
+    for several classes alone."""
 
     theta: Array
     new: Array | None
     words: str
+    one: bool = False
 
 
 def needed(problem: Problem) -> int:
@@ -65,7 +67,8 @@ def gram(problem: Problem, network: Any, params: Any) -> Gram:
         return Gram(theta, between, f"NTK at infinite width of {network}")
     model, _, outputs = _model.prepare(network, params, x=x)
     apply = _networks.single(model, outputs.count, problem.output)
-    return _at(apply, model.leaves, x, new, f"NTK of {_checks.in_short(network)} at its parameters")
+    found = _at(apply, model.leaves, x, new, f"NTK of {_checks.in_short(network)} at its parameters")
+    return dataclasses.replace(found, one=problem.output is not None and outputs.count > 1)
 
 
 def at_start(problem: Problem, net: _networks.Network) -> Gram:

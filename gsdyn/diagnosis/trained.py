@@ -19,7 +19,6 @@ from gsdyn.diagnosis import _networks, _schema, _training, groups
 from gsdyn.diagnosis import problem as problems
 from gsdyn.diagnosis.gram import at_start, gram
 from gsdyn.diagnosis.groups import Groups
-from gsdyn.diagnosis.problem import Problem
 from gsdyn.diagnosis.report import Report
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ def trained(
         "trained_start": np.moveaxis(np.array(starts), 1, 0),
         "trained_predicted": np.array(predicted),
     }
-    return _dataset(report.dataset, problem, chosen, numbers, {"trained_seed": seeds, "trained_scale": scales})
+    return _dataset(report.dataset, found, chosen, numbers, {"trained_seed": seeds, "trained_scale": scales})
 
 
 def _accuracies(found: Groups, margins: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -111,7 +110,7 @@ def _accuracies(found: Groups, margins: Mapping[str, np.ndarray]) -> np.ndarray:
 
 def _dataset(
     report: xr.Dataset,
-    problem: Problem,
+    found: Groups,
     chosen: Mapping[str, _training.Setting],
     numbers: dict[str, np.ndarray],
     coordinates: Mapping[str, Any],
@@ -137,10 +136,11 @@ def _dataset(
             }
         ),
     ).assign_coords(group=report["group"])
-    return dataset.assign_attrs(trained=_sentence(dataset, problem))
+    smallest = min(int(found.count(str(split))[found.count(str(split)) > 0].min()) for split in dataset["trained_split"].values)
+    return dataset.assign_attrs(trained=_sentence(dataset, smallest))
 
 
-def _sentence(dataset: xr.Dataset, problem: Problem) -> str:
+def _sentence(dataset: xr.Dataset, smallest: int) -> str:
     """The worst group at the end, and how far groups are from what was predicted."""
     split = str(dataset["trained_split"].values[-1])
     cells = np.flatnonzero(dataset["group_kind"].values == "cell") if "group_kind" in dataset.coords else []
@@ -153,12 +153,13 @@ def _sentence(dataset: xr.Dataset, problem: Problem) -> str:
         f"Trained ({dataset.sizes['trained_seed']} seeds): {words[0]}, the worst group of the {split} set ends at "
         f"{ends[0]:.0%} (predicted {told[0]:.0%}); {words[1]}, at {ends[1]:.0%} (predicted {told[1]:.0%})."
     ]
+    grain = f"one example of the smallest group is {100 / smallest:.1f}"
     for scale in dataset["trained_scale"].values:
         part = dataset.sel(trained_scale=scale)
         off, own = (100 * float(part[name].max()) for name in ("trained_apart", "trained_start_apart"))
         subject = "As it is" if scale == 1 else f"With outputs {scale:g} times as large, so that its kernel hardly moves,"
         lines.append(
             f"{subject} the network is at most {own:.1f} points from what its own kernel at the start predicts for any "
-            f"group at any saved time, and {off:.1f} from what the report does."
+            f"group at any saved time, and {off:.1f} from what the report does ({grain})."
         )
     return " ".join(lines)

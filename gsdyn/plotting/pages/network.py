@@ -95,9 +95,9 @@ def lazy_table(dataset: xr.Dataset) -> str:
 def trained_figures(dataset: xr.Dataset) -> dict[str, Model]:
     """Choices, and for each setting the accuracies of groups over time: lines predicted, points trained."""
     settings = [str(s) for s in dataset["trained_setting"].values]
-    lines = [ColumnDataSource(name=f"trained_lines_{s}", data=_empty("x y start name colour")) for s in settings]
+    lines = [ColumnDataSource(name=f"trained_lines_{s}_source", data=_empty("x y start name colour")) for s in settings]
     points = [
-        ColumnDataSource(name=f"trained_points_{s}", data=_empty("x mean low high predicted name colour"))
+        ColumnDataSource(name=f"trained_points_{s}_source", data=_empty("x mean low high predicted name colour"))
         for s in settings
     ]
     widgets = _choices(dataset)
@@ -166,8 +166,7 @@ def _over_time(dataset: xr.Dataset, s: int, lines: ColumnDataSource, points: Col
     since = dataset["trained_since"].transpose("trained_setting", "trained_record").values[s]
     late = since[-1] != dataset["trained_time"].transpose("trained_setting", "trained_record").values[s][-1]
     axis = "time since the switch" if late else "time"
-    title = f"{str(dataset['trained_setting'].values[s]).capitalize()}: {dataset['trained_words'].values[s]}"
-    plot = look.figure(title, axis, "accuracy", y_range=(-0.02, 1.02))
+    plot = look.figure(str(dataset["trained_setting"].values[s]).capitalize(), axis, "accuracy", y_range=(-0.02, 1.02))
     plot.xaxis.formatter = CustomJSTickFormatter(code=SHOWN, args={"values": [number(v, 2) for v in since]})
     plot.xaxis.ticker = list(range(0, len(since), 2))
     plot.xaxis.major_label_orientation = 0.7
@@ -182,13 +181,15 @@ def _over_time(dataset: xr.Dataset, s: int, lines: ColumnDataSource, points: Col
     return plot
 
 
-def trained_caption() -> str:
-    """What is drawn."""
-    return (
-        "Lines: predicted by the report's kernel (solid) and by the network's own kernel at its start, mean over seeds "
-        "(dashed). Points: trained, mean over seeds, with the lowest and the highest seed. Colours as in the accuracies "
-        "above."
-    )
+CAPTION = (
+    "Lines: predicted by the report's kernel (solid) and by the network's own kernel at its start, mean over seeds "
+    "(dashed). Points: trained, mean over seeds, with the lowest and the highest seed. Colours as in the accuracies above."
+)
+
+
+def trained_words(dataset: xr.Dataset, setting: str) -> str:
+    """A setting in words."""
+    return html.escape(str(dataset["trained_words"].sel(trained_setting=setting).values))
 
 
 def trained_table(dataset: xr.Dataset) -> str:
@@ -207,7 +208,11 @@ def trained_table(dataset: xr.Dataset) -> str:
                 apart = (part[name].isel(here) for name in ("trained_apart", "trained_start_apart"))
                 row += [percent(mean.isel(here)), " / ".join(percent(v) for v in apart)]
             rows.append(row)
-    heads = ["setting", "group", "predicted at the end"]
+    heads = ["setting", "group", "predicted"]
     for name in (name.split(":")[0] for name in _networks(dataset)):
-        heads += [f"trained, {name}", "furthest from the report / from its own kernel"]
-    return f"<p>On the {html.escape(split)} examples:</p>" + table(heads, rows)
+        heads += [f"trained, {name}", "furthest off"]
+    told = (
+        f"At the end, on the {html.escape(split)} examples; and the largest distance of the mean over seeds at any saved "
+        "time from what the report predicts / from what the network's own kernel at its start does."
+    )
+    return f"<p>{told}</p>" + table(heads, rows)
