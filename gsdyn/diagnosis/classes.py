@@ -13,6 +13,7 @@ from gsdyn._progress import Progress
 from gsdyn.diagnosis._schema import MEASURED
 from gsdyn.diagnosis.report import Kind, Report, Verdict
 
+APART = ("split", "removed", "path")  # what a class may have less or more of
 FILL = {"count": 0, "flow_reached": False}  # of a split, or a flow, that a class lacks
 
 
@@ -35,13 +36,14 @@ def joined(reports: Mapping[str, Report]) -> Report:
     same.pop("verdict", None)
     own = {name: _without(report.dataset.attrs, same) for name, report in reports.items()}
     for name, report in reports.items():
-        own[name]["removed"] = report.dataset["removed"].values.tolist()
+        own[name]["has"] = {dim: report.dataset[dim].values.tolist() for dim in APART}
     along = xr.DataArray(np.array(list(reports), str), dims="class", name="class")
     along.attrs = {"units": "", "description": "the class that is learnt against the rest"}
     dataset = xr.concat(
         [ds.drop_attrs(deep=False) for ds in every], along, data_vars="all", coords="different", compat="equals",
         join="outer", fill_value=FILL, combine_attrs="override",
     )  # fmt: skip
+    dataset = dataset.sel({dim: list(dict.fromkeys(v for ds in every for v in ds[dim].values)) for dim in APART})
     verdict = judged({name: report.verdict for name, report in reports.items()})
     dataset.attrs = {**same, "classes": json.dumps(own), "verdict": json.dumps(verdict.as_dict())}
     return Report(dataset, verdict)
@@ -90,10 +92,7 @@ def parted(dataset: xr.Dataset, name: str) -> Report:
     if dataset.attrs.get("measured_class") != name:
         part = part.drop_vars([v for v in part.data_vars if v in MEASURED])
         part = part.drop_vars([c for c in part.coords if str(c).startswith(("lazy_", "trained_"))])
-    part = part.sel(split=part["count"].values.sum(axis=1) > 0)
-    part = part.sel(removed=own[name].pop("removed"))
-    if "held-out" not in part["split"]:
-        part = part.sel(path=part["path"].values != "held-out")
+    part = part.sel(own[name].pop("has"))
     kept = {key: value for key, value in dataset.attrs.items() if key not in ("classes", "measured_class")}
     part.attrs = {**kept, **own[name]}
     return Report(part, Verdict.from_dict(json.loads(own[name]["verdict"])))

@@ -172,9 +172,7 @@ def _one(
     return verdict.finished(dataset), kernels
 
 
-def _key(
-    problem: problems.Problem, network: Any, params: Any, wishes: solutions.Wishes, out: str | Path | None
-) -> str:
+def _key(problem: problems.Problem, network: Any, params: Any, wishes: solutions.Wishes, out: str | Path | None) -> str:
     """What stages are kept under: all that they depend on."""
     import jax
 

@@ -23,7 +23,8 @@ def leading(theta: Array, y: np.ndarray, rank: int, new: Array | None) -> dict[s
     except ValueError as error:
         raise ValueError(f"the kernel {str(error).removeprefix('theta ')}") from None
     signed = jnp.asarray(y, plain.U.dtype)[:, None] * plain.U
-    basis = FeatureBasis._of(signed * jnp.where(signed.sum(axis=0) < 0, -1.0, 1.0).astype(signed.dtype), plain.s)
+    sums = jnp.where(jnp.sum(signed, axis=0) < 0, -1.0, 1.0).astype(signed.dtype)
+    basis = FeatureBasis._of(signed * sums[None, :], plain.s)
     live = np.asarray(basis.s) > 0
     if not live.any():
         raise ValueError("the kernel must not be zero, got one without features")

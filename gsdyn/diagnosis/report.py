@@ -202,15 +202,15 @@ class Report:
     def classes(self) -> tuple[str, ...]:
         """The classes that were learnt against the rest, one after the other; none of a report on two classes.
 
-            >>> print(report.classes)  # doctest: +SKIP
-            ('cat', 'dog', 'owl')
+        >>> print(report.classes)  # doctest: +SKIP
+        ('cat', 'dog', 'owl')
         """
         return tuple(map(str, self.dataset["class"].values)) if "class" in self.dataset.dims else ()
 
     def of(self, name: str) -> Report:
         """The report of one of several classes against the rest. Raises `ValueError` for other names.
 
-            >>> cat = report.of("cat")  # doctest: +SKIP
+        >>> cat = report.of("cat")  # doctest: +SKIP
         """
         from gsdyn.diagnosis.classes import parted
 
@@ -221,7 +221,7 @@ class Report:
     def page(self) -> str:
         """The report as a page of HTML that opens anywhere: what `save` writes as `.html`.
 
-            >>> page = report.page()  # doctest: +SKIP
+        >>> page = report.page()  # doctest: +SKIP
         """
         from gsdyn.plotting import report_page
 

@@ -136,7 +136,9 @@ def _dataset(
             }
         ),
     ).assign_coords(group=report["group"])
-    smallest = min(int(found.count(str(split))[found.count(str(split)) > 0].min()) for split in dataset["trained_split"].values)
+    smallest = min(
+        int(found.count(str(split))[found.count(str(split)) > 0].min()) for split in dataset["trained_split"].values
+    )
     return dataset.assign_attrs(trained=_sentence(dataset, smallest))
 
 
@@ -157,7 +159,9 @@ def _sentence(dataset: xr.Dataset, smallest: int) -> str:
     for scale in dataset["trained_scale"].values:
         part = dataset.sel(trained_scale=scale)
         off, own = (100 * float(part[name].max()) for name in ("trained_apart", "trained_start_apart"))
-        subject = "As it is" if scale == 1 else f"With outputs {scale:g} times as large, so that its kernel hardly moves,"
+        subject = (
+            "As it is" if scale == 1 else f"With outputs {scale:g} times as large, so that its kernel hardly moves,"
+        )
         lines.append(
             f"{subject} the network is at most {own:.1f} points from what its own kernel at the start predicts for any "
             f"group at any saved time, and {off:.1f} from what the report does ({grain})."

@@ -62,7 +62,9 @@ def lazy_figures(dataset: xr.Dataset) -> dict[str, Model]:
         changes.add_tools(HoverTool(renderers=[drawn], tooltips=[(words, f"@{name}{{0.000}}"), ("time", "@t")]))
     changes.add_layout(look.marker("width", location=float(dataset.attrs["lazy_level"])))
     changes.y_range.start = 0
-    right = look.figure("The network and itself linearised", "time", "accuracy", x_axis_type="log", y_range=(-0.02, 1.02))
+    right = look.figure(
+        "The network and itself linearised", "time", "accuracy", x_axis_type="log", y_range=(-0.02, 1.02)
+    )
     accuracy = dataset["lazy_accuracy"].transpose("lazy_network", "lazy_time").values
     source = ColumnDataSource({"t": ts, "real": accuracy[0], "linear": accuracy[1]}, name="lazy_accuracy_source")
     for name, colour, dash in (("real", look.COLOURS[0], "solid"), ("linear", look.COLOURS[1], "dashed")):
@@ -176,7 +178,11 @@ def _over_time(dataset: xr.Dataset, s: int, lines: ColumnDataSource, points: Col
     plot.add_layout(Whisker(base="x", lower="low", upper="high", source=points, line_color=look.SOFT, upper_head=None,
                             lower_head=None))  # fmt: skip
     plot.add_tools(HoverTool(renderers=[drawn], tooltips=[("predicted", "@name")]))
-    tips = [("", "@name"), ("trained", "@mean{0.0%}, seeds @low{0.0%} to @high{0.0%}"), ("predicted", "@predicted{0.0%}")]
+    tips = [
+        ("", "@name"),
+        ("trained", "@mean{0.0%}, seeds @low{0.0%} to @high{0.0%}"),
+        ("predicted", "@predicted{0.0%}"),
+    ]
     plot.add_tools(HoverTool(renderers=[seen], tooltips=tips))
     return plot
 
