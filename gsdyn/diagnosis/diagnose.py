@@ -147,7 +147,7 @@ def _one(
     kernels: Gram | None,
     given: Mapping[str, Any],
 ) -> tuple[Report, Gram]:
-    """The report of two classes, and its kernels, for which those of another class serve unless an output is its own."""
+    """The report of two classes, and its kernels: those of another class where that has no output of its own."""
     seed, select = given["seed"], given["select"]
     chosen = select if select in problem.splits else "train"
     limit = given["memory"]

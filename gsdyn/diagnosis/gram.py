@@ -22,8 +22,8 @@ COPIES = 5  # kernels of the examples that are held at once, at most: its own, o
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Gram:
-    """`theta` (n, n), `new` (m, n) or None, what made them, in words, and whether they are those of `one` of the outputs
-    for several classes alone."""
+    """`theta` (n, n), `new` (m, n) or None, what made them, in words, and whether they are those of `one` output of
+    several classes alone."""
 
     theta: Array
     new: Array | None

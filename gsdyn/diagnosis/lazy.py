@@ -1,7 +1,7 @@
 """How lazy a network is: how much its kernel changes in a short training, and the linearised network beside it.
 
-What `laziness` gives is in the schema (`gsdyn.diagnosis.report`). What m of n examples do in a time t, all of them do in
-t m/n, which is the time that is told.
+What `laziness` gives is in the schema (`gsdyn.diagnosis.report`). What m of n examples do in a time t, all of them do
+in t m/n, which is the time that is told.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def laziness(
     small width, with large outputs, late in training.
 
     - `network`, `params`: a network of `gsdyn.networks` (at a start drawn with `seed`), or one of any JAX library and
-      its parameters, with one output, or two for two classes, or one for each class (`output`: which of them, and of how many).
+      its parameters, with one output, or two for two classes, or one for each class (`output`: which, of how many).
     - `x`, `y`: examples, shape (n, ...), and labels -1 and +1, shape (n,).
     - `penalty`: weight decay is towards the weights at the start. By default none; with one all examples are needed.
     - `ts`: times, finite, >= 0 and increasing. By default up to what some 100 steps of the integrator reach.

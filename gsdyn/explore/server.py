@@ -105,8 +105,7 @@ def _stopping(loop: IOLoop) -> Iterator[None]:
 def _report(path: str | Path) -> str:
     from gsdyn.diagnosis import Report
 
-    report = Report.load(path)
-    return report.page()
+    return Report.load(path).page()
 
 
 def _frame(there: bool) -> str:

@@ -165,9 +165,10 @@ def test_each_of_several_classes_has_a_section_that_opens(browser, tmp_path):
     heads = page.evaluate("Array.from(document.querySelectorAll('details.class > summary')).map(s => s.innerText)")
     assert heads == ["<b>dog against the rest: shortcut", "owl against the rest: undecided",
                      "cat against the rest: no shortcut"]  # fmt: skip
-    wide = "Array.from(document.querySelectorAll('details.class')[1].querySelectorAll('.bk-Figure')).map(f => f.clientWidth)"
-    assert page.evaluate("document.querySelectorAll('details.class')[1].open") is False
-    page.evaluate("void (document.querySelectorAll('details.class')[1].open = true)")
+    second = "document.querySelectorAll('details.class')[1]"
+    wide = f"Array.from({second}.querySelectorAll('.bk-Figure')).map(f => f.clientWidth)"
+    assert page.evaluate(f"{second}.open") is False
+    page.evaluate(f"void ({second}.open = true)")
     page.wait(f"({wide}).length === 6 && ({wide}).every(w => w > 100)")
     quiet(page)
 

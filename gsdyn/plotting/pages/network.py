@@ -129,7 +129,8 @@ def _choices(dataset: xr.Dataset) -> dict[str, Select]:
     attributes: Any = [str(a) for a in dataset["attribute"].values]
     wide: dict[str, Any] = {"sizing_mode": "stretch_width"}
     return {
-        "trained_network": Select(name="trained_network", title="the network", value=networks[0], options=networks, **wide),
+        "trained_network": Select(
+            name="trained_network", title="the network", value=networks[0], options=networks, **wide),
         "trained_split": Select(
             name="trained_split", title="seen on the examples of", value=splits[-1], options=splits, **wide),
         "trained_groups": Select(
@@ -189,7 +190,8 @@ def _over_time(dataset: xr.Dataset, s: int, lines: ColumnDataSource, points: Col
 
 CAPTION = (
     "Lines: predicted by the report's kernel (solid) and by the network's own kernel at its start, mean over seeds "
-    "(dashed). Points: trained, mean over seeds, with the lowest and the highest seed. Colours as in the accuracies above."
+    "(dashed). Points: trained, mean over seeds, with the lowest and the highest seed. Colours as in the accuracies "
+    "above."
 )
 
 
@@ -218,7 +220,7 @@ def trained_table(dataset: xr.Dataset) -> str:
     for name in (name.split(":")[0] for name in _networks(dataset)):
         heads += [f"trained, {name}", "furthest off"]
     told = (
-        f"At the end, on the {html.escape(split)} examples; and the largest distance of the mean over seeds at any saved "
-        "time from what the report predicts / from what the network's own kernel at its start does."
+        f"At the end, on the {html.escape(split)} examples; and the largest distance of the mean over seeds at any "
+        "saved time from what the report predicts / from what the network's own kernel at its start does."
     )
     return f"<p>{told}</p>" + table(heads, rows)

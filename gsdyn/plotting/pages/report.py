@@ -61,7 +61,8 @@ CAPTIONS = {
     "shares": "Every group there, with its number of examples; the line is Wilson's 95% interval.",
     "gap": "The gap there, as the exact sum of what each feature carries (orange adds, green takes away).",
     "matrix": ("The response of a row to the strength of a column, in percent for one percent. Purple helps, orange "
-               "starves; a dot marks what is certain to starve. Empty: not known."),
+               "starves; a dot marks what is certain to starve. Empty: not known. After a switch to "
+               "decoupling it is not computed: in a model of few features no sign there would be certain."),
 }  # fmt: skip
 
 
