@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -118,24 +118,34 @@ def diagnose(
     tell = teller(progress)
     given = {"seed": seed, "select": select, "memory": memory, "out": out, "words": progress is True}
     read = functools.partial(problems.read, x, labels, attributes, test, kernel, limit=limit, seed=seed)
+
+    def one(name: Any, wishes: solutions.Wishes, tell: Progress, kernels: Gram | None) -> tuple[Report, Gram]:
+        problem = problems.named(read(positive=name), columns, notes)
+        return _one(problem, network, params, wishes, tell, kernels, given)
+
     if positive is not None or not isinstance(labels, ClassLabels):
-        problem = problems.named(read(positive=positive), columns, notes)
-        return _one(problem, network, params, wishes, tell, None, given)[0]
-    wishes = dataclasses.replace(wishes, level=level / len(labels.names))
+        return one(positive, wishes, tell, None)[0]
+    return _each(labels.names, one, wishes, tell)
+
+
+def _each(
+    names: tuple[str, ...], one: Callable[..., tuple[Report, Gram]], wishes: solutions.Wishes, tell: Progress
+) -> Report:
+    """The report of every class against the rest, on the grids of the first; the level is shared by all."""
+    wishes = dataclasses.replace(wishes, level=wishes.level / len(names))
     kernels = None
 
     def diagnosed(name: str, tell: Progress) -> Report:
         nonlocal kernels, wishes
-        problem = problems.named(read(positive=name), columns, notes)
-        report, kernels = _one(problem, network, params, wishes, tell, kernels, given)
-        ds = report.dataset  # all classes on the grids of the first
+        report, kernels = one(name, wishes, tell, kernels)
+        ds = report.dataset
         wishes = dataclasses.replace(
             wishes, ts=ds.time.values, decays=ds.decay.values, switch_times=ds.switch.values,
             decouplings=ds.decoupling.values,
         )  # fmt: skip
         return report
 
-    return classes.each(labels.names, tell, diagnosed)
+    return classes.each(names, tell, diagnosed)
 
 
 def _one(

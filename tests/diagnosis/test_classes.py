@@ -9,6 +9,7 @@ import xarray as xr
 import gsdyn as gs
 from gsdyn.diagnosis import Report, Verdict
 from gsdyn.diagnosis.classes import joined
+from gsdyn.diagnosis.measured import _with as with_measured
 
 SIZES = {"feature": 2, "time": 3}
 
@@ -104,3 +105,17 @@ def test_three_classes_are_the_report_of_each_against_the_rest(monkeypatch):
         one = whole.of(name)
         assert one.verdict == alone.verdict
         xr.testing.assert_equal(one.dataset, alone.dataset)
+
+
+def test_what_was_measured_is_of_one_class(parts):
+    part = xr.Dataset(
+        {"lazy_until": 2.0, "lazy_kernel_change": ("lazy_time", [0.1, 0.2])},
+        coords={"lazy_time": [1.0, 2.0]},
+        attrs={"lazy": "Lazy."},
+    )
+    whole = with_measured(joined(parts), [part], ["Lazy."], "wolf")
+    assert whole.verdict.sentences[-1] == "wolf: Lazy."
+    of_one, of_other = (whole.of(name).dataset for name in ("wolf", "cat"))
+    assert float(of_one["lazy_until"]) == 2.0
+    assert of_one.attrs["lazy"] == "Lazy."
+    assert not {"lazy_until", "lazy_time"} & set(of_other.variables)
