@@ -6,18 +6,19 @@ import xarray as xr
 
 import gsdyn as gs
 from gsdyn.diagnosis import Report, Verdict, diagnose, measured, trained
-from gsdyn.diagnosis.trained import _suggested
+from gsdyn.diagnosis._training import suggested
 
 STRATEGIES = ["plain", "stopped", "decay", "switch"]
 
 
 @pytest.mark.slow
 def test_predicted_and_trained_accuracies_agree_at_every_saved_time():
-    """Scikit-learn's digits in colour, a network of width 1,024 in the NTK parameterisation, 3 seeds: 3 points in plain
-    training for every cell of label and colour, of the training and of the test set.
+    """Scikit-learn's digits in colour, a network of width 1,024 in the NTK parameterisation, 3 seeds.
 
-    Under spectral decoupling accuracies swing by half within a time of 0.02, and a network of this width is ahead of
-    the infinite one by a hundredth of its learning: 7 points in single records, 2 where the setting stops."""
+    With outputs 30 times as large its kernel hardly moves: every group of the training and of the test set stays within
+    3 points, or one example where that is more, of what its own kernel at the start predicts, in plain training and
+    under spectral decoupling. At infinite width groups of a hundred examples do; smaller ones are 6 points apart,
+    because kernels of that width are. As it is the network leaves the theory under spectral decoupling."""
     data = gs.data.colour_digits(300, 400, source=gs.data.digits())
     given = {
         "attributes": {"colour": np.asarray(data.train.colour)},
@@ -27,15 +28,20 @@ def test_predicted_and_trained_accuracies_agree_at_every_saved_time():
     x, y = data.train.x, data.train.y
     report = diagnose(x, y, **given, progress=False)
     whole = measured(report, x, y, **given, lazy=False, train=True)
-    found = whole.dataset
-    plain = found.sel(trained_setting="plain")
-    assert float(plain["trained_apart"].max()) <= 0.03
-    assert float(found["trained_apart"].max()) <= 0.08
-    ends = abs(found["trained_accuracy"].mean("trained_seed") - found["trained_predicted"]).isel(trained_record=-1)
-    assert float(ends.max()) <= 0.04
+    found, count = whole.dataset, report.dataset["count"].sel(split=["train", "test"]).values
+    lazy = found.sel(trained_scale=30.0)
+    grain = np.maximum(0.03, 1 / count)
+    assert (lazy["trained_start_apart"].values <= grain).all()
+    assert lazy["trained_start_apart"].values[:, count >= 100].max() <= 0.01
+    assert lazy["trained_apart"].values[:, count >= 100].max() <= 0.03
+    assert float(lazy["trained_apart"].max()) <= 0.07
+    real = found.sel(trained_scale=1.0)
+    assert float(real["trained_apart"].sel(trained_setting="plain").max()) <= 0.03
+    assert float(real["trained_apart"].max()) <= 0.08
     # the prediction is the report's own
     last = report.dataset["accuracy_time"].sel(split=["train", "test"], time=report.dataset.attrs["plain_time"])
-    np.testing.assert_allclose(plain["trained_predicted"].isel(trained_record=-1), last, atol=0.005)
+    plain = found["trained_predicted"].sel(trained_setting="plain").isel(trained_record=-1)
+    np.testing.assert_allclose(plain, last, atol=0.005)
     assert whole.verdict.sentences[-1].startswith("Trained (3 seeds): cross-entropy until time")
 
 
@@ -65,12 +71,13 @@ def test_the_suggested_setting_is_the_one_with_the_best_worst_group():
     }
     for number, (strategy, words) in enumerate(expected.items()):
         dataset["choice_worst"].values[0, number] = 0.3 + number / 10
-        setting = _suggested(dataset)
+        setting = suggested(dataset)
         assert setting.words == words, strategy
         assert (np.diff(setting.ts) > 0).all()
         assert float(setting.ts[-1]) <= sum(float(phase.duration) for phase in setting.phases)
     np.testing.assert_allclose(setting.ts[[0, -1]], [0.5, 1.0])
-    none = _suggested(dataset.isel(attribute=[]))
+    np.testing.assert_allclose(setting.since, setting.ts - 0.5)
+    none = suggested(dataset.isel(attribute=[]))
     assert none.words == "the same: no attribute was given to choose by"
 
 
@@ -78,6 +85,8 @@ def test_what_cannot_be_trained_is_said_or_refused():
     report, x, y = small_report(), np.eye(4), [0, 1, 0, 1]
     with pytest.raises(ValueError, match="network must be one that can be trained, got RBF"):
         trained(report, x, y, network=gs.networks.RBF(1.0))
+    with pytest.raises(ValueError, match="scales must be finite and > 0, got 0"):
+        trained(report, x, y, network=gs.networks.FullyConnected(2, 4), scales=[0.0])
     with pytest.raises(ValueError, match="x must be the 4 examples of the report, got 3"):
         trained(report, x[:3], y[:3])
     for given in ({"x": x, "network": gs.networks.Linear()}, {"x": None}):

@@ -59,7 +59,7 @@ class Diagnose:
     """relu:3 (layers) or relu:3:1024 (width in training, else 512), erf:2, conv:2:64, conv-pool:2:64, linear, rbf,
     rbf:2.5 and so on; by default relu:3, and linear for embeddings."""
     positive: str | None = None
-    """Of several classes, the one that is learnt against the rest."""
+    """Of several classes, the one that is learnt against the rest; by default every class in turn."""
     image_size: tuple[int, int] | None = None
     """Height and width that images are resized to."""
     out: tuple[Path, ...] = (Path("report.html"),)

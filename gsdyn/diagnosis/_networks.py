@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,13 @@ from gsdyn import _checks
 from gsdyn.kernels import _model
 from gsdyn.kernels.infinite import InfiniteWidth
 from gsdyn.networks import FullyConnected, Stax
+
+
+class Output(NamedTuple):
+    """The number of the class that is learnt against the rest, and `of` how many classes it is."""
+
+    number: int
+    of: int
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,12 +58,12 @@ def drawn(network: Any, params: Any) -> bool:
     return params is None and (network is None or isinstance(network, FullyConnected | Stax))
 
 
-def network_of(network: Any, params: Any, x: ArrayLike, seed: int) -> Network:
+def network_of(network: Any, params: Any, x: ArrayLike, seed: int, output: Output | None = None) -> Network:
     """The network to train.
 
     It computes in the precision of its parameters; a start that is drawn is in single precision.
-    Of two outputs, one a class, their difference decides. Raises `ValueError` for a kernel without a network, and for
-    networks with more outputs.
+    Of two outputs, one a class, their difference decides; of those of more classes `output` is looked at.
+    Raises `ValueError` for a kernel without a network, and for networks with other numbers of outputs.
     """
     seed = _checks.integer("seed", seed, 0, 2**32 - 1)
     network = FullyConnected(3) if network is None else network
@@ -74,11 +81,19 @@ def network_of(network: Any, params: Any, x: ArrayLike, seed: int) -> Network:
     if floats and x.dtype.kind == "f":
         x = x.astype(functools.reduce(np.promote_types, floats))
     model, (rows,), outputs = _model.prepare(network, params, x=x)
-    if outputs.count > 2:
-        raise ValueError(f"network must have one output, or two for two classes, got {outputs.count}")
+    return Network(single(model, outputs.count, output), model.leaves, rows.shape[1:], model.leaves[0].dtype)
+
+
+def single(model: _model.Model, count: int, output: Output | None) -> Callable[[Any, Array], Array]:
+    """Of a network's `count` outputs the one number that decides, as a function of its leaves and inputs."""
+    if count != 1 and count != (2 if output is None else output.of):
+        more = "two for two classes" if output is None else f"one for each of {output.of} classes"
+        raise ValueError(f"network must have one output, or {more}, got {count}")
 
     def apply(leaves: list[Array], x: Array) -> Array:
         out = dataclasses.replace(model, leaves=leaves).many(x).reshape(len(x), -1)
-        return out[:, 0] if outputs.count == 1 else out[:, 1] - out[:, 0]
+        if count == 1:
+            return out[:, 0]
+        return out[:, 1] - out[:, 0] if output is None else out[:, output.number]
 
-    return Network(apply, model.leaves, rows.shape[1:], model.leaves[0].dtype)
+    return apply

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
 
 
 class Variable(NamedTuple):
@@ -79,6 +82,43 @@ for _path, _dims in _PATHS.items():
     VARIABLES[f"gap_rest_{_path}"] = Variable(_of, "margin", "what features beyond these carry of it")
 for _axis, _unit in (("time", "time"), ("decay", "1"), ("switch", "time"), ("decoupling", "1"), ("after", "time")):
     VARIABLES[f"choice_{_axis}"] = Variable(("attribute", "strategy"), _unit, f"{_axis} chosen; NaN where it has none")
+_RUN = ("trained_split", "group", "trained_record")
+MEASURED: dict[str, Variable] = {
+    "lazy_kernel_change": Variable(("lazy_time",), "1", "change of the kernel over its size, Frobenius norm"),
+    "lazy_kernel_alignment": Variable(("lazy_time",), "1", "cosine of the angle between kernel and that at the start"),
+    "lazy_outputs_apart": Variable(
+        ("lazy_time",), "1", "distance of the network's outputs from the linearised network's, over the size of these"
+    ),
+    "lazy_decisions_apart": Variable(("lazy_time",), "1", "share of examples that the two classify differently"),
+    "lazy_accuracy": Variable(("lazy_network", "lazy_time"), "1", "share of the training examples that are right"),
+    "lazy_until": Variable((), "time", "the time up to which outputs are within the level of the linearised network's"),
+    "lazy_start_apart": Variable(
+        (), "1", "distance of the kernel at the start from that at infinite width, over its size"
+    ),
+    "trained_time": Variable(
+        ("trained_setting", "trained_record"), "time", "step of gradient descent times the number of steps"
+    ),
+    "trained_since": Variable(
+        ("trained_setting", "trained_record"), "time", "the same since the last phase began, 0 before"
+    ),
+    "trained_words": Variable(("trained_setting",), "", "the setting in words"),
+    "trained_accuracy": Variable(
+        ("trained_setting", "trained_seed", "trained_scale", *_RUN), "1", "accuracy of the trained network"
+    ),
+    "trained_predicted": Variable(("trained_setting", *_RUN), "1", "accuracy that the report's kernel predicts"),
+    "trained_start": Variable(
+        ("trained_setting", "trained_seed", *_RUN), "1", "accuracy that the network's own kernel at its start predicts"
+    ),
+    "trained_apart": Variable(
+        ("trained_setting", "trained_scale", *_RUN[:2]),
+        "1",
+        "largest distance of the trained accuracy, mean over seeds, from trained_predicted",
+    ),
+    "trained_start_apart": Variable(
+        ("trained_setting", "trained_scale", *_RUN[:2]), "1", "the same from the mean of trained_start"
+    ),
+}
+"""What `measured` adds to a report."""
 
 COORDINATES = {
     "feature": ("1", "number of the feature, strongest first"),
@@ -95,3 +135,26 @@ COORDINATES = {
     "strategy": ("", "what is chosen"),
     "path": ("", "flow"),
 }
+MEASURED_COORDINATES = {
+    "lazy_time": ("time", "step of gradient descent times the number of steps"),
+    "lazy_network": ("", "the network itself, or linearised at its start"),
+    "trained_setting": ("", "how the network was trained"),
+    "trained_seed": ("", "seed of the start"),
+    "trained_scale": ("1", "factor of the outputs: 1 is the network as it is"),
+    "trained_split": ("", "examples on which accuracies are seen"),
+}
+
+
+def variable(name: str, value: Any) -> tuple[tuple[str, ...], Any, dict[str, str]]:
+    """A variable as `xarray.Dataset` takes it."""
+    about = VARIABLES[name] if name in VARIABLES else MEASURED[name]
+    return about.dims, value, {"units": about.units, "description": about.description}
+
+
+def coordinates(values: Mapping[str, Any]) -> dict[str, tuple[str, np.ndarray, dict[str, str]]]:
+    """Coordinates of one dimension each, likewise."""
+    about = COORDINATES | MEASURED_COORDINATES
+    return {
+        name: (name, np.asarray(value), {"units": about[name][0], "description": about[name][1]})
+        for name, value in values.items()
+    }

@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from gsdyn.diagnosis import choices, features, groups
-from gsdyn.diagnosis._schema import COORDINATES, VARIABLES
+from gsdyn.diagnosis import _schema, choices, features, groups
 from gsdyn.diagnosis.problem import Problem
 from gsdyn.diagnosis.solutions import Solutions
 from gsdyn.special import r_lambertw
@@ -36,10 +35,7 @@ def assemble(problem: Problem, found: Solutions, select: str, attrs: Mapping[str
         "attribute_split": np.array([found.groups.judged_on(a.name) for a in problem.attributes], str),
         "attribute_reading": np.array([a.reading for a in problem.attributes], str),
     }
-    variables = {}
-    for name, value in values.items():
-        about = VARIABLES[name]
-        variables[name] = (about.dims, value, {"units": about.units, "description": about.description})
+    variables = {name: _schema.variable(name, value) for name, value in values.items()}
     return xr.Dataset(variables, coords=_coordinates(problem, found, values), attrs=dict(attrs))
 
 
@@ -61,10 +57,7 @@ def _coordinates(problem: Problem, found: Solutions, values: Mapping[str, np.nda
         "strategy": np.array(choices.STRATEGIES),
         "path": np.array(list(found.reached)),
     }
-    coords: dict[str, Any] = {
-        name: (name, value, {"units": COORDINATES[name][0], "description": COORDINATES[name][1]})
-        for name, value in plain.items()
-    }
+    coords: dict[str, Any] = dict(_schema.coordinates(plain))
     coords["group"] = ("group", np.arange(len(found.groups.all)))
     for part in ("name", "kind", "attribute", "label", "value"):
         coords[f"group_{part}"] = ("group", np.array([getattr(g, part) for g in found.groups.all], str))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,14 @@ import gsdyn
 from gsdyn import _checks
 from gsdyn._progress import Progress
 from gsdyn._provenance import provenance
+from gsdyn.data.labels import BinaryLabels, ClassLabels, read_labels
+from gsdyn.diagnosis import classes, solutions, verdict
 from gsdyn.diagnosis import problem as problems
-from gsdyn.diagnosis import solutions, verdict
 from gsdyn.diagnosis.assemble import assemble, attributes_of
-from gsdyn.diagnosis.gram import gram, require_memory
+from gsdyn.diagnosis.gram import Gram, gram, require_memory
 from gsdyn.diagnosis.paths import GAP, RTOL
 from gsdyn.diagnosis.report import Report
-from gsdyn.diagnosis.stages import Stages, fingerprint
+from gsdyn.diagnosis.stages import Stages, fingerprint, teller
 from gsdyn.diagnosis.starving import FEW
 
 
@@ -56,13 +59,16 @@ def diagnose(
     over examples, `f' = K sigma(-f)`, whole and without truncation (THEORY sections 8 to 10).
 
     - `x`: inputs, one example a row, shape (n, ...); None with a `kernel`. As the network would see them: nothing is
-      scaled. `y`: labels of two classes in any form (see `gs.data.read_labels`); of more with `positive`.
+      scaled. `y`: labels in any form (see `gs.data.read_labels`).
     - `attributes`: by name, one value for each example: what the network should not go by, such as colour or hospital.
       Numbers of many values are cut at their median, values of fewer than 5 examples taken as one.
     - `test`: new examples, a mapping (or object) with `x` (or `kernel`, shape (m, n)), `y` and perhaps `attributes`.
     - `network`: of `gs.networks` (default `FullyConnected(depth=3)`) at infinite width; with `params` any network that
       `gs.kernels.empirical_ntk` takes, at these parameters. `kernel`: one made elsewhere, shape (n, n).
-    - `positive`: the class that is learnt against the rest.
+    - `positive`: the class that is learnt against the rest. By default the second of two; of more every class in turn,
+      from one kernel: variables then have a dimension `class`, `report.of(name)` is the report of one class, `level`
+      is shared by all, and it takes that many times as long. Of a network with an output for each class that of the
+      class is taken, with cross-entropy against the rest in place of softmax.
     - `features`: how many of the strongest features are told, at least 1.
     - `ts`: saved times of training, increasing, >= 0; `decays`: weight decays > 0; `decouplings`: strengths of spectral
       decoupling > 0; `switch_times`: when it sets in, >= 0 (0: from the start). By default from the kernel's scales,
@@ -108,59 +114,94 @@ def diagnose(
         raise ValueError(f"select must be 'held-out' or 'test', got {select!r}")
     if select == "test" and test is None:
         raise ValueError("select must be 'held-out' where there is no test set, got 'test'")
-    problem = problems.read(x, y, attributes, test, kernel, positive=positive, limit=limit, seed=seed)
-    problem = problems.named(problem, columns, notes)
+    labels = y if isinstance(y, BinaryLabels | ClassLabels) else read_labels(y)
+    tell = teller(progress)
+    given = {"seed": seed, "select": select, "memory": memory, "out": out, "words": progress is True}
+    read = functools.partial(problems.read, x, labels, attributes, test, kernel, limit=limit, seed=seed)
+
+    def one(name: Any, wishes: solutions.Wishes, tell: Progress, kernels: Gram | None) -> tuple[Report, Gram]:
+        problem = problems.named(read(positive=name), columns, notes)
+        return _one(problem, network, params, wishes, tell, kernels, given)
+
+    if positive is not None or not isinstance(labels, ClassLabels):
+        return one(positive, wishes, tell, None)[0]
+    return _each(labels.names, one, wishes, tell)
+
+
+def _each(
+    names: tuple[str, ...], one: Callable[..., tuple[Report, Gram]], wishes: solutions.Wishes, tell: Progress
+) -> Report:
+    """The report of every class against the rest, on the grids of the first; the level is shared by all."""
+    wishes = dataclasses.replace(wishes, level=wishes.level / len(names))
+    kernels = None
+
+    def diagnosed(name: str, tell: Progress) -> Report:
+        nonlocal kernels, wishes
+        report, kernels = one(name, wishes, tell, kernels)
+        ds = report.dataset
+        wishes = dataclasses.replace(
+            wishes, ts=ds.time.values, decays=ds.decay.values, switch_times=ds.switch.values,
+            decouplings=ds.decoupling.values,
+        )  # fmt: skip
+        return report
+
+    return classes.each(names, tell, diagnosed)
+
+
+def _one(
+    problem: problems.Problem,
+    network: Any,
+    params: Any,
+    wishes: solutions.Wishes,
+    tell: Progress,
+    kernels: Gram | None,
+    given: Mapping[str, Any],
+) -> tuple[Report, Gram]:
+    """The report of two classes, and its kernels: those of another class where that has no output of its own."""
+    seed, select = given["seed"], given["select"]
     chosen = select if select in problem.splits else "train"
-    total = require_memory(problem, None if memory is None else _checks.integer("memory", memory, 1))
-    stages = _stages(problem, network, params, wishes, progress, out, total)
-    kernels = gram(problem, network, params)
+    limit = given["memory"]
+    total = require_memory(problem, None if limit is None else _checks.integer("memory", limit, 1))
+    if given["words"] and kernels is None:
+        tell(f"{problem.n} examples, about {total / 2**30:.2g} GiB of memory", 0, len(solutions.NAMES))
+    stages = Stages(tell, given["out"], _key(problem, network, params, wishes, given["out"]), len(solutions.NAMES))
+    if kernels is None or kernels.one:
+        kernels = gram(problem, network, params)
     found = solutions.solve(problem, kernels, wishes, stages)
     told = {
         "kernel": kernels.words,
         "seed": seed,
         "select": chosen,
-        "level": level,
+        "level": wishes.level,
         "rtol": RTOL,
         "memory": total,
         "notes": json.dumps(list(problem.notes)),
-        **provenance({"features": wishes.features, "seed": seed, "select": select, "level": level}),
+        **provenance({"features": wishes.features, "seed": seed, "select": select, "level": wishes.level}),
     }
     dataset = assemble(problem, found, chosen, attributes_of(problem, found, told))
-    return verdict.finished(dataset)
+    return verdict.finished(dataset), kernels
 
 
-def _stages(
-    problem: problems.Problem,
-    network: Any,
-    params: Any,
-    wishes: solutions.Wishes,
-    progress: bool | Progress,
-    out: str | Path | None,
-    memory: int,
-) -> Stages:
-    """The stages, known by all that they depend on."""
+def _key(problem: problems.Problem, network: Any, params: Any, wishes: solutions.Wishes, out: str | Path | None) -> str:
+    """What stages are kept under: all that they depend on."""
     import jax
 
-    key = ""
-    if out is not None:
-        given = {"y": problem.y, "held_out": problem.held_out, "x": problem.x, "kernel": problem.kernel}
-        given |= {f"attribute {a.name}": np.stack([a.code, a.b]) for a in problem.attributes}
-        if problem.test is not None:
-            given |= {"test y": problem.test.y, "test x": problem.test.x, "test kernel": problem.test.kernel}
-        leaves = [leaf for leaf in jax.tree.leaves((network, params)) if hasattr(leaf, "shape")]
-        given |= {f"parameter {i}": leaf for i, leaf in enumerate(leaves)}
-        settings = {
-            "wishes": repr(wishes),
-            "network": repr(network),
-            "precision": str(jax.numpy.zeros(()).astype(float).dtype),
-            "version": gsdyn.__version__,
-            "method": [RTOL, GAP, FEW],
-        }
-        key = fingerprint({name: value for name, value in given.items() if value is not None}, settings)
-    stages = Stages(progress, out, key, len(solutions.NAMES))
-    if progress is True:
-        stages.say(f"{problem.n} examples, about {memory / 2**30:.2g} GiB of memory")
-    return stages
+    if out is None:
+        return ""
+    given = {"y": problem.y, "held_out": problem.held_out, "x": problem.x, "kernel": problem.kernel}
+    given |= {f"attribute {a.name}": np.stack([a.code, a.b]) for a in problem.attributes}
+    if problem.test is not None:
+        given |= {"test y": problem.test.y, "test x": problem.test.x, "test kernel": problem.test.kernel}
+    leaves = [leaf for leaf in jax.tree.leaves((network, params)) if hasattr(leaf, "shape")]
+    given |= {f"parameter {i}": leaf for i, leaf in enumerate(leaves)}
+    settings = {
+        "wishes": repr(wishes),
+        "network": repr(network),
+        "precision": str(jax.numpy.zeros(()).astype(float).dtype),
+        "version": gsdyn.__version__,
+        "method": [RTOL, GAP, FEW],
+    }
+    return fingerprint({name: value for name, value in given.items() if value is not None}, settings)
 
 
 def _grid(name: str, values: Any, *, zero: bool = False) -> np.ndarray:

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from gsdyn._numerics import psd
 from gsdyn.features import FeatureBasis
 from gsdyn.predictions import feature_functions
 
@@ -13,11 +14,17 @@ CARRIERS = 8  # examples shown of each feature
 
 
 def leading(theta: Array, y: np.ndarray, rank: int, new: Array | None) -> dict[str, np.ndarray]:
-    """The `rank` strongest features `U` (n, k), `s`, how exact they are, and their functions at new inputs, (m, k)."""
+    """The `rank` strongest features `U` (n, k), `s`, how exact they are, and their functions at new inputs, (m, k).
+
+    The kernel is decomposed once, whatever the labels: those of `Y Theta Y` are `y` times its eigenvectors.
+    """
     try:
-        basis = FeatureBasis.from_kernel(theta, y, rank=rank)
+        plain = psd.once(theta, ("features", rank), lambda: FeatureBasis.from_kernel(theta, rank=rank))
     except ValueError as error:
         raise ValueError(f"the kernel {str(error).removeprefix('theta ')}") from None
+    signed = jnp.asarray(y, plain.U.dtype)[:, None] * plain.U
+    sums = jnp.where(jnp.sum(signed, axis=0) < 0, -1.0, 1.0).astype(signed.dtype)
+    basis = FeatureBasis._of(signed * sums[None, :], plain.s)
     live = np.asarray(basis.s) > 0
     if not live.any():
         raise ValueError("the kernel must not be zero, got one without features")

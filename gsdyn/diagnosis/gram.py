@@ -7,11 +7,13 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, ArrayLike
 
 from gsdyn import _checks
+from gsdyn._numerics import psd
+from gsdyn.diagnosis import _networks
 from gsdyn.diagnosis.problem import Problem
-from gsdyn.kernels import NotEnoughMemory, _memory, empirical_ntk, infinite_ntk
+from gsdyn.kernels import NotEnoughMemory, _memory, _model, empirical_ntk, infinite_ntk
 from gsdyn.kernels.infinite import InfiniteWidth
 from gsdyn.networks import FullyConnected
 
@@ -20,11 +22,13 @@ COPIES = 5  # kernels of the examples that are held at once, at most: its own, o
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Gram:
-    """`theta` (n, n), `new` (m, n) or None, and what made them, in words."""
+    """`theta` (n, n), `new` (m, n) or None, what made them, in words, and whether they are those of `one` output of
+    several classes alone."""
 
     theta: Array
     new: Array | None
     words: str
+    one: bool = False
 
 
 def needed(problem: Problem) -> int:
@@ -47,21 +51,58 @@ def require_memory(problem: Problem, limit: int | None) -> int:
 
 
 def gram(problem: Problem, network: Any, params: Any) -> Gram:
-    """The kernels of a network at infinite width, at given parameters, or those that were given."""
+    """The kernels of a network at infinite width, at given parameters, or those that were given; in double precision
+    where that is on, and without negative eigenvalues, which the rounding of what was single leaves in them."""
     if problem.kernel is not None:
         if network is not None or params is not None:
             raise ValueError("network must be None where a kernel is given")
+        theta, told = semidefinite(_checks.as_float(problem.kernel))
         new = None if problem.test is None else problem.test.kernel
-        return Gram(_checks.as_float(problem.kernel), None if new is None else _checks.as_float(new), "a kernel given")
+        return Gram(theta, None if new is None else _double(new), f"a kernel given{told}")
     network = FullyConnected(depth=3) if network is None else network
     x, new = _inputs(problem, isinstance(network, FullyConnected))
     if params is None and isinstance(network, InfiniteWidth):
         theta = infinite_ntk(network, x)
         between = None if new is None else infinite_ntk(network, new, x)
         return Gram(theta, between, f"NTK at infinite width of {network}")
-    theta = _one_output(empirical_ntk(network, params, x))
-    between = None if new is None else _one_output(empirical_ntk(network, params, new, x))
-    return Gram(theta, between, f"NTK of {_checks.in_short(network)} at its parameters")
+    model, _, outputs = _model.prepare(network, params, x=x)
+    apply = _networks.single(model, outputs.count, problem.output)
+    found = _at(apply, model.leaves, x, new, f"NTK of {_checks.in_short(network)} at its parameters")
+    return dataclasses.replace(found, one=problem.output is not None and outputs.count > 1)
+
+
+def at_start(problem: Problem, net: _networks.Network) -> Gram:
+    """The kernels of a network that is to be trained, at its start."""
+    x, new = _inputs(problem, False)
+    new = None if new is None else net.inputs("test x", new)
+    return _at(net.apply, net.leaves, net.inputs("x", x), new, "NTK at the start")
+
+
+def _at(apply: Any, leaves: list[Array], x: ArrayLike, new: ArrayLike | None, words: str) -> Gram:
+    theta, told = semidefinite(empirical_ntk(apply, leaves, x))
+    return Gram(theta, None if new is None else _double(empirical_ntk(apply, leaves, new, x)), words + told)
+
+
+def semidefinite(theta: Array) -> tuple[Array, str]:
+    """A kernel of one output as one without negative eigenvalues, by a part of the identity, and by how much, in words.
+
+    Raises `ValueError` for what is no kernel in the precision that it came in.
+    """
+    whole = _double(theta)
+    try:
+        below = psd.slack(psd.symmetric(whole), psd.accuracy(theta, whole), told=True)
+    except ValueError as error:
+        told = str(error).removeprefix("theta ").removesuffix(": tolerance says how accurate it is")
+        raise ValueError(f"the kernel {told}") from None
+    if not below:
+        return whole, ""
+    mean = float(jnp.mean(jnp.diagonal(whole)))
+    told = f", {below / mean:.1g} of its mean diagonal added to that, as its least eigenvalue was negative by rounding"
+    return whole.at[jnp.diag_indices(len(whole))].add(below), told
+
+
+def _double(theta: ArrayLike) -> Array:
+    return jnp.asarray(theta, jnp.zeros(()).astype(float).dtype)
 
 
 def _inputs(problem: Problem, flat: bool) -> tuple[np.ndarray, np.ndarray | None]:
@@ -71,14 +112,3 @@ def _inputs(problem: Problem, flat: bool) -> tuple[np.ndarray, np.ndarray | None
     if flat:
         return x.reshape(len(x), -1), None if new is None else new.reshape(len(new), -1)
     return x, new
-
-
-def _one_output(theta: Array) -> Array:
-    """The kernel of one output; of two, that of their difference, which decides."""
-    if theta.ndim == 2:
-        return theta
-    if theta.shape[2:] == (1, 1):
-        return theta[:, :, 0, 0]
-    if theta.shape[2:] == (2, 2):
-        return theta[:, :, 0, 0] + theta[:, :, 1, 1] - theta[:, :, 0, 1] - theta[:, :, 1, 0]
-    raise ValueError(f"network must have one output, or two for two classes, got {theta.shape[2]}")

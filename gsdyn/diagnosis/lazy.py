@@ -1,18 +1,7 @@
 """How lazy a network is: how much its kernel changes in a short training, and the linearised network beside it.
 
-What `laziness` gives has its own dimensions, so that it can be merged into the dataset of a report:
-
-    lazy_time       times, in gradient descent's step times the number of steps on all examples: what m of n examples
-                    do in a time t, all of them do in t m/n
-    lazy_network    "real", "linearised"
-
-    lazy_kernel_change (lazy_time)       |K_t - K_0| / |K_0|, Frobenius, K_t the kernel of the network at time t
-    lazy_kernel_alignment (lazy_time)    <K_t, K_0> / (|K_t| |K_0|)
-    lazy_outputs_apart (lazy_time)       |f - f_lin| / |f_lin|, both counted from their start
-    lazy_decisions_apart (lazy_time)     share of examples that the two put into different classes
-    lazy_accuracy (lazy_network, lazy_time)
-    lazy_until                           the last time up to which the outputs are within `lazy_level` of each other
-    lazy_start_apart                     |K_0 - Theta| / |Theta|, Theta the kernel at infinite width; NaN where unknown
+What `laziness` gives is in the schema (`gsdyn.diagnosis.report`). What m of n examples do in a time t, all of them do
+in t m/n, which is the time that is told.
 """
 
 from __future__ import annotations
@@ -25,7 +14,9 @@ from jaxtyping import Array, ArrayLike
 
 from gsdyn import _checks
 from gsdyn._progress import Progress, silent
-from gsdyn.diagnosis._networks import Network, drawn, network_of
+from gsdyn.diagnosis import _schema
+from gsdyn.diagnosis._networks import Network, Output, drawn, network_of
+from gsdyn.diagnosis.gram import semidefinite
 from gsdyn.integration import integrate
 from gsdyn.kernel_flows import KernelFlow
 from gsdyn.kernels import empirical_ntk, infinite_ntk
@@ -43,16 +34,6 @@ TIMES = 5
 STEPS = 100
 """Steps, about, that the explicit integrator takes in the default span of time."""
 
-NAMES = {
-    "lazy_kernel_change": "change of the kernel over its size, Frobenius norm",
-    "lazy_kernel_alignment": "cosine of the angle between the kernel and that at the start",
-    "lazy_outputs_apart": "distance of the network's outputs from the linearised network's, over the size of these",
-    "lazy_decisions_apart": "share of examples that the two classify differently",
-    "lazy_accuracy": "share of the training examples that are right",
-    "lazy_until": "the time up to which outputs are within the level of the linearised network's",
-    "lazy_start_apart": "distance of the kernel at the start from that at infinite width, over its size",
-}
-
 
 def laziness(
     network: Any,
@@ -64,6 +45,7 @@ def laziness(
     ts: ArrayLike | None = None,
     examples: int = EXAMPLES,
     level: float = LEVEL,
+    output: Output | None = None,
     seed: int = 0,
     progress: Progress = silent,
 ) -> xr.Dataset:
@@ -75,7 +57,7 @@ def laziness(
     small width, with large outputs, late in training.
 
     - `network`, `params`: a network of `gsdyn.networks` (at a start drawn with `seed`), or one of any JAX library and
-      its parameters, with one output, or two for two classes.
+      its parameters, with one output, or two for two classes, or one for each class (`output`: which, of how many).
     - `x`, `y`: examples, shape (n, ...), and labels -1 and +1, shape (n,).
     - `penalty`: weight decay is towards the weights at the start. By default none; with one all examples are needed.
     - `ts`: times, finite, >= 0 and increasing. By default up to what some 100 steps of the integrator reach.
@@ -98,9 +80,9 @@ def laziness(
     share = len(rows) / len(y)
     if share < 1 and not isinstance(penalty, Unregularised):
         raise ValueError(f"examples must be at least {len(y)}, all there are, beside a penalty, got {examples}")
-    net = network_of(network, params, x, seed)
+    net = network_of(network, params, x, seed, output)
     inputs, signs = net.inputs("x", x)[rows], jnp.asarray(y[rows], net.dtype)
-    start = _semidefinite(np.asarray(empirical_ntk(net.apply, net.leaves, inputs, trace=True), float))
+    start = semidefinite(empirical_ntk(net.apply, net.leaves, inputs, trace=True))[0]
     times = _reachable(start) if given is None else given / share
     seen = _followed(net, inputs, signs, penalty, times)
     linear = integrate(KernelFlow(start, y[rows], CrossEntropy(), penalty), times, rtol=1e-5)
@@ -131,12 +113,6 @@ def _given(ts: ArrayLike) -> np.ndarray:
     if times.ndim != 1 or (np.diff(times) <= 0).any() or not times.size:
         raise ValueError(f"ts must be increasing times, got {_checks.in_short(ts)}")
     return times
-
-
-def _semidefinite(theta: np.ndarray) -> np.ndarray:
-    """A kernel in single precision as one without negative eigenvalues, which rounding leaves in it."""
-    values, vectors = np.linalg.eigh((theta + theta.T) / 2)
-    return (vectors * np.maximum(values, 0.0)) @ vectors.T
 
 
 def _reachable(start: np.ndarray) -> np.ndarray:
@@ -180,25 +156,19 @@ def _dataset(
     apart = np.linalg.norm(real - linear, axis=1) / np.where(length > 0, length, 1.0)
     beyond = np.flatnonzero(apart > level)
     until = times[-1] if not beyond.size else 0.0 if beyond[0] == 0 else times[beyond[0] - 1]
-    accuracy = np.stack([(real > 0).mean(axis=1), (linear > 0).mean(axis=1)])
-    variables = {
-        "lazy_kernel_change": ("lazy_time", change),
-        "lazy_kernel_alignment": ("lazy_time", alignment),
-        "lazy_outputs_apart": ("lazy_time", apart),
-        "lazy_decisions_apart": ("lazy_time", (real * linear < 0).mean(axis=1)),
-        "lazy_accuracy": (("lazy_network", "lazy_time"), accuracy),
-        "lazy_until": ((), until),
-        "lazy_start_apart": ((), np.nan if theta is None else np.linalg.norm(start - theta) / np.linalg.norm(theta)),
+    values = {
+        "lazy_kernel_change": change,
+        "lazy_kernel_alignment": alignment,
+        "lazy_outputs_apart": apart,
+        "lazy_decisions_apart": (real * linear < 0).mean(axis=1),
+        "lazy_accuracy": np.stack([(real > 0).mean(axis=1), (linear > 0).mean(axis=1)]),
+        "lazy_until": until,
+        "lazy_start_apart": np.nan if theta is None else np.linalg.norm(start - theta) / np.linalg.norm(theta),
     }
-    units = {"lazy_until": "time"}
     dataset = xr.Dataset(
-        {
-            name: (dims, value, {"description": NAMES[name], "units": units.get(name, "1")})
-            for name, (dims, value) in variables.items()
-        },
-        coords={"lazy_time": times, "lazy_network": ["real", "linearised"]},
+        {name: _schema.variable(name, value) for name, value in values.items()},
+        coords=_schema.coordinates({"lazy_time": times, "lazy_network": ["real", "linearised"]}),
     )
-    dataset["lazy_time"].attrs.update(description="step of gradient descent times the number of steps", units="time")
     told = _sentence(times, float(change[-1]), float(alignment[-1]), apart, float(until), level, real.shape[1])
     return dataset.assign_attrs(
         lazy=told, lazy_warning=int(beyond.size > 0), lazy_level=level, lazy_examples=real.shape[1]

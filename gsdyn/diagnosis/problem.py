@@ -11,6 +11,7 @@ import numpy as np
 from gsdyn import _checks
 from gsdyn.data.labels import BinaryLabels, ClassLabels, read_labels
 from gsdyn.diagnosis import attributes as reading
+from gsdyn.diagnosis._networks import Output
 from gsdyn.diagnosis.attributes import Attribute
 
 HELD_OUT = 0.2  # of the training examples
@@ -36,6 +37,7 @@ class Problem:
     - `x`, `kernel`: inputs, or a kernel (n, n) made elsewhere. `y`: (n,). `names`: of the classes -1 and +1.
     - `rows`: which of the examples given these are. `held_out`: a mask, those left out of the second solution.
     - `test`: new examples, or None. `notes`: what was done to what was given, in sentences.
+    - `output`: of several classes, the one that is learnt against the rest.
     """
 
     x: np.ndarray | None
@@ -51,6 +53,7 @@ class Problem:
     subsample: str
     notes: tuple[str, ...]
     columns: tuple[str, ...] | None
+    output: Output | None = None
 
     @property
     def n(self) -> int:
@@ -90,13 +93,13 @@ def read(
     if kernel is not None and kernel.shape != (n, n):
         raise ValueError(f"kernel must be square, one row for each example, got shape {kernel.shape}")
     labels = y if isinstance(y, BinaryLabels | ClassLabels) else read_labels(y)
-    signs, names, sentence = _two_classes(labels, positive)
+    signs, names, sentence, output = _two_classes(labels, positive)
     if len(signs) != n:
         raise ValueError(f"y must have one label for each of the {n} examples, got {len(signs)}")
     new, test_attributes = _test(test, x, n, labels, names)
     known = reading.read(attributes, signs, test_attributes, 0 if new is None else len(new))
     rng = np.random.default_rng(seed)
-    rows, told = _subsample(signs, known, limit, rng)
+    rows, told = _subsample(np.asarray(labels.classes), known, limit, rng)
     if told:  # once more: which values are rare is for those kept
         part = {name: np.asarray(column)[rows] for name, column in (attributes or {}).items()}
         known = reading.read(part, signs[rows], test_attributes, 0 if new is None else len(new))
@@ -108,7 +111,7 @@ def read(
     notes = [sentence, *(a.reading for a in known), *([told] if told else [])]
     if not held.any():
         notes.append(f"none held out: fewer than {FEWEST} examples of a class")
-    return Problem(x, kernel, signs, names, known, new, rows, held, n, sentence, told, tuple(notes), None)
+    return Problem(x, kernel, signs, names, known, new, rows, held, n, sentence, told, tuple(notes), None, output)
 
 
 def _inputs(name: str, x: Any, other: str, kernel: Any) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -126,10 +129,12 @@ def _inputs(name: str, x: Any, other: str, kernel: Any) -> tuple[np.ndarray | No
     return array, None
 
 
-def _two_classes(labels: BinaryLabels | ClassLabels, positive: Any) -> tuple[np.ndarray, tuple[str, str], str]:
-    """Labels -1 and +1; of several classes one against the rest."""
+def _two_classes(
+    labels: BinaryLabels | ClassLabels, positive: Any
+) -> tuple[np.ndarray, tuple[str, str], str, Output | None]:
+    """Labels -1 and +1; of several classes one against the rest, and which."""
     if isinstance(labels, BinaryLabels) and positive is None:
-        return labels.y, labels.names, labels.sentence
+        return labels.y, labels.names, labels.sentence, None
     if positive is None:
         count = len(labels.names)
         raise ValueError(
@@ -141,7 +146,8 @@ def _two_classes(labels: BinaryLabels | ClassLabels, positive: Any) -> tuple[np.
     at = labels.names.index(str(positive))
     rest = labels.names[1 - at] if isinstance(labels, BinaryLabels) else f"not {positive}"
     sentence = f"y: {positive} read as +1, {'the rest' if len(labels.names) > 2 else rest} as -1"
-    return np.where(np.asarray(labels.classes) == at, 1.0, -1.0), (rest, str(positive)), sentence
+    output = Output(at, len(labels.names)) if len(labels.names) > 2 else None
+    return np.where(np.asarray(labels.classes) == at, 1.0, -1.0), (rest, str(positive)), sentence, output
 
 
 def _test(
@@ -170,9 +176,9 @@ def _test(
     return TestSet(new, kernel, np.where(word, 1.0, -1.0)), get("attributes") or {}
 
 
-def _cells(y: np.ndarray, known: list[Attribute], fewest: int) -> np.ndarray:
-    """The number of each example's cell of label and attributes, as many attributes as leave cells large enough."""
-    cell = (y > 0).astype(int)
+def _cells(classes: np.ndarray, known: list[Attribute], fewest: int) -> np.ndarray:
+    """The number of each example's cell of class and attributes, as many attributes as leave cells large enough."""
+    cell = classes
     for attribute in known:
         finer = np.unique(np.stack([cell, attribute.code]), axis=1, return_inverse=True)[1].reshape(-1)
         if np.bincount(finer).min() >= fewest:
@@ -185,7 +191,7 @@ def _held_out(y: np.ndarray, known: list[Attribute], rng: np.random.Generator) -
     held = np.zeros(len(y), bool)
     if min((y > 0).sum(), (y < 0).sum()) < FEWEST:
         return held
-    cell = _cells(y, known, FEWEST)
+    cell = _cells((y > 0).astype(int), known, FEWEST)
     for i in range(cell.max() + 1):
         rows = rng.permutation(np.flatnonzero(cell == i))
         held[rows[: round(HELD_OUT * len(rows))]] = True
@@ -193,15 +199,15 @@ def _held_out(y: np.ndarray, known: list[Attribute], rng: np.random.Generator) -
 
 
 def _subsample(
-    y: np.ndarray, known: list[Attribute], limit: int | None, rng: np.random.Generator
+    classes: np.ndarray, known: list[Attribute], limit: int | None, rng: np.random.Generator
 ) -> tuple[np.ndarray, str]:
     """At most `limit` rows, in order, the same share of every cell."""
-    if limit is None or len(y) <= limit:
-        return np.arange(len(y)), ""
-    cell = _cells(y, known, FEWEST)
+    if limit is None or len(classes) <= limit:
+        return np.arange(len(classes)), ""
+    cell = _cells(classes, known, FEWEST)
     order = np.concatenate([rng.permutation(np.flatnonzero(cell == i)) for i in range(cell.max() + 1)])
-    rows = np.sort(order[np.linspace(0, len(y) - 1, limit).round().astype(int)])
-    return rows, f"{limit} of {len(y)} examples were taken, the same share of every group"
+    rows = np.sort(order[np.linspace(0, len(classes) - 1, limit).round().astype(int)])
+    return rows, f"{limit} of {len(classes)} examples were taken, the same share of every group"
 
 
 def named(problem: Problem, columns: Any, notes: tuple[str, ...]) -> Problem:

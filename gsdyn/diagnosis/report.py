@@ -70,6 +70,29 @@ Choices (attribute, strategy), by the worst (label, attribute) cell on `attrs["s
     choice_worst (attribute, strategy, split), choice_average                   worst cell and average accuracy there
     "plain": all examples' best average on held-out data; "stopped": the best time of plain training
 
+Measured of the network itself, where `gs.diagnosis.measured` was asked, in dimensions of its own
+    lazy_time: times of a short training; lazy_network: "real", "linearised"
+    lazy_kernel_change (lazy_time)      |K_t - K_0| / |K_0|, Frobenius, K_t the kernel of the network at time t
+    lazy_kernel_alignment (lazy_time)   <K_t, K_0> / (|K_t| |K_0|)
+    lazy_outputs_apart (lazy_time)      |f - f_lin| / |f_lin|, both counted from their start
+    lazy_decisions_apart (lazy_time)    share of examples that the two put into different classes
+    lazy_accuracy (lazy_network, lazy_time)
+    lazy_until                          the last time up to which outputs are within `lazy_level` of each other
+    lazy_start_apart                    |K_0 - Theta| / |Theta|, Theta the kernel at infinite width; NaN where unknown
+    trained_setting: "plain", "suggested";  trained_record: number of the saved time;  trained_seed: of the start
+    trained_scale: factor of the outputs (1: as it is);  trained_split: "train", "test" (where given)
+    trained_time, trained_since (trained_setting, trained_record)   since the start, and since the last phase began
+    trained_words (trained_setting)     the setting, in words
+    trained_accuracy (trained_setting, trained_seed, trained_scale, trained_split, group, trained_record)
+    trained_predicted (trained_setting, trained_split, group, trained_record)   by the report's kernel
+    trained_start (trained_setting, trained_seed, trained_split, group, trained_record)   by the start's own kernel
+    trained_apart (trained_setting, trained_scale, trained_split, group)    the largest distance over time of the mean
+        over seeds from trained_predicted;  trained_start_apart: from the mean of trained_start
+
+Several classes: every variable has the dimension `class` too, and what classes differ in is NaN or 0 where one has none
+of it (a split, a feature removed); attributes that differ are in the attribute `classes` (JSON). `Report.of(name)` is
+the report of one class against the rest, in the schema above. What was measured is of the class `measured_class` alone.
+
 Trust
     duality_gap (decay)     relative, certified;  alpha_error (decay)  bound of |alpha - alpha*|
     flow_reached (path)     whether every saved time of a flow was reached, bool; path: names of the flows
@@ -166,9 +189,7 @@ class Report:
         with Outputs() as outputs:
             staged = outputs.path(target)
             if target.suffix == ".html":
-                from gsdyn.plotting import report_page
-
-                _files.write(staged, report_page(self.dataset, self.verdict).encode())
+                _files.write(staged, self.page().encode())
             elif target.suffix == ".json":
                 _files.write_json(
                     staged, {"verdict": self.verdict.as_dict(), "dataset": _plain(self.dataset.to_dict())}
@@ -176,6 +197,35 @@ class Report:
             else:
                 self.dataset.to_zarr(staged, zarr_format=2, consolidated=True)
         return target
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that were learnt against the rest, one after the other; none of a report on two classes.
+
+        >>> print(report.classes)  # doctest: +SKIP
+        ('cat', 'dog', 'owl')
+        """
+        return tuple(map(str, self.dataset["class"].values)) if "class" in self.dataset.dims else ()
+
+    def of(self, name: str) -> Report:
+        """The report of one of several classes against the rest. Raises `ValueError` for other names.
+
+        >>> cat = report.of("cat")  # doctest: +SKIP
+        """
+        from gsdyn.diagnosis.classes import parted
+
+        if not self.classes:
+            raise ValueError(f"name must be left to a report on several classes, got {name!r} for one on two")
+        return parted(self.dataset, name)
+
+    def page(self) -> str:
+        """The report as a page of HTML that opens anywhere: what `save` writes as `.html`.
+
+        >>> page = report.page()  # doctest: +SKIP
+        """
+        from gsdyn.plotting import report_page
+
+        return report_page(self.dataset, self.verdict, {name: self.of(name) for name in self.classes})
 
     @classmethod
     def load(cls, path: str | Path) -> Report:

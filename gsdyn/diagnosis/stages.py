@@ -22,25 +22,20 @@ Arrays = Mapping[str, np.ndarray]
 class Stages:
     """The stages of one report.
 
-    - `progress`: True tells each stage on stderr, False nobody; or a function of its name, the stages done and their
-      number.
+    - `tell`: a function of a stage's name, the stages done and their number (`teller`).
     - `out`: a folder that keeps finished stages under a key of all that they depend on; None keeps nothing.
     - `key`: that of what was given: the same inputs and settings find their stages again, others do not.
     - `total`: how many stages there are.
     """
 
-    def __init__(self, progress: bool | Progress, out: str | Path | None, key: str, total: int) -> None:
-        self._tell = _on_stderr() if progress is True else silent if progress is False else progress
+    def __init__(self, tell: Progress, out: str | Path | None, key: str, total: int) -> None:
+        self._tell = tell
         self._done, self._total = 0, total
         self._folder = None
         if out is not None:
             with Outputs() as outputs:
                 self._folder = outputs.folder("out", out)
             self._folder /= key[:16]
-
-    def say(self, words: str) -> None:
-        """Tell something before the first stage."""
-        self._tell(words, self._done, self._total)
 
     def do(self, name: str, compute: Callable[[], Arrays]) -> dict[str, np.ndarray]:
         """What `compute` gives, from disk where it is there."""
@@ -55,6 +50,11 @@ class Stages:
         if self._done == self._total:
             self._tell("report", self._done, self._total)
         return found
+
+
+def teller(progress: bool | Progress) -> Progress:
+    """True tells each stage on stderr, False nobody; or a function of its name, the stages done and their number."""
+    return _on_stderr() if progress is True else silent if progress is False else progress
 
 
 def fingerprint(arrays: Mapping[str, Any], settings: Mapping[str, Any]) -> str:

@@ -25,8 +25,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from gsdyn.diagnosis import sentences
-from gsdyn.diagnosis._schema import VARIABLES
+from gsdyn.diagnosis import _schema, sentences
 from gsdyn.diagnosis.attributes import RARE
 from gsdyn.diagnosis.report import Kind, Report, Verdict
 
@@ -117,8 +116,7 @@ def finished(ds: xr.Dataset) -> Report:
     """The report of a dataset, which then says its verdict too."""
     found = judge(ds)
     words = np.array([r["verdict"] for r in found.attributes], str)
-    about = VARIABLES["attribute_verdict"]
-    ds["attribute_verdict"] = (about.dims, words, {"units": about.units, "description": about.description})
+    ds["attribute_verdict"] = _schema.variable("attribute_verdict", words)
     ds.attrs["verdict"] = json.dumps(found.as_dict())
     return Report(ds, found)
 

@@ -104,10 +104,8 @@ def _stopping(loop: IOLoop) -> Iterator[None]:
 
 def _report(path: str | Path) -> str:
     from gsdyn.diagnosis import Report
-    from gsdyn.plotting import report_page
 
-    report = Report.load(path)
-    return report_page(report.dataset, report.verdict)
+    return Report.load(path).page()
 
 
 def _frame(there: bool) -> str:

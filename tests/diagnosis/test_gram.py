@@ -1,5 +1,6 @@
 """Kernels of a report: given, at infinite width, at parameters, and of two outputs."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -39,6 +40,42 @@ def test_the_kernel_at_parameters_is_that_of_the_outputs_difference():
 
     with pytest.raises(ValueError, match="network must have one output, or two for two classes, got 3"):
         gram(read(test=None), three, w)
+
+
+def test_of_several_classes_the_output_of_the_one_is_taken():
+    names = np.array(["a", "b", "c"])[np.arange(12) % 3]
+    given = problem.read(X, names, None, None, None, positive="b", limit=None, seed=0)
+
+    def three(params, x):
+        return x.reshape(len(x), -1) @ params * jnp.asarray([[1.0, 2.0, 3.0]])
+
+    flat, weights = X.reshape(12, -1), jnp.asarray(RNG.normal(size=(6, 3)))
+    found = gram(given, three, weights)
+    np.testing.assert_allclose(found.theta, 4 * flat @ flat.T, rtol=1e-12)
+    assert found.one
+    with pytest.raises(ValueError, match="network must have one output, or one for each of 3 classes, got 2"):
+        gram(given, lambda params, x: three(params, x)[:, :2], weights)
+
+
+def test_the_kernel_of_a_network_in_single_precision_is_one():
+    linen = pytest.importorskip("flax.linen", reason="Flax is not installed")
+    x = np.linspace(-1, 1, 40)[:, None]
+    net = linen.Sequential([linen.Dense(32, dtype=jnp.float32), jnp.tanh, linen.Dense(1, dtype=jnp.float32)])
+    with jax.numpy_dtype_promotion("standard"):
+        params = net.init(jax.random.key(0), x.astype(np.float32))
+        given = problem.read(
+            x.astype(np.float32), np.sign(x[:, 0]), None, None, None, positive=None, limit=None, seed=0
+        )
+        found = gram(given, net, params)
+        raw = np.asarray(gs.kernels.empirical_ntk(net, params, given.x))[:, :, 0, 0]
+    least = np.linalg.eigvalsh(raw.astype(float))
+    assert (raw.dtype, found.theta.dtype) == (np.float32, np.float64)
+    assert least[0] < -1e-9 * least[-1]  # as rounding leaves it
+    assert np.linalg.eigvalsh(np.asarray(found.theta))[0] > -1e-14 * least[-1]
+    np.testing.assert_allclose(found.theta, raw - least[0] * np.eye(40), atol=1e-12 * least[-1])
+    added = -least[0] / np.trace(raw) * 40
+    assert f", {added:.1g} of its mean diagonal added to that" in found.words
+    features.leading(found.theta, given.y, 5, None)
 
 
 def test_images_are_flat_to_a_fully_connected_network():

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import xarray as xr
 
+from gsdyn.diagnosis import _schema
+
 SPLITS = ["train", "held-out", "test"]
 GRIDS = {"time": ("time",), "decay": ("decay",), "switch": ("switch", "decoupling", "after")}
 
@@ -102,3 +104,30 @@ def _attrs(shape, features, times):
         "plain_time": float(np.geomspace(1e-2, 1e2, times)[times // 2]), "notes": json.dumps(["a note"]),
         "gsdyn_version": "0",
     }  # fmt: skip
+
+
+def with_network(given, *, scales=(1.0, 30.0), seed=1):
+    """The dataset with what `gsdyn.diagnosis.measured` adds: laziness, and training beside prediction."""
+    rng = np.random.default_rng(seed)
+    sizes = {
+        "lazy_time": 5, "lazy_network": 2, "trained_setting": 2, "trained_seed": 3, "trained_scale": len(scales),
+        "trained_split": 2, "trained_record": 6, "group": given.sizes["group"],
+    }  # fmt: skip
+    values = {
+        name: rng.uniform(0, 1, [sizes[dim] for dim in about.dims])
+        for name, about in _schema.MEASURED.items()
+        if name != "trained_words"
+    }
+    values["trained_words"] = np.array(["cross-entropy until time 4", "decoupling <2> from time 4"])
+    values["trained_time"] = np.array([np.geomspace(0.1, 4, 6), 4 + np.append(0, np.geomspace(0.1, 4, 5))])
+    values["trained_since"] = np.array([values["trained_time"][0], values["trained_time"][1] - 4])
+    coords = {
+        "lazy_time": np.geomspace(1e-3, 1, 5), "lazy_network": ["real", "linearised"],
+        "trained_setting": ["plain", "suggested"], "trained_seed": [0, 1, 2], "trained_scale": list(scales),
+        "trained_split": ["train", "test"],
+    }  # fmt: skip
+    part = xr.Dataset(
+        {name: _schema.variable(name, value) for name, value in values.items()}, coords=_schema.coordinates(coords)
+    )
+    words = {"lazy": "The kernel <moves> little.", "lazy_level": 0.1, "trained": "Trained (3 seeds): <well>."}
+    return given.assign(part).assign_attrs(words)

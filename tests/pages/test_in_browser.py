@@ -5,12 +5,13 @@ import dataclasses
 import json
 import queue
 import threading
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 from _browser import CHROMIUM, Browser
-from _dataset import dataset, verdict
+from _dataset import dataset, verdict, with_network
 from tornado.ioloop import IOLoop
 
 from gsdyn.diagnosis import Report, Verdict
@@ -29,7 +30,7 @@ def browser(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report():
-    return dataset(attributes=("colour", "<b>site"), shape=(6, 5))
+    return with_network(dataset(attributes=("colour", "<b>site"), shape=(6, 5)))
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +128,48 @@ def test_the_report_opens_at_the_plain_stop_and_every_slider_moves_it(page, repo
     for name, at in (("switched", 1), ("decoupling", 0), ("after", 5)):
         page.move(name, at)
     check(page, report, "switch", {"switch": 1, "decoupling": 0, "after": 5}, "train", "<b>site")
+    training_is_beside_what_was_predicted(page, report)
     fits_a_phone(page)
+    quiet(page)
+
+
+def training_is_beside_what_was_predicted(page, report):
+    def check_groups(attribute, split, scale):
+        seen = report.isel(group=np.isin(report["group_attribute"], ["", attribute])).sel(trained_split=split)
+        for setting in ("plain", "suggested"):
+            here = seen.sel(trained_setting=setting)
+            runs = here["trained_accuracy"].sel(trained_scale=scale)
+            for column, values in (("mean", runs.mean("trained_seed")), ("high", runs.max("trained_seed"))):
+                expected = values.transpose("group", "trained_record").values.ravel()
+                close(page.column(f"trained_points_{setting}_source", column), expected)
+            lines = page.evaluate(f"{page.model(f'trained_lines_{setting}_source')}.data.y.map(r => Array.from(r))")
+            close(np.ravel(lines), here["trained_predicted"].transpose("group", "trained_record").values.ravel())
+
+    check_groups("colour", "test", 1.0)
+    page.move("trained_groups", "<b>site")
+    page.move("trained_split", "train")
+    page.move("trained_network", "outputs times 30: its kernel hardly moves")
+    check_groups("<b>site", "train", 30.0)
+    close(page.column("lazy_source", "lazy_kernel_change"), report["lazy_kernel_change"].values)
+
+
+def test_each_of_several_classes_has_a_section_that_opens(browser, tmp_path):
+    kinds = {"cat": "no shortcut", "<b>dog": "shortcut", "owl": "undecided"}
+    classes = {
+        name: SimpleNamespace(dataset=dataset(features=3, seed=i), verdict=verdict(kind, (f"{kind} it is.",)))
+        for i, (name, kind) in enumerate(kinds.items())
+    }
+    path = tmp_path / "report.html"
+    path.write_text(report_page(dataset(features=3), verdict(), classes))
+    page = browser.open(path.as_uri())
+    heads = page.evaluate("Array.from(document.querySelectorAll('details.class > summary')).map(s => s.innerText)")
+    assert heads == ["<b>dog against the rest: shortcut", "owl against the rest: undecided",
+                     "cat against the rest: no shortcut"]  # fmt: skip
+    second = "document.querySelectorAll('details.class')[1]"
+    wide = f"Array.from({second}.querySelectorAll('.bk-Figure')).map(f => f.clientWidth)"
+    assert page.evaluate(f"{second}.open") is False
+    page.evaluate(f"void ({second}.open = true)")
+    page.wait(f"({wide}).length === 6 && ({wide}).every(w => w > 100)")
     quiet(page)
 
 

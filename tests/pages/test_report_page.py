@@ -8,7 +8,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 import xarray as xr
-from _dataset import dataset, verdict
+from _dataset import dataset, verdict, with_network
 
 from gsdyn.plotting import report_page
 from gsdyn.plotting.pages.pictures import image_shape
@@ -63,6 +63,25 @@ def test_what_is_not_known_is_a_dash():
     text = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
     assert "–" in text
     assert not re.search(r"\bnan\b", text, re.I)
+
+
+def test_what_was_measured_of_the_network_has_its_sections():
+    plain = own(report_page(dataset(), verdict()))
+    assert "How lazy" not in plain
+    assert "Trained beside predicted" not in plain
+    given = with_network(dataset())
+    page = own(report_page(given, verdict()))
+    for words in ("How lazy the network is", "The kernel &lt;moves&gt; little.", "Trained (3 seeds): &lt;well&gt;."):
+        assert words in page
+    change = f"{100 * float(given['lazy_kernel_change'][2]):.1f}%"
+    mean = given["trained_accuracy"].mean("trained_seed").sel(trained_split="test", trained_setting="suggested")
+    end = f"{100 * float(mean.isel(trained_scale=1, group=3, trained_record=-1)):.1f}%"
+    for value in (change, end):
+        assert f"<td>{value}</td>" in page
+    lost = given.drop_dims(["trained_setting"]).drop_attrs(deep=False).assign_attrs(given.attrs)
+    only = own(report_page(lost, verdict()))
+    assert "How lazy the network is" in only
+    assert "Trained beside predicted" not in only
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ for (let f = 0; f < k; f++) for (let c = 0; c < k; c++) {
 matrix.data = cells;
 size = Math.min(size, 1) || 1;  // a percent for a percent is much
 mapper.high = size; mapper.low = -size;
-matrix_title.text = t.elasticity.length ? 'Who starves whom' : 'Who starves whom: not known here';
+matrix_title.text = t.elasticity.length ? 'Who starves whom' : 'Who starves whom: not told after a switch';
 
 // the same in words
 const accuracies = of(t.accuracy);

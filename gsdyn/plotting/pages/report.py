@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from typing import Any
 
 import xarray as xr
 from bokeh.embed import components
 from bokeh.resources import Resources
 
-from gsdyn.plotting.pages import look, tables
+from gsdyn.plotting.pages import look, network, tables
 from gsdyn.plotting.pages.bench import bench, default_split
 from gsdyn.plotting.pages.pictures import image_shape, pictures
 
 STYLE = """
 .badge { display: inline-block; color: #fff; border-radius: 999px; padding: .2rem .9rem; font-weight: 600; }
 .card > p.first { font-size: 1.1rem; color: var(--ink); margin: .7rem 0; max-width: 80ch; }
+.card p.told { color: var(--ink); max-width: 90ch; }
 .card ul { margin: .3rem 0 .8rem; padding-left: 1.2rem; max-width: 90ch; } .card li { margin: .25rem 0; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(200px, 45%), 1fr)); gap: .9rem; }
 .tile { margin: 0; font-size: .9rem; min-width: 0; }
@@ -26,11 +28,12 @@ table.small { font-size: .8rem; } table.small th { max-width: 90px; padding-righ
   white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 table.small td { white-space: nowrap; }
 table.values thead th { border-bottom: 2px solid var(--line); white-space: nowrap; }
-table.values td { padding-right: 1.1rem; }
+table.values td { padding-right: 1.1rem; } .scroll th { min-width: 4.5rem; }
 .bar { position: relative; display: inline-block; width: 60px; height: .7rem; background: #eef1f4; border-radius: 2px; }
 .bar i { position: absolute; top: 0; bottom: 0; }
 dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .35rem 1.1rem; margin: .4rem 0; }
 dt { font-weight: 600; } dd { margin: 0; color: var(--soft); max-width: 90ch; }
+details.class > summary { cursor: pointer; font-weight: 650; font-size: 1.15rem; padding: .6rem .2rem; }
 @media (max-width: 900px) { dl { grid-template-columns: minmax(0, 1fr); } dd { margin-bottom: .4rem; } }
 """
 NAMES = (
@@ -58,25 +61,46 @@ CAPTIONS = {
     "shares": "Every group there, with its number of examples; the line is Wilson's 95% interval.",
     "gap": "The gap there, as the exact sum of what each feature carries (orange adds, green takes away).",
     "matrix": ("The response of a row to the strength of a column, in percent for one percent. Purple helps, orange "
-               "starves; a dot marks what is certain to starve. Empty: not known."),
+               "starves; a dot marks what is certain to starve. Empty: not known. After a switch to "
+               "decoupling it is not computed: in a model of few features no sign there would be certain."),
 }  # fmt: skip
 
 
-def report_page(dataset: xr.Dataset, verdict: Any) -> str:
+def card(title: str, lead: str, body: str) -> str:
+    """A section with its title and a sentence on what it shows."""
+    return f'<section class="card"><h2>{title}</h2>{f"<p>{lead}</p>" if lead else ""}{body}</section>'
+
+
+GLOSSARY = card(
+    "What the names mean",
+    "",
+    f"<dl>{''.join(f'<dt>{html.escape(name)}</dt><dd>{html.escape(meaning)}</dd>' for name, meaning in NAMES)}</dl>",
+)
+MOST = 20  # classes
+KINDS = ("shortcut", "undecided", "no shortcut")
+
+
+def report_page(dataset: xr.Dataset, verdict: Any, classes: Mapping[str, Any] | None = None) -> str:
     """The page of a starvation report, from its dataset and verdict; it computes nothing.
 
     - `dataset`: as `gsdyn.diagnosis.report` describes it. `verdict`: with `kind` and `sentences`.
+    - `classes`: of a report on several classes the report of each, with `dataset` and `verdict`: a section for each,
+      those with a shortcut first, at most 20.
 
     Returns a whole HTML document that holds all that it needs.
 
         >>> page = gs.plotting.report_page(report.dataset, report.verdict)  # doctest: +SKIP
     """
-    script, divs = components(bench(dataset))
+    if classes:
+        script, body = _of_classes(verdict, classes)
+    else:
+        script, divs = _embedded(dataset)
+        body = _body(dataset, verdict, divs) + GLOSSARY
     a = dataset.attrs
     title = html.escape(str(a.get("title", "Starvation report")))
     lead = html.escape(
         f"{int(a['n']):,} examples, {int(a['features'])} leading features, {a['kernel']}. "
-        f"Labels: {a.get('labels', '')}."
+        + ("Every class against the rest." if classes else f"Labels: {a.get('labels', '')}.")
     )
     resources = Resources(mode="inline", components=["bokeh", "bokeh-widgets"]).render()
     made = html.escape(f"Made by gsdyn {a.get('gsdyn_version', '')}".strip())
@@ -86,7 +110,7 @@ def report_page(dataset: xr.Dataset, verdict: Any) -> str:
         f'<title>{title}</title><link rel="icon" href="data:,"><style>{look.STYLE}{STYLE}</style>{resources}'
         "</head><body>"
         f'<header><div class="wrap"><h1>{title}</h1><p>{lead}</p></div></header><main class="wrap">'
-        f"{_body(dataset, verdict, divs)}<footer>{made}</footer></main>{script}</body></html>\n"
+        f"{body}<footer>{made}</footer></main>{script}</body></html>\n"
     )
 
 
@@ -135,6 +159,7 @@ def _body(dataset: xr.Dataset, verdict: Any, divs: dict[str, str]) -> str:
                 tables.choices(dataset),
             )
         )
+    parts += _network(dataset, divs)
     parts.append(
         card(
             "How far to trust it",
@@ -142,15 +167,71 @@ def _body(dataset: xr.Dataset, verdict: Any, divs: dict[str, str]) -> str:
             tables.trust(dataset),
         )
     )
-    names = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(meaning)}</dd>" for name, meaning in NAMES)
-    return "".join([*parts, card("What the names mean", "", f"<dl>{names}</dl>")])
+    return "".join(parts)
+
+
+def _of_classes(verdict: Any, classes: Mapping[str, Any]) -> tuple[str, str]:
+    """The verdict on all, and the sections of every class, which open by themselves."""
+    kinds = [str(report.verdict.kind) for report in classes.values()]
+    order = sorted(range(len(kinds)), key=lambda i: (KINDS.index(kinds[i]), i))
+    names = list(classes)
+    rows = [[names[i], kinds[i], classes[names[i]].verdict.sentences[0]] for i in order]
+    parts = [card("What it comes to", "", tables.verdict_of(verdict) + tables.table(["class", "verdict", ""], rows))]
+    scripts = []
+    for place, i in enumerate(order[:MOST]):
+        report = classes[names[i]]
+        script, divs = _embedded(report.dataset)
+        scripts.append(script)
+        head = f"{html.escape(names[i])} against the rest: {html.escape(kinds[i])}"
+        body = _body(report.dataset, report.verdict, divs)
+        parts.append(f'<details class="class"{"" if place else " open"}><summary>{head}</summary>{body}</details>')
+    if len(order) > MOST:
+        parts.append(f"<p>The first {MOST} of {len(order)} classes are shown; a saved report holds all of them.</p>")
+    return "".join(scripts), "".join(parts) + GLOSSARY
+
+
+def _embedded(dataset: xr.Dataset) -> tuple[str, dict[str, str]]:
+    """The scripts of all figures, and a place for each by name."""
+    figures = [bench(dataset)]
+    if "lazy_time" in dataset.dims:
+        figures.append(network.lazy_figures(dataset))
+    if "trained_setting" in dataset.dims:
+        figures.append(network.trained_figures(dataset))
+    parts = [components(models) for models in figures]
+    return "".join(script for script, _ in parts), {name: div for _, divs in parts for name, div in divs.items()}
+
+
+def _network(dataset: xr.Dataset, divs: dict[str, str]) -> list[str]:
+    """What was measured of the network itself: how lazy it is, and how it trains."""
+    parts = []
+    if "lazy_time" in dataset.dims:
+        keys = network.lazy_key()
+        figures = "".join(f'<div>{divs[name]}<div class="caption">{keys[name]}</div></div>' for name in keys)
+        told = html.escape(str(dataset.attrs.get("lazy", "")))
+        parts.append(card(
+            "How lazy the network is", "The report describes the network linearised at its start. Here a few of the "
+            "examples were learnt by the network itself, and by it linearised.",
+            f'<p class="told">{told}</p><div class="pair">{figures}</div>{network.lazy_table(dataset)}'))  # fmt: skip
+    if "trained_setting" in dataset.dims:
+        names = [name for name in divs if name.startswith("trained_") and name != "trained_choices"]
+        figures = "".join(
+            f'<div>{divs[name]}<div class="caption">'
+            f"{network.trained_words(dataset, name.removeprefix('trained_'))}</div></div>"
+            for name in names
+        )
+        told = html.escape(str(dataset.attrs.get("trained", "")))
+        parts.append(card(
+            "Trained beside predicted", "The network trained by gradient descent with the plain and the suggested "
+            "setting.", f'<p class="told">{told}</p>{divs["trained_choices"]}<div class="pair">{figures}</div>'
+            f'<div class="caption">{network.CAPTION}</div>{network.trained_table(dataset)}'))  # fmt: skip
+    return parts
 
 
 def _moving(divs: dict[str, str]) -> str:
     """The sliders and what they move."""
     figures = "".join(
         f'<section class="card">{divs[name]}<div class="caption">{html.escape(CAPTIONS[name])}</div></section>'
-        for name in divs if name != "controls"
+        for name in CAPTIONS if name in divs
     )  # fmt: skip
     return (
         '<section class="card"><h2>What would change it</h2><p>Three scenarios, computed beforehand: plain training '
@@ -159,8 +240,3 @@ def _moving(divs: dict[str, str]) -> str:
         f'<div class="bench"><section class="card sticky">{divs["controls"]}</section>'
         f'<div class="pair">{figures}</div></div>'
     )
-
-
-def card(title: str, lead: str, body: str) -> str:
-    """A section with its title and a sentence on what it shows."""
-    return f'<section class="card"><h2>{title}</h2>{f"<p>{lead}</p>" if lead else ""}{body}</section>'

@@ -157,10 +157,6 @@ def trust(dataset: xr.Dataset) -> str:
         ["margins in the model of the leading features alone are off by, at most",
          percent(largest(few))],
     ]  # fmt: skip
-    for name in dataset.data_vars:
-        column = dataset[name]
-        if str(name).startswith("lazy_") and column.ndim == 0 and column.dtype.kind == "f":
-            rows.append([str(column.attrs.get("description", name)), number(column.values, 3)])
     notes = [str(note) for note in json.loads(str(a.get("notes", "[]")))]
     told = [note for note in (str(a.get("subsample", "")), *notes) if note]
     listed = "".join(f"<li>{html.escape(note)}</li>" for note in told)
