@@ -30,7 +30,8 @@ def asked(monkeypatch):
     def diagnose(x, y, **options):
         given.update(x=x, y=y.y, **options)
         verdict = Verdict(given["kind"], ("'place' is a shortcut.", "Ninety in a hundred."))
-        dataset = xr.Dataset({"strength": ("feature", [2.0, 1.0])}, attrs={"verdict": json.dumps(verdict.as_dict())})
+        attrs = {"verdict": json.dumps(verdict.as_dict()), "notes": json.dumps([*options["notes"], y.sentence])}
+        dataset = xr.Dataset({"strength": ("feature", [2.0, 1.0])}, attrs=attrs)
         return Report(dataset, verdict)
 
     monkeypatch.setattr(gsdyn.diagnosis, "diagnose", diagnose)
@@ -45,7 +46,10 @@ def test_the_verdict_comes_first_and_the_report_is_written(table, tmp_path, aske
     outputs = tmp_path / "new" / "r.json", tmp_path / "r.zarr"
     assert run(table, "--label", "died", "--attributes", "place", "--out", *outputs, "--seed", 3, "--leading", 5) == 0
     told = capsys.readouterr().out.splitlines()
-    assert told == ["Verdict: shortcut.", "- 'place' is a shortcut.", "- Ninety in a hundred.", *map(str, outputs)]
+    assert told[:3] == ["Verdict: shortcut.", "- 'place' is a shortcut.", "- Ninety in a hundred."]
+    assert told[3].startswith("Read as: ")
+    assert told[3].endswith("died: 0 read as -1, 1 as +1.")
+    assert told[4:] == [*map(str, outputs)]
     for path in outputs:
         np.testing.assert_array_equal(Report.load(path).dataset["strength"], [2, 1])
     # rows of the part to learn from, and of the part to test on, in its scales

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -229,3 +230,5 @@ def _tell(report: Report) -> None:
     console.print(f"[bold]Verdict: {report.verdict.kind}.[/bold]")
     for sentence in report.verdict.sentences:
         console.print(f"- {sentence}", markup=False)
+    notes = json.loads(report.dataset.attrs["notes"])
+    console.print(f"Read as: {'; '.join(notes)}.", markup=False, style="dim")
