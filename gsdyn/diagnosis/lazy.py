@@ -82,7 +82,7 @@ def laziness(
         raise ValueError(f"examples must be at least {len(y)}, all there are, beside a penalty, got {examples}")
     net = network_of(network, params, x, seed, output)
     inputs, signs = net.inputs("x", x)[rows], jnp.asarray(y[rows], net.dtype)
-    start = semidefinite(empirical_ntk(net.apply, net.leaves, inputs, trace=True))[0]
+    start = np.asarray(semidefinite(empirical_ntk(net.apply, net.leaves, inputs, trace=True))[0])
     times = _reachable(start) if given is None else given / share
     seen = _followed(net, inputs, signs, penalty, times)
     linear = integrate(KernelFlow(start, y[rows], CrossEntropy(), penalty), times, rtol=1e-5)

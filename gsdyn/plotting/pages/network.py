@@ -54,7 +54,7 @@ def lazy_figures(dataset: xr.Dataset) -> dict[str, Model]:
     """How far kernel and outputs are from those of the linearised network, and the accuracies of the two."""
     ts = dataset["lazy_time"].values
     changes = look.figure("What leaves the theory", "time", "share", x_axis_type="log")
-    columns = {"t": ts} | {name: dataset[name].values for name in CHANGES}
+    columns: dict[str, Any] = {"t": ts} | {name: dataset[name].values for name in CHANGES}
     changes_source = ColumnDataSource(columns, name="lazy_source")
     for colour, (name, words) in zip(look.COLOURS, CHANGES.items(), strict=False):
         drawn = changes.line("t", name, source=changes_source, color=colour, line_width=2.5)
