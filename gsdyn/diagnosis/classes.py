@@ -45,8 +45,15 @@ def joined(reports: Mapping[str, Report]) -> Report:
     )  # fmt: skip
     dataset = dataset.sel({dim: list(dict.fromkeys(v for ds in every for v in ds[dim].values)) for dim in APART})
     verdict = judged({name: report.verdict for name, report in reports.items()})
-    dataset.attrs = {**same, "classes": json.dumps(own), "verdict": json.dumps(verdict.as_dict())}
+    told = {"notes": json.dumps(_shared_notes(every)), "classes": json.dumps(own)}
+    dataset.attrs = {**same, **told, "verdict": json.dumps(verdict.as_dict())}
     return Report(dataset, verdict)
+
+
+def _shared_notes(every: list[xr.Dataset]) -> list[str]:
+    """How the data were read, whatever the class."""
+    first, *others = [json.loads(ds.attrs["notes"]) for ds in every]
+    return [note for note in first if all(note in notes for notes in others)]
 
 
 def _without(attrs: Mapping[Any, Any], same: Mapping[Any, Any]) -> dict[str, Any]:

@@ -29,7 +29,8 @@ def small(name, kind, *, removed, splits, attributes=("site",)):
         },
         coords={"split": splits, "removed": removed, "time": [1.0, 2.0, 3.0], "path": paths,
                 "group_name": ("group", ["all", f"y = {name}"])},
-        attrs={"n": 9, "positive": name, "plain_time": float(len(name)), "verdict": json.dumps(verdict.as_dict())},
+        attrs={"n": 9, "notes": json.dumps(["two columns", f"{name} read as +1", "site: yes or no"]),
+               "positive": name, "plain_time": float(len(name)), "verdict": json.dumps(verdict.as_dict())},
     )  # fmt: skip
     return Report(dataset, verdict)
 
@@ -47,6 +48,7 @@ def test_each_class_comes_back_as_it_was(parts, tmp_path):
     whole = joined(parts)
     assert whole.classes == ("cat", "wolf", "mouse")
     assert whole.dataset["accuracy_time"].dims[0] == "class"
+    assert json.loads(whole.dataset.attrs["notes"]) == ["two columns", "site: yes or no"]
     for report in (whole, Report.load(whole.save(tmp_path / "r.zarr")), Report.load(whole.save(tmp_path / "r.json"))):
         assert report.verdict == whole.verdict
         for name, part in parts.items():
