@@ -30,11 +30,13 @@ def verdict_of(verdict: Any) -> str:
 
 
 def attributes(dataset: xr.Dataset) -> str:
-    """One row an attribute: how it was read, its verdict, and the feature tied to it most."""
+    """One row an attribute: its verdict, and of the features tied to it the one that carries most of the gap, or the
+    one that is nearest to a tie."""
     rows = []
     for a in range(dataset.sizes["attribute"]):
-        tie = dataset["tie_given_label"].values[:, a]
-        j = int(np.nanargmax(tie)) if np.isfinite(tie).any() else 0
+        tied, share = np.flatnonzero(dataset["tied"].values[:, a]), dataset["gap_share"].values[a]
+        nearest = int(np.argmax(dataset["tie_given_label"].fillna(0).values[:, a]))
+        j = int(tied[np.argmax(share[tied])]) if len(tied) else nearest
         rows.append([
             str(dataset["attribute"].values[a]),
             str(dataset["attribute_verdict"].values[a]),
@@ -42,7 +44,7 @@ def attributes(dataset: xr.Dataset) -> str:
             f"feature {int(dataset['feature'].values[j])}: {interval(dataset, j, a)}",
             percent(dataset["gap_share"].values[a, j]),
         ])  # fmt: skip
-    heads = ["attribute", "verdict", "agrees with the label", "feature tied most, R²", "its share of the gap"]
+    heads = ["attribute", "verdict", "agrees with the label", "its feature, R²", "share of the gap"]
     return table(heads, rows)
 
 
