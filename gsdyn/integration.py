@@ -99,6 +99,7 @@ def integrate(
     rtol: float | None = None,
     atol: float | None = None,
     max_steps: int = MAX_STEPS,
+    dense: bool = False,
 ) -> KernelRun: ...
 
 
@@ -129,8 +130,8 @@ def integrate(
 ) -> Trajectory | KernelRun:
     """The trajectory of a `PrimalFlow` or `DualFlow` from its start at time 0 (P21-Eqs 9, 10, 18 and the primal flow).
 
-    A `KernelFlow` gives a `KernelRun`, by a method for many examples that has neither derivatives nor the options from
-    `solver` on but `max_steps`; its steps may change any output within them by `atol + rtol max |f|`, at inputs whose
+    A `KernelFlow` gives a `KernelRun`, by a method for many examples that has neither derivatives nor the options
+    `solver` and `adjoint`; its steps may change any output within them by `atol + rtol max |f|`, at inputs whose
     `k(x, x)` is at most the largest of the examples, and every time of `ts` costs the memory of its outputs alone.
 
     - `ts`: times to save, shape (t,), increasing and >= 0; time is `eta` times the number of small gradient steps.
@@ -140,7 +141,8 @@ def integrate(
     - `solver`: None for a stiffly accurate implicit method whose stages always have a solution inside the domain of
       alpha, however small `lam` and wherever alpha starts; or an adaptive solver of diffrax (such as
       `diffrax.Tsit5()`) on the plain vector field, for problems that are not stiff.
-    - `max_steps`: where to give up. `dense`: keep what `Trajectory.evaluate` needs, in memory for `max_steps`.
+    - `max_steps`: where to give up. `dense`: keep what `evaluate` needs, in memory for `max_steps`; for a `KernelFlow`
+      in that of 6 numbers for each coefficient and step, and for at least 128 steps (`max_steps` inside `jit`).
     - `adjoint`: how diffrax differentiates, default its `DirectAdjoint`, for derivatives forward of any order, reverse,
       and forward over reverse (`jax.hessian`); `RecursiveCheckpointAdjoint` needs less memory for one reverse
       derivative.
@@ -157,12 +159,11 @@ def integrate(
     """
     dense = _checks.flag("dense", dense)
     if isinstance(flow, KernelFlow):
-        if solver is not None or dense or adjoint is not None:
-            raise ValueError("solver, dense and adjoint must be left out for a KernelFlow, which has its own method")
+        if solver is not None or adjoint is not None:
+            raise ValueError("solver and adjoint must be left out for a KernelFlow, which has its own method")
         limit = _checks.integer("max_steps", max_steps, 1)
-        return kernel_flows.run(
-            flow, checked_times(ts), *checked_tolerances(flow.theta.dtype, rtol, rtol if atol is None else atol), limit
-        )
+        tolerances = checked_tolerances(flow.theta.dtype, rtol, rtol if atol is None else atol)
+        return kernel_flows.run(flow, checked_times(ts), *tolerances, limit, dense)
     flow = _require_flow(flow)
     _require_adjoint(adjoint)
     if solver is not None:
