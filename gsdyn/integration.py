@@ -17,6 +17,7 @@ from gsdyn._integration.asked import checked_times, checked_tolerances
 from gsdyn._integration.dual_stages import DualStages, MarginStages
 from gsdyn._integration.kvaerno import StageSolver
 from gsdyn._integration.logit_stages import LogitStages
+from gsdyn._integration.moving import moving
 from gsdyn._integration.primal_stages import PrimalStages
 from gsdyn._integration.stages import Stages
 from gsdyn._numerics import pairs
@@ -332,31 +333,11 @@ def _reached(args: Any, solution: diffrax.Solution, ts: Array) -> tuple[tuple[Ar
     reached = solution.ts < jnp.inf
 
     def at(y: Any, t: Array, reached: Array) -> tuple[Array, Array]:
-        return jax.tree.map(lambda v: jnp.where(reached, v, jnp.nan), args.observe(_moving(args, y, t)))
+        seen = args.observe(moving(lambda args, y: args.velocity(y), args, y, t))
+        return jax.tree.map(lambda v: jnp.where(reached, v, jnp.nan), seen)
 
     steps = Steps(solution.stats["num_accepted_steps"], solution.stats["num_rejected_steps"])
     return jax.vmap(at)(solution.ys, ts, reached), steps
-
-
-@eqx.filter_custom_jvp
-def _moving(args: Any, y: Any, t: Array) -> Any:
-    """The state `y` at time `t`, whose derivative by `t` is the velocity, at time 0 too."""
-    del args, t
-    return y
-
-
-@_moving.def_jvp
-def _moving_jvp(primals: tuple, tangents: tuple) -> tuple[Any, Any]:
-    args, y, _ = primals
-    _, dy, dt = tangents
-    if dt is None:
-        return y, dy
-    moved = jax.tree.map(lambda k: k * dt, args.velocity(y))
-    return y, moved if dy is None else jax.tree.map(lambda a, b: b if a is None else a + b, dy, moved, is_leaf=_none)
-
-
-def _none(x: Any) -> bool:
-    return x is None
 
 
 def _filled(ts: Array) -> Array:

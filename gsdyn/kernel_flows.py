@@ -334,7 +334,7 @@ def schedule(flow: KernelFlow) -> kernel_path.Phases:
 
 def within(flow: KernelFlow, ts: Array) -> Array:
     """`ts`, after checking that they lie within the schedule."""
-    ts, end = ts.astype(flow.theta.dtype), flow.end
+    ts, end = (v.astype(flow.theta.dtype) for v in (ts, flow.end))
     if not _checks.is_concrete((ts, end)):
         return error_if(ts, ts[-1] > end, "ts must lie within the phases")
     if np.asarray(ts)[-1] > np.asarray(end):

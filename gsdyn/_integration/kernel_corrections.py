@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from gsdyn._integration.kernel_systems import Modes, Problem, System
@@ -142,7 +143,7 @@ def solve(
         return ~s.found & ~s.failed & (s.count < CORRECTIONS)
 
     # the tail alone makes corrections shrink no faster
-    mu = min(abs(v) for v in modes.mu)
+    mu = float(np.abs(modes.mu).min())
     rate = jnp.maximum(rate, 1 - mu / (mu + system.h * system.shift))
     return jax.lax.while_loop(go, step, Search.of(*guess, exact, rate))
 
