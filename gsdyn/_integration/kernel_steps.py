@@ -55,7 +55,7 @@ def attempt(
     def rest(Z: Array, KZ: Array) -> Rest:
         Y, F = beta[..., None] + Z, f[..., None] + KZ
         speed = velocity(force, Y, F)
-        terms = jnp.abs(speed) + system.bent(jnp.abs(F)) + force.lam1 * jnp.abs(Y) + jnp.abs(Z) @ jnp.abs(inverse).T
+        terms = jnp.abs(speed) + _terms(problem, force, system, Y, F) + jnp.abs(Z) @ jnp.abs(inverse).T
         return Rest(speed - Z @ inverse.T, unit * terms)
 
     # where a flow hardly moves any more the last step's stages are rounding, which a guess from them would magnify
@@ -80,12 +80,8 @@ def _error(
 ) -> Array:
     """The error of a step over what is allowed, or over what rounding makes of it where that is more."""
     slope = jnp.asarray(RADAU.slope @ RADAU.inverse, beta.dtype) / system.h
-    terms = (
-        jnp.abs(begin)
-        + system.bent(jnp.abs(f)[..., None])[..., 0]
-        + force.lam1 * jnp.abs(beta)
-        + jnp.abs(s.X) @ jnp.abs(slope)
-    )
+    terms = jnp.abs(begin) + _terms(problem, force, system, beta[..., None], f[..., None])[..., 0]
+    terms = terms + jnp.abs(s.X) @ jnp.abs(slope)
     signs = jnp.sin(jnp.arange(len(beta), dtype=beta.dtype) ** 2).reshape(-1, *(1,) * (beta.ndim - 1))
     rounding = len(beta) ** 0.5 * float(jnp.finfo(beta.dtype).eps) * terms * signs
     missing = RADAU.error * RADAU.real * jnp.stack([begin - s.X @ slope, rounding], axis=-1)
@@ -99,3 +95,10 @@ def _error(
     e = kernel_corrections.solve(problem, system, rest, APART, (zero, zero), True, jnp.zeros_like(tol), stop)
     size, noise = (problem.norm(e.X[..., i : i + 1], e.KX[..., i : i + 1]) for i in range(2))
     return jnp.where(e.found, size / jnp.maximum(tol, noise), jnp.inf)
+
+
+def _terms(problem: Problem, force: Pull, system: System, Y: Array, F: Array) -> Array:
+    """What the rounding of a velocity at coefficients `Y` and margins `F = K Y` is in proportion to, column by column:
+    sums of `n` products have larger terms than `F`."""
+    product = problem.lead.strengths[0] * jnp.sqrt(jnp.sum(Y * Y, axis=0, keepdims=True)) / len(Y)
+    return system.bent(jnp.abs(F) + product) + force.lam1 * jnp.abs(Y)
