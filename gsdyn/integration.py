@@ -196,7 +196,8 @@ def steady_state(
     """The end of a flow, integrated until it has contracted by e^-100: a `Trajectory` of one time.
 
     A dual flow contracts at a rate of at least `eta` (P21-Thm1; `4 eta` for cross-entropy), a primal one at
-    `eta min_j (lam_1 + lam_2 s_j^2)`, over the features of some strength. Arguments as in `integrate`.
+    `eta min_j (lam_1 + lam_2 s_j^2)`, over the features of some strength. Arguments as in `integrate`. A dual flow of
+    `Softmax` with `lam` near 1e-12 can give up on the way, which its `result` says.
 
         >>> end = gs.steady_state(gs.DualFlow(basis, gs.CrossEntropy(), gs.WeightDecay(0.01)))
         >>> print(end.z[-1])
