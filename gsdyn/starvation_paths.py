@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import equinox.internal as eqxi
@@ -20,6 +20,7 @@ from gsdyn.features import FeatureBasis
 from gsdyn.flows import PrimalFlow, Steps
 from gsdyn.kernel_flows import KernelFlow
 
+Kind = Literal["checkpointed", "bounded"]  # loops: of one reverse derivative, or of any
 MAX_STEPS = 4096
 GROWTH, SHRINK, SAFETY = 5.0, 0.2, 0.9
 FINER = 1 / 8  # tolerances of the second run of a kernel's answers over those of the first
@@ -116,7 +117,7 @@ def starvation_over_time(
     ts = checked_times(ts).astype(flow.basis.U.dtype)
     relative, absolute = checked_tolerances(ts.dtype, rtol, rtol if atol is None else atol)
     limit = _checks.integer("max_steps", max_steps, 1)
-    kind = "checkpointed" if _checks.integer("derivatives", derivatives, 0) <= 1 else "bounded"
+    kind: Kind = "checkpointed" if _checks.integer("derivatives", derivatives, 0) <= 1 else "bounded"
     return _follow(flow, ts, jnp.asarray(relative, ts.dtype), jnp.asarray(absolute, ts.dtype), limit, kind)
 
 
@@ -155,7 +156,7 @@ def _of_kernel(
 
 
 @eqx.filter_jit
-def _follow(flow: PrimalFlow, ts: Array, rtol: Array, atol: Array, max_steps: int, kind: str) -> StarvationPath:
+def _follow(flow: PrimalFlow, ts: Array, rtol: Array, atol: Array, max_steps: int, kind: Kind) -> StarvationPath:
     field = _field(flow)
     k, dtype = flow.basis.features, ts.dtype
     y = State(flow.z0, jnp.zeros((k, k), dtype))
