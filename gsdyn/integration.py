@@ -17,6 +17,7 @@ from gsdyn._integration.asked import checked_times, checked_tolerances
 from gsdyn._integration.dual_stages import DualStages, MarginStages
 from gsdyn._integration.kvaerno import StageSolver
 from gsdyn._integration.logit_stages import LogitStages
+from gsdyn._integration.moving import moving
 from gsdyn._integration.primal_stages import PrimalStages
 from gsdyn._integration.stages import Stages
 from gsdyn._numerics import pairs
@@ -99,6 +100,7 @@ def integrate(
     rtol: float | None = None,
     atol: float | None = None,
     max_steps: int = MAX_STEPS,
+    dense: bool = False,
 ) -> KernelRun: ...
 
 
@@ -129,8 +131,8 @@ def integrate(
 ) -> Trajectory | KernelRun:
     """The trajectory of a `PrimalFlow` or `DualFlow` from its start at time 0 (P21-Eqs 9, 10, 18 and the primal flow).
 
-    A `KernelFlow` gives a `KernelRun`, by a method for many examples that has neither derivatives nor the options from
-    `solver` on but `max_steps`; its steps may change any output within them by `atol + rtol max |f|`, at inputs whose
+    A `KernelFlow` gives a `KernelRun`, by a method for many examples that has neither derivatives nor the options
+    `solver` and `adjoint`; its steps may change any output within them by `atol + rtol max |f|`, at inputs whose
     `k(x, x)` is at most the largest of the examples, and every time of `ts` costs the memory of its outputs alone.
 
     - `ts`: times to save, shape (t,), increasing and >= 0; time is `eta` times the number of small gradient steps.
@@ -140,7 +142,8 @@ def integrate(
     - `solver`: None for a stiffly accurate implicit method whose stages always have a solution inside the domain of
       alpha, however small `lam` and wherever alpha starts; or an adaptive solver of diffrax (such as
       `diffrax.Tsit5()`) on the plain vector field, for problems that are not stiff.
-    - `max_steps`: where to give up. `dense`: keep what `Trajectory.evaluate` needs, in memory for `max_steps`.
+    - `max_steps`: where to give up. `dense`: keep what `evaluate` needs, in memory for `max_steps`; for a `KernelFlow`
+      in that of 6 numbers for each coefficient and step, and for at least 128 steps (`max_steps` inside `jit`).
     - `adjoint`: how diffrax differentiates, default its `DirectAdjoint`, for derivatives forward of any order, reverse,
       and forward over reverse (`jax.hessian`); `RecursiveCheckpointAdjoint` needs less memory for one reverse
       derivative.
@@ -157,12 +160,11 @@ def integrate(
     """
     dense = _checks.flag("dense", dense)
     if isinstance(flow, KernelFlow):
-        if solver is not None or dense or adjoint is not None:
-            raise ValueError("solver, dense and adjoint must be left out for a KernelFlow, which has its own method")
+        if solver is not None or adjoint is not None:
+            raise ValueError("solver and adjoint must be left out for a KernelFlow, which has its own method")
         limit = _checks.integer("max_steps", max_steps, 1)
-        return kernel_flows.run(
-            flow, checked_times(ts), *checked_tolerances(flow.theta.dtype, rtol, rtol if atol is None else atol), limit
-        )
+        tolerances = checked_tolerances(flow.theta.dtype, rtol, rtol if atol is None else atol)
+        return kernel_flows.run(flow, checked_times(ts), *tolerances, limit, dense)
     flow = _require_flow(flow)
     _require_adjoint(adjoint)
     if solver is not None:
@@ -194,7 +196,8 @@ def steady_state(
     """The end of a flow, integrated until it has contracted by e^-100: a `Trajectory` of one time.
 
     A dual flow contracts at a rate of at least `eta` (P21-Thm1; `4 eta` for cross-entropy), a primal one at
-    `eta min_j (lam_1 + lam_2 s_j^2)`, over the features of some strength. Arguments as in `integrate`.
+    `eta min_j (lam_1 + lam_2 s_j^2)`, over the features of some strength. Arguments as in `integrate`. A dual flow of
+    `Softmax` with `lam` near 1e-12 can give up on the way, which its `result` says.
 
         >>> end = gs.steady_state(gs.DualFlow(basis, gs.CrossEntropy(), gs.WeightDecay(0.01)))
         >>> print(end.z[-1])
@@ -331,31 +334,11 @@ def _reached(args: Any, solution: diffrax.Solution, ts: Array) -> tuple[tuple[Ar
     reached = solution.ts < jnp.inf
 
     def at(y: Any, t: Array, reached: Array) -> tuple[Array, Array]:
-        return jax.tree.map(lambda v: jnp.where(reached, v, jnp.nan), args.observe(_moving(args, y, t)))
+        seen = args.observe(moving(lambda args, y: args.velocity(y), args, y, t))
+        return jax.tree.map(lambda v: jnp.where(reached, v, jnp.nan), seen)
 
     steps = Steps(solution.stats["num_accepted_steps"], solution.stats["num_rejected_steps"])
     return jax.vmap(at)(solution.ys, ts, reached), steps
-
-
-@eqx.filter_custom_jvp
-def _moving(args: Any, y: Any, t: Array) -> Any:
-    """The state `y` at time `t`, whose derivative by `t` is the velocity, at time 0 too."""
-    del args, t
-    return y
-
-
-@_moving.def_jvp
-def _moving_jvp(primals: tuple, tangents: tuple) -> tuple[Any, Any]:
-    args, y, _ = primals
-    _, dy, dt = tangents
-    if dt is None:
-        return y, dy
-    moved = jax.tree.map(lambda k: k * dt, args.velocity(y))
-    return y, moved if dy is None else jax.tree.map(lambda a, b: b if a is None else a + b, dy, moved, is_leaf=_none)
-
-
-def _none(x: Any) -> bool:
-    return x is None
 
 
 def _filled(ts: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import diffrax
 import equinox as eqx
@@ -15,7 +15,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 
 from gsdyn import _checks
 from gsdyn._integration import kernel_path
-from gsdyn._integration.kernel_steps import Problem
+from gsdyn._integration.kernel_systems import Problem
 from gsdyn._numerics import leading, psd
 from gsdyn._readable import Call, OverTime
 from gsdyn._traced import error_if
@@ -25,6 +25,7 @@ from gsdyn.losses import Loss
 from gsdyn.penalties import Penalty, Unregularised
 
 EXACT = 128  # unknowns of examples and classes up to which all directions of the kernel count as leading
+ROOM = 128  # steps that a dense run keeps before it is known how many there are
 
 
 class Phase(Call):
@@ -132,6 +133,13 @@ class KernelFlow(eqx.Module):
         return jnp.cumsum(jnp.stack([phase.duration for phase in self.phases]))[-1]
 
 
+class KernelMoment(NamedTuple):
+    """A `KernelRun` at one time, or at several along the first axis."""
+
+    coefficients: Array
+    margins: Array
+
+
 class KernelRun(OverTime):
     """A `KernelFlow` over time.
 
@@ -152,22 +160,74 @@ class KernelRun(OverTime):
     margins: Array
     result: diffrax.RESULTS
     steps: Steps
+    _dense: _Dense | None = None
 
     @property
     def succeeded(self) -> Bool[Array, ""]:
         """Whether every time was reached."""
         return self.result == diffrax.RESULTS.successful
 
+    def evaluate(self, t: ArrayLike) -> KernelMoment:
+        """The run at any times between 0 and the last of `ts`, by the polynomials of its steps, whose errors are those
+        of saved times: `integrate` says how large.
 
-def run(flow: KernelFlow, ts: Array, rtol: float, atol: float, max_steps: int) -> KernelRun:
+        `t`: a time or a vector of times; NaN outside. Needs `integrate(..., dense=True)`, else `ValueError`.
+
+            >>> flow = gs.KernelFlow(theta, y, gs.CrossEntropy(), gs.WeightDecay(0.1))
+            >>> run = gs.integrate(flow, np.array([5.0]), dense=True)
+            >>> print(run.evaluate(1.0).margins)
+            [1.169 1.171 1.112 0.958]
+        """
+        if self._dense is None:
+            raise ValueError("evaluate needs a dense run, got one of integrate(..., dense=False)")
+        last = self.ts[-1]
+        t = _checks.real("t", t).astype(last.dtype)
+        if t.ndim > 1:
+            raise ValueError(f"t must be a time or a vector of times, got shape {t.shape}")
+        times = jnp.atleast_1d(t)
+        known = (times >= 0) & (times <= last) & self.succeeded
+        count = times.size
+        whole = jnp.pad(jnp.where(known, times, 0.0), (0, _room(count) - count))
+        moment = _evaluate(self._dense, whole)
+
+        def shown(v: Array) -> Array:
+            v = jnp.where(known.reshape((-1,) + (1,) * (v.ndim - 1)), v[:count], jnp.nan)
+            return v if t.ndim else v[0]
+
+        return KernelMoment(*(shown(v) for v in moment))
+
+
+class _Dense(NamedTuple):
+    """The steps of a run, and its kernel."""
+
+    pieces: kernel_path.Pieces
+    theta: Array
+    sign: Array
+
+
+@jax.jit
+def _evaluate(dense: _Dense, t: Array) -> KernelMoment:
+    beta = dense.pieces.at(t)
+    sign = dense.sign.reshape((1, -1) + (1,) * (beta.ndim - 2))
+    return KernelMoment(beta, sign * jnp.moveaxis(jnp.tensordot(dense.theta, sign * beta, ((1,), (1,))), 0, 1))
+
+
+def run(flow: KernelFlow, ts: Array, rtol: float, atol: float, max_steps: int, dense: bool) -> KernelRun:
     """What `integrate` does with a `KernelFlow`; `ts`, in order, and the tolerances are checked by then."""
     ts = within(flow, ts)
-    end, reached = solve(problem_of(flow), flow.loss, schedule(flow), flow.start, ts, (rtol, atol), max_steps)
+    given = problem_of(flow), flow.loss, schedule(flow), flow.start, ts, (rtol, atol), max_steps
+    room = 0
+    if dense:
+        room = min(ROOM, max_steps) if _checks.is_concrete((flow, ts)) else max_steps
+    end, reached = solve(*given, room)
+    if dense and room < max_steps and int(end.accepted) > room:
+        end, reached = solve(*given, min(_room(int(end.accepted)), max_steps))
     beta, f = (jnp.where(reached.reshape((-1,) + (1,) * flow.start.ndim), v, jnp.nan) for v in (end.saved, end.margins))
     codes = diffrax.RESULTS
     unfinished = codes.where(end.stuck, codes.dt_min_reached, codes.max_steps_reached)
     result = codes.where(reached.all(), codes.successful, unfinished)
-    return KernelRun(ts, beta, f, result, Steps(end.accepted, end.rejected))
+    kept = _Dense(end.pieces, flow.theta, flow.sign) if dense else None
+    return KernelRun(ts, beta, f, result, Steps(end.accepted, end.rejected), kept)
 
 
 def problem_of(flow: KernelFlow) -> Problem:
@@ -191,14 +251,16 @@ def solve(
     ts: Array,
     tolerances: tuple[float, float],
     max_steps: int,
+    room: int = 0,
 ) -> tuple[kernel_path.Path, Array]:
-    """The path to times `ts` with tolerances `(rtol, atol)`, and which of them were reached."""
+    """The path to times `ts` with tolerances `(rtol, atol)`, its first `room` steps kept, and which times were
+    reached."""
     count = ts.shape[0]
     # so that other numbers of times do not compile anew
     whole = jnp.concatenate([ts, jnp.broadcast_to(ts[-1:], (_room(count) - count,))])
     rtol, atol = (jnp.asarray(tol, ts.dtype) for tol in tolerances)
     problem = problem._replace(rtol=rtol, atol=atol)
-    end = _solve(problem, loss, phases, start, whole, jnp.asarray(max_steps, jnp.int32))
+    end = _solve(problem, loss, phases, start, whole, jnp.asarray(max_steps, jnp.int32), room)
     reached = jnp.arange(count, dtype=jnp.int32) < end.count
     return end._replace(saved=end.saved[:count], margins=end.margins[:count]), reached
 
@@ -219,14 +281,14 @@ def _lead(theta: Array, single: Array, probes: Array, rank: int) -> leading.Lead
 @eqx.filter_custom_jvp
 @eqx.filter_jit
 def _solve(
-    problem: Problem, loss: Loss, phases: kernel_path.Schedule, start: Array, ts: Array, limit: Array
+    problem: Problem, loss: Loss, phases: kernel_path.Schedule, start: Array, ts: Array, limit: Array, room: int
 ) -> kernel_path.Path:
     arrays, rest = eqx.partition(loss, eqx.is_array)
 
     @jax.custom_batching.sequential_vmap
     def solve(arrays: Loss, *given: Any) -> kernel_path.Path:
         problem, phases, start, ts, limit = given
-        return kernel_path.follow(problem, eqx.combine(arrays, rest), phases, start, ts, limit)
+        return kernel_path.follow(problem, eqx.combine(arrays, rest), phases, start, ts, limit, room)
 
     return solve(arrays, problem, phases, start, ts, limit)
 
@@ -272,7 +334,7 @@ def schedule(flow: KernelFlow) -> kernel_path.Phases:
 
 def within(flow: KernelFlow, ts: Array) -> Array:
     """`ts`, after checking that they lie within the schedule."""
-    ts, end = ts.astype(flow.theta.dtype), flow.end
+    ts, end = (v.astype(flow.theta.dtype) for v in (ts, flow.end))
     if not _checks.is_concrete((ts, end)):
         return error_if(ts, ts[-1] > end, "ts must lie within the phases")
     if np.asarray(ts)[-1] > np.asarray(end):

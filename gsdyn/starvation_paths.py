@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import equinox.internal as eqxi
@@ -14,11 +14,13 @@ from gsdyn import _checks, kernel_flows
 from gsdyn._integration import kernel_answers, kernel_path
 from gsdyn._integration.asked import checked_times, checked_tolerances
 from gsdyn._integration.kernel_answers import AnswerPhases
+from gsdyn._integration.moving import moving
 from gsdyn._integration.starvation_steps import RADAU, STAGES, Field, State, stages
 from gsdyn.features import FeatureBasis
 from gsdyn.flows import PrimalFlow, Steps
 from gsdyn.kernel_flows import KernelFlow
 
+Kind = Literal["checkpointed", "bounded"]  # loops: of one reverse derivative, or of any
 MAX_STEPS = 4096
 GROWTH, SHRINK, SAFETY = 5.0, 0.2, 0.9
 FINER = 1 / 8  # tolerances of the second run of a kernel's answers over those of the first
@@ -74,6 +76,7 @@ def starvation_over_time(
     rtol: float | None = None,
     atol: float | None = None,
     max_steps: int = MAX_STEPS,
+    derivatives: int = 1,
 ) -> StarvationPath:
     """How every response answers to every strength, `G(t) = d z(t)/d(s^2)`, along a primal flow (*beyond* P21).
 
@@ -89,6 +92,8 @@ def starvation_over_time(
     - `rtol`, `atol`: tolerances of a step: `atol min(1, c_j) + rtol |z_j|` of every response, with `c` the filter of
       the penalty, and as much over `s_i^2` and `rtol |G[j, i]|` of the matrix. Default the root of the unit roundoff,
       and as `rtol`; an `atol` of nearly 0 asks for the relative error of every entry.
+    - `derivatives`: the highest order of derivatives, reverse ones included, that will be asked for. From 2 on they
+      take memory for `max_steps` instead of for few of the steps, and longer to compile.
 
     Of a `KernelFlow` the tolerances are those of `integrate`, for the margins and for `s_i^2` times their answers, and
     `error` is by how much a run of looser tolerances differs, at any time before. A `PrimalFlow` goes through `jit`,
@@ -112,7 +117,8 @@ def starvation_over_time(
     ts = checked_times(ts).astype(flow.basis.U.dtype)
     relative, absolute = checked_tolerances(ts.dtype, rtol, rtol if atol is None else atol)
     limit = _checks.integer("max_steps", max_steps, 1)
-    return _follow(flow, ts, jnp.asarray(relative, ts.dtype), jnp.asarray(absolute, ts.dtype), limit)
+    kind: Kind = "checkpointed" if _checks.integer("derivatives", derivatives, 0) <= 1 else "bounded"
+    return _follow(flow, ts, jnp.asarray(relative, ts.dtype), jnp.asarray(absolute, ts.dtype), limit, kind)
 
 
 def _of_kernel(
@@ -150,7 +156,7 @@ def _of_kernel(
 
 
 @eqx.filter_jit
-def _follow(flow: PrimalFlow, ts: Array, rtol: Array, atol: Array, max_steps: int) -> StarvationPath:
+def _follow(flow: PrimalFlow, ts: Array, rtol: Array, atol: Array, max_steps: int, kind: Kind) -> StarvationPath:
     field = _field(flow)
     k, dtype = flow.basis.features, ts.dtype
     y = State(flow.z0, jnp.zeros((k, k), dtype))
@@ -166,8 +172,8 @@ def _follow(flow: PrimalFlow, ts: Array, rtol: Array, atol: Array, max_steps: in
         def go(s: _Progress) -> Array:
             return (s.t < t) & (s.accepted + s.rejected < max_steps) & ~s.stuck
 
-        s = eqxi.while_loop(go, lambda s: _step(field, s, t, rtol, atol), s, max_steps=max_steps, kind="checkpointed")
-        reached, y = s.t >= t, _at(s.y, field, t)
+        s = eqxi.while_loop(go, lambda s: _step(field, s, t, rtol, atol), s, max_steps=max_steps, kind=kind)
+        reached, y = s.t >= t, moving(Field.velocity, field, s.y, t)
         # of rounding: in the entry, and what it lets through from the largest one of its column
         size = jax.lax.stop_gradient(jnp.abs(y.G))
         share = jnp.minimum(1.0, field.s2 * t)[:, None] * jnp.max(size, axis=0)[None, :]
@@ -179,20 +185,6 @@ def _follow(flow: PrimalFlow, ts: Array, rtol: Array, atol: Array, max_steps: in
     end, (z, G, error, reached) = jax.lax.scan(to, start, ts)
     steps = Steps(end.accepted, end.rejected)
     return StarvationPath(ts, z, G, jax.lax.stop_gradient(error), reached.all(), steps, flow.basis)
-
-
-@jax.custom_jvp
-def _at(y: State, field: Field, t: Array) -> State:
-    """The state at time `t`, of which `y` alone does not know that it changes in time."""
-    del field, t
-    return y
-
-
-@_at.defjvp
-def _at_jvp(given: tuple[State, Field, Array], tangents: tuple[State, Field, Array]) -> tuple[State, State]:
-    here = _at(*given)
-    change, _, later = tangents
-    return here, jax.tree.map(lambda a, v: a + v * later, change, given[1].velocity(here))
 
 
 def _field(flow: PrimalFlow) -> Field:

@@ -31,6 +31,21 @@ def test_starvation_over_time_to_1e_9(case):
         assert (error[i, :k, :k] < 1e-7).all()
 
 
+@pytest.mark.slow
+def test_second_derivatives_of_the_matrix():
+    def entry(at, derivatives=2):
+        basis = gs.FeatureBasis.rotation(2.0, 1.0, at[0])
+        flow = gs.PrimalFlow(basis, CE, gs.WeightDecay(at[1]))
+        path = gs.starvation_over_time(flow, at[2:], rtol=1e-10, max_steps=64, derivatives=derivatives)
+        return path.matrix[0, 1, 0]
+
+    at, step = jnp.array([0.3, 0.05, 0.4]), 1e-4
+    slope = jax.jit(jax.grad(lambda at: entry(at, 1)))
+    numeric = [(slope(at + step * e) - slope(at - step * e)) / (2 * step) for e in jnp.eye(3)]
+    bend = jax.jit(jax.hessian(entry))(at)
+    np.testing.assert_allclose(bend, numeric, atol=1e-6 * np.abs(bend).max())
+
+
 class _Decays(gs.Unregularised):
     """Both decays, either of which may be 0, traced."""
 

@@ -207,14 +207,15 @@ def test_the_derivative_by_time_is_the_velocity_at_time_0_too():
 @pytest.mark.slow
 @pytest.mark.parametrize("flow", [gs.DualFlow, gs.PrimalFlow])
 def test_second_derivatives_need_no_settings(flow):
-    def late(lam):
-        problem = flow(BASIS, gs.CrossEntropy(), gs.WeightDecay(lam))
-        return gs.integrate(problem, jnp.array([0.5]), rtol=1e-11, atol=1e-12).z[-1, 0]
+    def late(at):
+        problem = flow(BASIS, gs.CrossEntropy(), gs.WeightDecay(at[0]))
+        return gs.integrate(problem, at[1:], rtol=1e-11, atol=1e-12).z[-1, 0]
 
     slope, bend = jax.jit(jax.jacfwd(late)), jax.jit(jax.hessian(late))  # not QUICK, in which XLA makes NaN of the bend
-    step = 1e-4
-    numeric = (slope(0.5 + step) - slope(0.5 - step)) / (2 * step)
-    np.testing.assert_allclose(bend(0.5), numeric, rtol=1e-5)
+    at, step = jnp.array([0.5, 0.7]), 1e-4
+    numeric = [(slope(at + step * e) - slope(at - step * e)) / (2 * step) for e in jnp.eye(2)]
+    # by decay, by time, and by one after the other
+    np.testing.assert_allclose(bend(at), numeric, rtol=1e-5)
 
 
 def test_dense_output_passes_through_the_saved_points():

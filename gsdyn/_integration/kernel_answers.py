@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from gsdyn._integration.kernel_path import Phases
-from gsdyn._integration.kernel_steps import Force
+from gsdyn._integration.kernel_systems import Force
 from gsdyn.losses import Loss
 
 

@@ -8,25 +8,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from gsdyn._integration.kernel_steps import (
-    GROWTH,
-    RADAU,
-    SAFETY,
-    SHRINK,
-    SLOWEST,
-    STAGES,
-    Force,
-    Problem,
-    Pull,
-    Stages,
-    correct,
-    error,
-    largest,
-    within_reach,
-)
+from gsdyn._integration.kernel_corrections import CORRECTIONS
+from gsdyn._integration.kernel_steps import RADAU, STAGES, Stages, attempt
+from gsdyn._integration.kernel_systems import Force, Problem, Pull, largest
 from gsdyn.losses import Loss
 
 FIRST = 8.0  # of the first step, over what the fastest rate alone would ask for
+GROWTH = 5.0  # of a step over the one before it
+SHRINK = 0.25
+SAFETY = 0.9
 
 
 class Phases(NamedTuple):
@@ -68,11 +58,51 @@ class State(NamedTuple):
     stuck: Array
 
 
+class Pieces(NamedTuple):
+    """The first steps of a flow: when each begins and how long it takes, (q,), coefficients at its begin, (q, ...), and
+    increments at its stages, (q, ..., s). Steps that there weren't begin at infinity."""
+
+    begin: Array
+    length: Array
+    beta: Array
+    Z: Array
+
+    @classmethod
+    def room(cls, count: int, beta: Array) -> Pieces:
+        """For so many steps from `beta`."""
+        never = jnp.full(count, jnp.inf, beta.dtype)
+        Z = jnp.zeros((count, *beta.shape, STAGES), beta.dtype)
+        return cls(never.at[:1].set(0.0), jnp.ones_like(never), jnp.broadcast_to(beta, (count, *beta.shape)), Z)
+
+    def put(self, s: State, then: State) -> Pieces:
+        """With the step from `s` to `then`, if it is one and there is room for it."""
+        i = jnp.where(then.accepted > s.accepted, s.accepted, len(self.begin))
+        values = Pieces(s.t, then.last, s.beta, then.Z)
+        return jax.tree.map(lambda a, b: a.at[i].set(b, mode="drop"), self, values)
+
+    def at(self, t: Array) -> Array:
+        """The coefficients at times `t`, (q,)."""
+        i = jnp.maximum(jnp.searchsorted(self.begin, t, side="right") - 1, 0)
+
+        def one(t: Array, i: Array) -> Array:
+            return part_way(self.beta[i], self.Z[i], (t - self.begin[i]) / self.length[i])
+
+        return jax.lax.map(lambda given: one(*given), (t, i))
+
+
+def part_way(beta: Array, Z: Array, part: Array) -> Array:
+    """The coefficients at a part of a step from `beta` with increments `Z` at its stages."""
+    return beta + (Z @ RADAU.weights(jnp.clip(part, 0.0, 1.0)[None]).T)[..., 0]
+
+
 class Path(NamedTuple):
-    """Coefficients and margins at the times asked for, how many of these were reached (`count`), steps accepted and
-    rejected, and whether they became too small (`stuck`)."""
+    """Coefficients and margins at the times asked for, how many of these were reached (`count`), the steps that were
+    kept, how many were accepted and rejected, and whether they became too small (`stuck`)."""
 
     saved: Array
+    margins: Array
+    count: Array
+    pieces: Pieces
     margins: Array
     count: Array
     accepted: Array
@@ -80,8 +110,9 @@ class Path(NamedTuple):
     stuck: Array
 
 
-def follow(problem: Problem, loss: Loss, phases: Schedule, beta: Array, ts: Array, limit: Array) -> Path:
-    """The flow from coefficients `beta` at time 0, saved at times `ts`, which increase, in at most `limit` steps."""
+def follow(problem: Problem, loss: Loss, phases: Schedule, beta: Array, ts: Array, limit: Array, room: int) -> Path:
+    """The flow from coefficients `beta` at time 0, saved at times `ts`, which increase, in at most `limit` steps, of
+    which the first `room` are kept."""
     way = _Way(problem, loss, phases, ts)
     f = problem.product(beta)
     h = first_step(problem, phases.force(loss, jnp.zeros((), jnp.int32)), f)
@@ -95,18 +126,18 @@ def follow(problem: Problem, loss: Loss, phases: Schedule, beta: Array, ts: Arra
     known = (ts <= 0).reshape((-1,) + (1,) * beta.ndim)
     saved = jnp.where(known, beta[None], 0.0), jnp.sum(ts <= 0, dtype=jnp.int32)
 
-    def go(at: tuple[State, tuple[Array, Array]]) -> Array:
-        s, (_, count) = at
+    def go(at: tuple[State, tuple[Array, Array], Pieces]) -> Array:
+        s, (_, count), _ = at
         return (count < len(ts)) & (s.accepted + s.rejected < limit) & ~s.stuck
 
-    def move(at: tuple[State, tuple[Array, Array]]) -> tuple[State, tuple[Array, Array]]:
-        s, saved = at
+    def move(at: tuple[State, tuple[Array, Array], Pieces]) -> tuple[State, tuple[Array, Array], Pieces]:
+        s, saved, pieces = at
         then = jax.lax.cond(s.t < phases.ends[s.phase], way.step, way.turn, s)
-        return then, way.save(s, then, saved)
+        return then, way.save(s, then, saved), pieces.put(s, then) if room else pieces
 
-    end, (saved, count) = jax.lax.while_loop(go, move, (start, saved))
+    end, (saved, count), pieces = jax.lax.while_loop(go, move, (start, saved, Pieces.room(room, beta)))
     margins = jnp.moveaxis(problem.product(jnp.moveaxis(saved, 0, -1)), -1, 0)
-    return Path(saved, margins, count, end.accepted, end.rejected, end.stuck)
+    return Path(saved, margins, count, pieces, end.accepted, end.rejected, end.stuck)
 
 
 class _Way(NamedTuple):
@@ -128,16 +159,12 @@ class _Way(NamedTuple):
         problem, force = self.problem, self.phases.force(self.loss, s.phase)
         end = jnp.minimum(self.phases.ends[s.phase], self.ts[-1])
         left = end - s.t
-        h = jnp.minimum(s.h, within_reach(problem, force, s.f))
-        h = jnp.where(h < left, jnp.minimum(h, jnp.maximum(left / 2, 0.9 * h)), left)
+        h = jnp.where(s.h < left, jnp.minimum(s.h, jnp.maximum(left / 2, 0.9 * s.h)), left)
         ahead = RADAU.weights(1 + jnp.asarray(RADAU.nodes, h.dtype) * (h / s.last))
         guess = s.Z @ ahead.T - s.Z[..., -1:], s.KZ @ ahead.T - s.KZ[..., -1:]
-        tol = problem.atol + problem.rtol * jnp.max(jnp.abs(s.f))
-        stages = correct(problem, force, s.beta, s.f, h, guess, s.rate, tol)
-        tol = jnp.maximum(tol, problem.atol + problem.rtol * jnp.max(jnp.abs(s.f + stages.KZ[..., -1])))
-        err = jnp.where(stages.found, error(problem, force, s.beta, s.f, stages) / tol, jnp.inf)
-        good = err <= 1
-        factor = SAFETY * err ** (-1 / (STAGES + 1))
+        stages = attempt(problem, force, s.beta, s.f, h, guess, s.rate)
+        good = stages.error <= 1
+        factor = SAFETY * stages.error ** (-1 / (STAGES + 1))
         factor = jnp.minimum(jnp.clip(factor, SHRINK, GROWTH), longest(stages))
         new = s._replace(h=h * jnp.where(good, factor, jnp.minimum(factor, SAFETY)), rate=tame(stages))
         t = jnp.where(h < left, s.t + h, end)
@@ -153,8 +180,7 @@ class _Way(NamedTuple):
 
         def put(state: tuple[Array, Array]) -> tuple[Array, Array]:
             saved, i = state
-            weights = RADAU.weights(jnp.minimum((ts[i] - s.t) / then.last, 1.0)[None])
-            return saved.at[i].set(s.beta + (then.Z @ weights.T)[..., 0]), i + 1
+            return saved.at[i].set(part_way(s.beta, then.Z, (ts[i] - s.t) / then.last)), i + 1
 
         return jax.lax.while_loop(within, put, saved)
 
@@ -179,16 +205,13 @@ def first_step(problem: Problem, force: Pull, f: Array) -> Array:
 
 
 def longest(stages: Stages) -> Array:
-    """The factor of the step with which corrections of its rate, `x/(1 + x)` with `x` in proportion to the step, would
-    just end in time."""
-    rate = stages.rate
-    shrinking = jnp.isfinite(rate) & (rate < 1)
-    x = jnp.where(shrinking, rate / jnp.maximum(1 - rate, 0.01), 1.0)
-    most = jnp.where(shrinking, jnp.clip(SLOWEST / (1 - SLOWEST) / jnp.maximum(x, 1e-3), SHRINK, GROWTH), SHRINK)
-    return jnp.where(stages.known | ~stages.found, most, GROWTH)
+    """The factor of the step with which half of the corrections that there may be would do: as many as the root of its
+    length."""
+    share = CORRECTIONS / 2 / jnp.maximum(stages.count, 1).astype(stages.rate.dtype)
+    return jnp.where(stages.found, jnp.clip(share**2, SHRINK, GROWTH), SHRINK)
 
 
 def tame(stages: Stages) -> Array:
-    """The rate that the next step's corrections are taken to have until they show it."""
-    rate = jnp.where(stages.known, stages.rate, stages.rate / 2)
+    """The rate that the next step's corrections are taken to have until they show it; one alone does not tell."""
+    rate = jnp.where(stages.count > 1, stages.rate, stages.rate / 2)
     return jnp.clip(jnp.where(jnp.isfinite(rate), rate, 0.9), 0.1, 0.9)
