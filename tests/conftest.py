@@ -28,4 +28,8 @@ settings.register_profile("new", print_blob=True, deadline=None)
 
 
 def pytest_configure(config):
-    settings.load_profile("same" if "not slow" in config.getoption("markexpr") else "new")
+    quick = config.getoption("markexpr") == "not slow"
+    settings.load_profile("same" if quick else "new")
+    # the same arithmetic without what XLA does to make it fast, which is a third of its time;
+    # `_problems.FULL` and `make slow` compile as users do
+    jax.config.update("jax_disable_most_optimizations", quick)
