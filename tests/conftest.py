@@ -20,7 +20,7 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 # nearly all of a run is compilation: both workers, and the next run, take what one has compiled
 gs.enable_cache(Path(__file__).parent.parent / ".pytest_cache" / "programs")
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
 
 # `make test` tries the same examples every time; `make slow` new ones, and says how to repeat what fails
 settings.register_profile("same", derandomize=True, database=None, deadline=None)
