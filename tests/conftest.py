@@ -3,6 +3,7 @@
 Warnings are errors too: see filterwarnings in pyproject.toml.
 """
 
+import gc
 import os
 from pathlib import Path
 
@@ -21,6 +22,10 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 # nearly all of a run is compilation: both workers, and the next run, take what one has compiled
 gs.enable_cache(Path(__file__).parent.parent / ".pytest_cache" / "programs")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+
+# what tracing leaves stays: looking through all of it again and again took a seventh of the time of tracing
+gc.freeze()
+gc.set_threshold(20_000, 20, 20)
 
 # `make test` tries the same examples every time; `make slow` new ones, and says how to repeat what fails
 settings.register_profile("same", derandomize=True, database=None, deadline=None)
