@@ -10,13 +10,12 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import pytest
+from _programs import FULL, QUICK
 
 import gsdyn as gs
 
 EXAMPLES = 8
 LANES = 66
-QUICK = {"xla_backend_optimization_level": 0}  # the same arithmetic, compiled in half the time
-FULL = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}  # as users do, always
 CELLS = 4097  # no multiple of anything
 LABELS = np.array([1, -1, -1, 1, 1, 1, -1, 1])
 CLASSES = np.array([2, 0, 1, 1, 0, 2, 2, 0])

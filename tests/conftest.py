@@ -11,6 +11,7 @@ from pathlib import Path
 os.environ.setdefault("GSDYN_CACHE", "off")
 
 import jax
+from _programs import quickly
 from hypothesis import settings
 
 import gsdyn as gs
@@ -35,6 +36,5 @@ settings.register_profile("new", print_blob=True, deadline=None)
 def pytest_configure(config):
     quick = config.getoption("markexpr") == "not slow"
     settings.load_profile("same" if quick else "new")
-    # the same arithmetic without what XLA does to make it fast, which is a third of its time;
-    # `_problems.FULL` and `make slow` compile as users do
-    jax.config.update("jax_disable_most_optimizations", quick)
+    if quick:
+        quickly()

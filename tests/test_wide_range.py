@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 import pytest
-from _problems import QUICK, orthogonal
+from _problems import orthogonal
+from _programs import QUICK
 from _tolerances import assert_close
 
 import gsdyn as gs
