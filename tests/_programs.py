@@ -1,7 +1,7 @@
 """How tests compile: two thirds of what XLA does is to make programs fast, which few tests run for long enough to see.
 
 `make test` leaves that out everywhere but where a test asks for `FULL`; `make slow` does so only where one asks for
-`QUICK`. The arithmetic is the same.
+`QUICK`. The arithmetic is the same, its rounding not always: what lies within a few units of that asks for `FULL`.
 """
 
 import os
