@@ -186,7 +186,7 @@ def _unboxed(text: str) -> str:
     parts = [part.strip() for part in body.split("\n") if part.strip()]
     told = parts[0] if parts else text.strip()
     commands = next((part for part in parts[1:] if "Available subcommands: " in part), "")
-    told = re.sub(r"^Error parsing (?:--)?([\w-]+): it must", r"\1 must", told)
+    told = re.sub(r"^Error parsing \W*([\w-]+)\W*: it must", lambda found: f"{found[1].lower()} must", told)
     return f"{told}. {commands}" if commands else told
 
 

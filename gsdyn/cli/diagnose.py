@@ -39,7 +39,7 @@ class Diagnose:
     code is 3 where the verdict is what --fail-on names, 2 with one line on stderr for bad input.
     """
 
-    data: tyro.conf.Positional[Present | None] = None
+    data: Annotated[tyro.conf.Positional[Present | None], tyro.conf.arg(metavar="DATA")] = None
     """A table (csv, tsv or parquet, columns by name), an npz archive (array x, others by name), or a folder of images
     with a table metadata.csv. With a column split, rows of train are learnt from and those of test tested on."""
     demo: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
