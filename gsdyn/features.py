@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -112,10 +113,7 @@ class FeatureBasis(Readable):
         if n > EXACT and 20 * rank <= n and _checks.is_concrete((theta, y)):
             entries = np.asarray(theta)  # shares its memory on a CPU
             return cls.from_product(lambda v: entries @ v, y, rank, examples=n, dtype=theta.dtype)
-        kernel = (theta + theta.T) / 2
-        if y is not None:
-            kernel = y[:, None] * kernel * y[None, :]
-        s2, u = eigen.eigh(kernel)
+        s2, u = _spectrum(theta, y)
         return cls._from_eigen(s2, u, n, rank, accuracy, told=tolerance is not None)
 
     @classmethod
@@ -165,15 +163,14 @@ class FeatureBasis(Readable):
         """From eigenvalues in descending order: those that `accuracy` cannot tell from zero are zero, negative ones
         beyond it an error; where nobody `told` it, it only serves to take what is negative with a warning."""
         rounding = n * float(jnp.finfo(s2.dtype).eps)
-        top = jnp.max(jnp.abs(s2))
-        below = jnp.maximum(-s2[-1], 0.0)
         if _checks.is_concrete(s2):
-            psd.require(float(s2[-1]), float(s2[0]), 8 * rounding, accuracy, told=told)
+            values = np.asarray(s2)
+            psd.require(float(values[-1]), float(values[0]), 8 * rounding, accuracy, told=told)
         else:
-            bad = below > max(8 * rounding, accuracy if told else 0.0) * top
+            top = jnp.max(jnp.abs(s2))
+            bad = -s2[-1] > max(8 * rounding, accuracy if told else 0.0) * top
             s2 = s2 * error_if(jnp.ones_like(top), bad, "theta must be positive semi-definite")
-        floor = jnp.maximum(max(rounding, accuracy if told else 0.0) * top, below)
-        return cls._decomposition(u, jnp.where(s2 > jax.lax.stop_gradient(floor), s2, 0.0), rank)
+        return cls._decomposition(*_of_kernel(u, s2, max(rounding, accuracy if told else 0.0), rank))
 
     @classmethod
     def from_ntrf(cls, phi: ArrayLike, y: ArrayLike | None = None, rank: int | None = None) -> FeatureBasis:
@@ -192,20 +189,12 @@ class FeatureBasis(Readable):
         if y is not None:
             y = _checks.labels("y", y).astype(phi.dtype)
             _checks.same_length("y", y, "phi", phi)
-            phi = y[:, None] * phi
-        u, s, _ = eigen.svd(phi)
-        floor = max(phi.shape) * jnp.finfo(phi.dtype).eps * jnp.max(s)
-        return cls._decomposition(u, jnp.where(s > floor, s * s, 0.0), rank)
+        rank = min(phi.shape) if rank is None else _checks.integer("rank", rank, 1, min(phi.shape))
+        return cls._decomposition(*_of_ntrf(phi, y, rank))
 
     @classmethod
-    def _decomposition(cls, u: Array, s2: Array, rank: int | None) -> FeatureBasis:
-        if rank is not None:
-            rank = _checks.integer("rank", rank, 1, s2.shape[0])
-            u, s2 = u[:, :rank], s2[:rank]
-        sign = jnp.where(jnp.sum(u, axis=0) < 0, -1.0, 1.0).astype(u.dtype)
-        positive = s2 > 0
-        s = jnp.where(positive, jnp.sqrt(jnp.where(positive, s2, 1.0)), 0.0)
-        return cls._of(u * sign[None, :], _checks.nonnegative("the strengths of theta or phi", s))
+    def _decomposition(cls, u: Array, s: Array) -> FeatureBasis:
+        return cls._of(u, _checks.nonnegative("the strengths of theta or phi", s))
 
     def _summary(self) -> Summary:
         shape = getattr(getattr(self, "U", None), "shape", ())
@@ -240,6 +229,37 @@ class FeatureBasis(Readable):
         s2 = self.s * self.s
         near = jnp.abs(s2[:, None] - s2[None, :]) <= 8 * len(s2) * jnp.finfo(s2.dtype).eps * jnp.max(s2)
         return jnp.sum(near, axis=1) > 1
+
+
+# one program each, not one for every operation: that is most of the time that a basis takes at first
+
+
+@jax.jit
+def _spectrum(theta: Array, y: Array | None) -> tuple[Array, Array]:
+    kernel = (theta + theta.T) / 2
+    return eigen.eigh(kernel if y is None else y[:, None] * kernel * y[None, :])
+
+
+@functools.partial(jax.jit, static_argnames="rank")
+def _of_kernel(u: Array, s2: Array, share: float, rank: int) -> tuple[Array, Array]:
+    """Eigenvalues up to `share` of the largest, or as far above zero as others are below, are zero."""
+    floor = jnp.maximum(share * jnp.max(jnp.abs(s2)), -s2[-1])
+    return _strongest(u, jnp.where(s2 > jax.lax.stop_gradient(floor), s2, 0.0), rank)
+
+
+@functools.partial(jax.jit, static_argnames="rank")
+def _of_ntrf(phi: Array, y: Array | None, rank: int) -> tuple[Array, Array]:
+    u, s, _ = eigen.svd(phi if y is None else y[:, None] * phi)
+    floor = max(phi.shape) * jnp.finfo(phi.dtype).eps * jnp.max(s)
+    return _strongest(u, jnp.where(s > floor, s * s, 0.0), rank)
+
+
+def _strongest(u: Array, s2: Array, rank: int) -> tuple[Array, Array]:
+    """Vectors, each of a sum that is not negative, and strengths."""
+    u, s2 = u[:, :rank], s2[:rank]
+    sign = jnp.where(jnp.sum(u, axis=0) < 0, -1.0, 1.0).astype(u.dtype)
+    positive = s2 > 0
+    return u * sign[None, :], jnp.where(positive, jnp.sqrt(jnp.where(positive, s2, 1.0)), 0.0)
 
 
 def _require_orthonormal(u: Array) -> Array:

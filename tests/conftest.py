@@ -3,6 +3,7 @@
 Warnings are errors too: see filterwarnings in pyproject.toml.
 """
 
+import gc
 import os
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pathlib import Path
 os.environ.setdefault("GSDYN_CACHE", "off")
 
 import jax
+from _programs import quickly
 from hypothesis import settings
 
 import gsdyn as gs
@@ -20,7 +22,11 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 # nearly all of a run is compilation: both workers, and the next run, take what one has compiled
 gs.enable_cache(Path(__file__).parent.parent / ".pytest_cache" / "programs")
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+
+# what tracing leaves stays: looking through all of it again and again took a seventh of the time of tracing
+gc.freeze()
+gc.set_threshold(20_000, 20, 20)
 
 # `make test` tries the same examples every time; `make slow` new ones, and says how to repeat what fails
 settings.register_profile("same", derandomize=True, database=None, deadline=None)
@@ -28,4 +34,7 @@ settings.register_profile("new", print_blob=True, deadline=None)
 
 
 def pytest_configure(config):
-    settings.load_profile("same" if "not slow" in config.getoption("markexpr") else "new")
+    quick = config.getoption("markexpr") == "not slow"
+    settings.load_profile("same" if quick else "new")
+    if quick:
+        quickly()

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from _problems import QUICK
+from _programs import QUICK
 
 from gsdyn._numerics.batching import finish
 

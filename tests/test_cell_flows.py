@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from _problems import QUICK
+from _programs import QUICK
 
 import gsdyn as gs
 from gsdyn._integration import cells as cell_flows

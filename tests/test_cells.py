@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from _problems import CELLS, LOSSES, QUICK, solve_cells
+from _problems import CELLS, LOSSES, solve_cells
+from _programs import QUICK
 from _tolerances import assert_close
 
 import gsdyn as gs

@@ -11,7 +11,7 @@ from _tolerances import units
 import gsdyn as gs
 
 MEASURED = 200
-FLOWS = ["cross-entropy", "first-order"]
+FLOWS = ["cross-entropy", pytest.param("first-order", marks=pytest.mark.slow)]
 
 
 def extreme_cells():

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 import pytest
-from _problems import QUICK
+from _programs import QUICK
 from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 import pytest
-from _problems import CLASSES, EXAMPLES, LOSSES, QUICK, orthogonal, solve
+from _problems import CLASSES, EXAMPLES, LOSSES, orthogonal, solve
+from _programs import QUICK
 from _tolerances import assert_close, units
 
 import gsdyn as gs

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 import pytest
-from _problems import QUICK
+from _programs import QUICK
 from _special_oracles import DTYPES, at_all, exact, log_plus_ei
 from hypothesis import given, settings
 from hypothesis import strategies as st

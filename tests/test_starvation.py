@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from _problems import EXAMPLES, LABELS, LOSSES, PAIRS, PENALTIES, QUICK, central_difference, orthogonal, solve
+from _problems import EXAMPLES, LABELS, LOSSES, PAIRS, PENALTIES, central_difference, orthogonal, solve
+from _programs import QUICK
 from _tolerances import assert_close
 from sklearn.datasets import load_breast_cancer
 

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 import pytest
-from _problems import QUICK, orthogonal
+from _problems import orthogonal
+from _programs import FULL, QUICK
 from _tolerances import assert_close
 
 import gsdyn as gs
@@ -107,7 +108,7 @@ HARD += [([10.0 ** (3 * i - 6), 10.0 ** (6 - 2 * i)], 10.0 ** (6 - 4 * i)) for i
 def test_softmax_of_conflicting_labels():
     s, lam = np.array([x for x, _ in HARD]), np.array([x for _, x in HARD])
     labels = np.array([0, 1, 0])
-    solve = jax.jit(jax.vmap(softmax, in_axes=(None, 0, 0, None)), compiler_options=QUICK)
+    solve = jax.jit(jax.vmap(softmax, in_axes=(None, 0, 0, None)), compiler_options=FULL)
     alpha, z, margins, bound, converged, matrix = solve(PLANE, s, lam, labels)
     np.testing.assert_allclose(margins[0, 0], [24.46, 4.59, -29.05], atol=0.01)
     assert np.all(converged[:2])

@@ -12,8 +12,9 @@ from typing import Any
 import tyro
 from tyro.extras import SubcommandApp
 
-from gsdyn import __version__
+from gsdyn import __version__, _options
 from gsdyn.cli._console import Command, execute
+from gsdyn.cli._words import REGISTRY
 from gsdyn.cli.curves import Curves
 from gsdyn.cli.diagnose import Diagnose
 from gsdyn.cli.explore import Explore
@@ -52,12 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(words: Sequence[str]) -> Command:
     # the one claim with a command of its own, beside `verify` with the IDs of any claims
     if tuple(words[:2]) == ("verify", "thm2"):
-        return tyro.cli(Theorem2, prog="gsdyn verify thm2", args=words[2:])
+        return _runnable(tyro.cli(Theorem2, prog="gsdyn verify thm2", args=words[2:], registry=REGISTRY))
     asked = [*words, "--help"] if tuple(words) in GROUPS else words
-    return _runnable(app.cli(prog="gsdyn", description=DESCRIPTION, args=asked))
+    return _runnable(app.cli(prog="gsdyn", description=DESCRIPTION, args=asked, registry=REGISTRY))
 
 
 def _runnable(command: Any) -> Command:
+    _options.check(command)
     return Reproduce(command) if isinstance(command, Experiment) else command
 
 
@@ -66,7 +68,7 @@ def run_script(command: Callable[..., Any] | SubcommandApp, prog: str, arguments
 
     def parse(words: Sequence[str]) -> Command:
         if isinstance(command, SubcommandApp):
-            return _runnable(command.cli(prog=prog, args=words or ["--help"]))
-        return _runnable(tyro.cli(command, prog=prog, args=words))
+            return _runnable(command.cli(prog=prog, args=words or ["--help"], registry=REGISTRY))
+        return _runnable(tyro.cli(command, prog=prog, args=words, registry=REGISTRY))
 
     return execute(parse, sys.argv[1:] if arguments is None else arguments, whole=arguments is None)

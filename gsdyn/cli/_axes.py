@@ -30,6 +30,11 @@ class Axis:
     def __str__(self) -> str:
         return self.text
 
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """What an option's values are checked by."""
+        return self.grid.values
+
     def values(self) -> Any:
         """Its values as an array."""
         import numpy as np

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import logging
 import os
+import re
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import NoReturn, Protocol
+
+from gsdyn._outputs import Outputs
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 _stopping = threading.Event()
@@ -58,12 +63,14 @@ def execute(parse: Callable[[Sequence[str]], Command], words: Sequence[str], who
 def start_jax() -> None:
     """JAX as every command wants it: 64 bits, compiled programs kept for the next time, failed checks in one line.
 
-    The library never decides on these; whoever starts it does.
+    The library never decides on these; whoever starts it does. The collector of garbage seldom looks through what
+    tracing leaves, nearly all of which stays: that took a seventh of the time of tracing.
     """
     import jax
 
     from gsdyn.cache import VARIABLE, enable_cache
 
+    gc.set_threshold(20_000, 20, 20)
     jax.config.update("jax_enable_x64", True)
     logging.getLogger("jax._src.callback").setLevel(logging.CRITICAL)
     try:
@@ -71,6 +78,16 @@ def start_jax() -> None:
     except ValueError:
         if os.environ.get(VARIABLE):
             raise  # a home that cannot be written to costs time and nothing else, but this was asked for
+
+
+@contextlib.contextmanager
+def writable(**folders: Path | None) -> Iterator[dict[str, Path]]:
+    """Folders of options, which can be written to: that shows before the work and whatever it imports.
+
+    Those that had to be made go again after a failure.
+    """
+    with Outputs() as outputs:
+        yield {name: outputs.folder(name, folder) for name, folder in folders.items() if folder is not None}
 
 
 def _told(error: Exception) -> str | None:
@@ -163,13 +180,13 @@ def _parsed(parse: Callable[[Sequence[str]], Command], arguments: Sequence[str])
 
 
 def _unboxed(text: str) -> str:
-    """The first paragraph inside a box of line-drawing characters."""
+    """The first paragraph below the title, in a box of line-drawing characters or in plain text."""
     lines = [line.strip("│╭╮╰╯ ") for line in text.splitlines()]
-    body = [line for line in lines[1:] if line]
-    rule = next((i for i, line in enumerate(body) if set(line) == {"─"}), len(body))
-    told = " ".join(body[:rule]) or text.strip()
-    rest = " ".join("\n" if set(line) == {"─"} else line for line in body[rule:])
-    commands = next((part.strip() for part in rest.split("\n") if "Available subcommands: " in part), "")
+    body = " ".join("\n" if set(line) in ({"─"}, {"-"}) else line for line in lines[1:] if line)
+    parts = [part.strip() for part in body.split("\n") if part.strip()]
+    told = parts[0] if parts else text.strip()
+    commands = next((part for part in parts[1:] if "Available subcommands: " in part), "")
+    told = re.sub(r"^Error parsing \W*([\w-]+)\W*: it must", lambda found: f"{found[1].lower()} must", told)
     return f"{told}. {commands}" if commands else told
 
 

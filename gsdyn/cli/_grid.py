@@ -22,6 +22,11 @@ class Grid:
     def __str__(self) -> str:
         return self.text
 
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """What an option's values are checked by."""
+        return self.values
+
 
 def parse_grid(text: str, spacing: Spacing) -> Grid:
     """`A:B:N` (N values from A to B, both included), `A:B:N:log`, `A:B:N:lin`, a list `A,B,C`, or one value.

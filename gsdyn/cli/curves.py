@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from gsdyn._options import OVERLAP, POSITIVE, Count, Nonnegative, Overlap, Positive, whole
+from gsdyn._outputs import Outputs
 from gsdyn.cli._console import progress, start_jax
 from gsdyn.cli._grid import Grid, grid, parse_grid
 from gsdyn.experiments.catalogue import FIGURES, FORMATS, RESULTS
@@ -16,10 +18,11 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from gsdyn.experiments import Outputs, Progress
+    from gsdyn.experiments import Progress
 
 LAM, DELTA = parse_grid("1e-4:10:200", "log"), parse_grid("0:0.99:100", "lin")
 DIGITS_LAM = parse_grid("1e-3:10:13", "log")
+IMAGES, CELLS = 1797, 10**7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,35 +33,35 @@ class Curves:
     first-order approximations and the integrated flow; the same for scikit-learn's digits. Writes figures and data.
     """
 
-    lam: Annotated[Grid, grid("log")] = LAM
+    lam: Annotated[Grid, POSITIVE, grid("log")] = LAM
     """Regularisation strengths: a range first:last:count (logarithmic; append :lin for even steps), or a list a,b,c."""
-    delta: Annotated[Grid, grid("lin")] = DELTA
+    delta: Annotated[Grid, OVERLAP, grid("lin")] = DELTA
     """Overlaps of the two features, in [0, 1): a range (even steps; append :log) or a list."""
-    s1: float = 4.0
+    s1: Positive = 4.0
     """Strength of feature 1."""
-    s2: float = 2.0
+    s2: Positive = 2.0
     """Strength of feature 2."""
-    at_lam: float | None = None
+    at_lam: Positive | None = None
     """Where the curves against delta are cut; default 0.1, or the one value of --lam."""
-    at_delta: float | None = None
+    at_delta: Overlap | None = None
     """Where the curves against lambda are cut; default 0.3, or the one value of --delta."""
     loss: Literal["cross-entropy", "first-order", "squared-error", "hinge"] = "cross-entropy"
     """The loss; first-order is cross-entropy as in Eq. 10."""
     penalty: Literal["weight-decay", "spectral-decoupling", "mixed"] = "weight-decay"
     """The penalty; mixed is weight decay lambda with spectral decoupling --lam2."""
-    lam2: float = 0.1
+    lam2: Nonnegative = 0.1
     """Spectral decoupling within --penalty mixed."""
-    integrated: int = 12
+    integrated: Annotated[int, whole(0)] = 12
     """How many values along each axis the flow is integrated at; 0 for none."""
     digits: bool = True
     """Whether to do the digits too."""
-    digits_lam: Annotated[Grid, grid("log")] = DIGITS_LAM
+    digits_lam: Annotated[Grid, POSITIVE, grid("log")] = DIGITS_LAM
     """Regularisation strengths for the digits."""
-    digits_depth: int = 3
+    digits_depth: Count = 3
     """Layers of the ReLU network whose kernel sees the digits."""
-    digits_features: int = 8
+    digits_features: Count = 8
     """How many of the strongest features to follow."""
-    digits_images: int = 1797
+    digits_images: Annotated[int, whole(2, IMAGES)] = IMAGES
     """How many of the images to use."""
     figures: Path = FIGURES
     """Folder for the figures."""
@@ -66,12 +69,13 @@ class Curves:
     """Folder for the data, one Zarr store per experiment."""
 
     def run(self) -> int:
-        start_jax()
-        from gsdyn import experiments, plotting
-
-        with experiments.Outputs() as outputs, progress() as report:
+        self._check()
+        with Outputs() as outputs, progress() as report:
             for name in ("figures", "results"):
                 outputs.folder(name, getattr(self, name))
+            start_jax()
+            from gsdyn import plotting
+
             model = self._two_features(report)
             self._store(outputs, model, "starvation_curves")
             if max(model.sizes["lam"], model.sizes["delta"]) > 1:
@@ -89,6 +93,14 @@ class Curves:
         for path in outputs.targets:
             print(path)
         return 0
+
+    def _check(self) -> None:
+        """What options must be together."""
+        if (cells := len(self.lam.values) * len(self.delta.values)) > CELLS:
+            raise ValueError(f"--lam and --delta must make at most {CELLS:,} cells, got {cells:,}")
+        if self.digits and self.digits_features > self.digits_images:
+            told = f"at most --digits-images, {self.digits_images}"
+            raise ValueError(f"--digits-features must be {told}, got {self.digits_features}")
 
     def _two_features(self, report: Progress) -> xr.Dataset:
         import numpy as np

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import tyro
 
+from gsdyn._options import Allowed, Count, Present, Seed, Words, whole
+from gsdyn._outputs import Outputs
 from gsdyn.cli._console import progress, start_jax
 
 if TYPE_CHECKING:
-    from gsdyn._outputs import Outputs
     from gsdyn.data import Examples
     from gsdyn.diagnosis import Report
 
+Target = Annotated[Path, Allowed("a file ending in .html, .json or .zarr", lambda path: path.suffix in SUFFIXES)]
+Side = Annotated[int, whole(1, 4096)]
+SUFFIXES = (".html", ".json", ".zarr")
 FOUND = 3
 """The exit code where the verdict is what `--fail-on` names."""
 DEMO = (600, 600)
@@ -35,35 +39,35 @@ class Diagnose:
     code is 3 where the verdict is what --fail-on names, 2 with one line on stderr for bad input.
     """
 
-    data: tyro.conf.Positional[Path | None] = None
+    data: Annotated[tyro.conf.Positional[Present | None], tyro.conf.arg(metavar="DATA")] = None
     """A table (csv, tsv or parquet, columns by name), an npz archive (array x, others by name), or a folder of images
     with a table metadata.csv. With a column split, rows of train are learnt from and those of test tested on."""
     demo: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Scikit-learn's digits in colours that agree with noisy labels more often than the shapes do, in place of data."""
-    label: str = "y"
+    label: Words = "y"
     """The column, or array, with the labels: 0 and 1, booleans, words."""
     attributes: str = ""
     """Columns, a,b,c, with what the network should not go by, such as colour or hospital."""
     inputs: str = ""
     """Columns, a,b,c, of a table that are inputs; by default all but label and attributes. One array of an archive."""
-    test: Path | None = None
+    test: Present | None = None
     """New examples, a file like the data."""
-    features: Path | None = None
+    features: Present | None = None
     """Embeddings in place of inputs: a npy file, a row for each example of the data."""
-    features_test: Path | None = None
+    features_test: Present | None = None
     """The same for the new examples."""
-    kernel: Path | None = None
+    kernel: Present | None = None
     """A kernel made elsewhere in place of inputs: a npy file with a row and a column for each example."""
-    kernel_test: Path | None = None
+    kernel_test: Present | None = None
     """The kernel between the new examples (rows) and those of the data (columns)."""
-    network: str | None = None
+    network: Words | None = None
     """relu:3 (layers) or relu:3:1024 (width in training, else 512), erf:2, conv:2:64, conv-pool:2:64, linear, rbf,
     rbf:2.5 and so on; by default relu:3, and linear for embeddings."""
-    positive: str | None = None
+    positive: Words | None = None
     """Of several classes, the one that is learnt against the rest; by default every class in turn."""
-    image_size: tuple[int, int] | None = None
+    image_size: tuple[Side, Side] | None = None
     """Height and width that images are resized to."""
-    out: tuple[Path, ...] = (Path("report.html"),)
+    out: tuple[Target, ...] = (Path("report.html"),)
     """Where to write the report, by suffix: .html (one page), .json, .zarr; several may be given."""
     fail_on: Literal["shortcut"] | None = None
     """Exit with code 3 where the verdict is this, for use in tests."""
@@ -73,22 +77,23 @@ class Diagnose:
     """Whether to train a hundred examples for a short time, to say where the theory stops describing the network."""
     train: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Also train the network with the plain and the suggested setting, measured beside predicted."""
-    leading: int = 20
+    leading: Count = 20
     """How many of the strongest features to tell."""
-    examples: int = 10_000
+    examples: Annotated[int, whole(20)] = 10_000
     """Of more examples so many are drawn, the same share of every group."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of what is drawn."""
     keep: Path | None = None
     """A folder that keeps finished stages, so that the same command goes on after an interruption."""
 
     def run(self) -> int:
         self._check()
-        start_jax()
-        from gsdyn._outputs import Outputs
-
         with Outputs() as outputs:
-            staged = self._staged(outputs)
+            for name, place in (*(("out", path.parent) for path in self.out), ("keep", self.keep)):
+                if place is not None:
+                    outputs.folder(name, place)
+            staged = [outputs.path(path) for path in self.out]
+            start_jax()
             with progress() as report_progress:
                 report = self._report(report_progress)
             for path in staged:
@@ -100,6 +105,8 @@ class Diagnose:
 
     def _check(self) -> None:
         """What can be said before anything is loaded."""
+        if len(set(self.out)) != max(1, len(self.out)):
+            raise ValueError(f"--out must name files, each once, got {', '.join(map(str, self.out)) or 'none'}")
         if self.demo == (self.data is not None):
             given = "both" if self.demo else "neither"
             raise ValueError(f"data must be a file or folder, or --demo in its place, got {given}")
@@ -114,14 +121,6 @@ class Diagnose:
             raise ValueError("--network must be left out with --kernel, got both")
         if self.kernel is not None and self.train:
             raise ValueError("--train must be left out with --kernel, which has no network to train, got both")
-
-    def _staged(self, outputs: Outputs) -> list[Path]:
-        """Where to write each output before it is whole; a place that cannot be written to shows here."""
-        from gsdyn.diagnosis.report import checked_path
-
-        if not self.out:
-            raise ValueError("out must name at least one file, got none")
-        return [outputs.path(checked_path("out", path)) for path in self.out]
 
     def _report(self, report_progress: Any) -> Report:
         import gsdyn as gs

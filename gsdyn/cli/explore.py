@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from pathlib import Path
+from typing import Annotated
 
+from gsdyn._options import Present, whole
 from gsdyn.cli._console import start_jax
 
 
@@ -17,11 +18,11 @@ class Explore:
     it; Ctrl-C ends it.
     """
 
-    port: int = 5006
+    port: Annotated[int, whole(0, 65535)] = 5006
     """Port of this machine; 0 for any that is free."""
     open: bool = True
     """Whether to open a browser."""
-    report: Path | None = None
+    report: Present | None = None
     """A saved starvation report (.zarr or .json) to show."""
 
     def run(self) -> int:

@@ -6,7 +6,7 @@ import dataclasses
 
 from tyro.extras import SubcommandApp
 
-from gsdyn.cli._console import progress, start_jax
+from gsdyn.cli._console import progress, start_jax, writable
 from gsdyn.experiments.catalogue import EXPERIMENTS, Experiment
 
 reproduce = SubcommandApp()
@@ -21,8 +21,9 @@ class Reproduce:
     experiment: Experiment
 
     def run(self) -> int:
-        start_jax()
-        with progress() as report:
+        figures, results = self.experiment.folders()
+        with writable(figures=figures, results=results), progress() as report:
+            start_jax()
             lines = self.experiment.perform(report)
         print("\n".join(lines))
         return 0

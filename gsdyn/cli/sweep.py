@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import tyro
 from tyro.extras import SubcommandApp
 
+from gsdyn._options import OVERLAP, POSITIVE, Allowed, Count, Nonnegative, Seed, Words, inside
 from gsdyn.cli._axes import SIZE, Axis, axis, named_axis, parse_axis
-from gsdyn.cli._console import progress, start_jax
+from gsdyn.cli._console import progress, start_jax, writable
 from gsdyn.cli._grid import Grid, grid, parse_grid
 from gsdyn.experiments.catalogue import RESULTS
 
@@ -40,23 +41,23 @@ class Sweep:
 
     name: ClassVar[str]
 
-    samples: int | None = None
+    samples: Count | None = None
     """Draw this many random cells between the ends of every range, in place of the product of the axes."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the random cells."""
     out: Path | None = None
     """The Zarr store; default results/sweep_NAME.zarr. The same command goes on where it was stopped."""
     extend: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Add the values that the store's axes lack, and compute only the new cells."""
-    scheduler: str | None = None
+    scheduler: Words | None = None
     """Address of a Dask scheduler whose workers do the work; they must see the store under the same path."""
-    devices: int | None = None
+    devices: Count | None = None
     """How many devices of this machine to use; default all, and on a CPU one for every core."""
     budget: Annotated[int, SIZE] = 2**30
     """Memory that the chunks in work may take on each device, such as 500MB or 2GiB."""
-    chunk: int | None = None
+    chunk: Count | None = None
     """Most cells in a chunk, the unit that is computed and kept."""
-    lanes: int | None = None
+    lanes: Count | None = None
     """How many cells of a chunk advance together; default all, and 256 for trajectories."""
 
     def quantity(self) -> Quantity:
@@ -73,12 +74,16 @@ class Sweep:
 
     def run(self) -> int:
         cells = self._grid()
+        out = RESULTS / f"sweep_{self.name.replace('-', '_')}.zarr" if self.out is None else self.out
+        with writable(out=out.parent):
+            return self._compute(cells, out)
+
+    def _compute(self, cells: Callable[[], Product], out: Path) -> int:
         start_jax()
         _use_cores(self.devices)
         from gsdyn.sweeps import sweep
 
         quantity, kept = self.quantity(), 0
-        out = RESULTS / f"sweep_{self.name.replace('-', '_')}.zarr" if self.out is None else self.out
         options = {
             **{name: getattr(self, name) for name in ("extend", "budget", "chunk", "lanes")},
             "devices": None if self.scheduler else self.devices,
@@ -139,19 +144,19 @@ class Sweep:
 class TwoFeatures(Sweep):
     """A quantity of the two-feature model (P21 section 3.3)."""
 
-    lam: Annotated[Axis, axis("log")] = LAM
+    lam: Annotated[Axis, POSITIVE, axis("log")] = LAM
     """Regularisation strengths: a range first:last:count (logarithmic; append :lin for even steps), or a list."""
-    delta: Annotated[Axis, axis("lin")] = DELTA
+    delta: Annotated[Axis, OVERLAP, axis("lin")] = DELTA
     """Overlaps of the two features, in [0, 1): a range (even steps; append :log) or a list."""
-    s1: Annotated[Axis, axis("log")] = S1
+    s1: Annotated[Axis, POSITIVE, axis("log")] = S1
     """Strengths of feature 1."""
-    s2: Annotated[Axis, axis("log")] = S2
+    s2: Annotated[Axis, POSITIVE, axis("log")] = S2
     """Strengths of feature 2."""
     loss: Literal["cross-entropy", "first-order", "squared-error", "hinge"] = "cross-entropy"
     """The loss; first-order is cross-entropy as in Eq. 10."""
     penalty: Literal["weight-decay", "spectral-decoupling", "mixed"] = "weight-decay"
     """The penalty; mixed is weight decay lambda with spectral decoupling --lam2."""
-    lam2: float = 0.1
+    lam2: Nonnegative = 0.1
     """Spectral decoupling within --penalty mixed."""
 
     def axes(self) -> dict[str, Axis]:
@@ -203,9 +208,9 @@ class Trajectory(TwoFeatures):
 
     name: ClassVar[str] = "trajectory"
 
-    times: Annotated[Grid, grid("lin")] = TIMES
+    times: Annotated[Grid, Allowed(">= 0", lambda time: time >= 0), grid("lin")] = TIMES
     """Times to save, learning rate times steps."""
-    lanes: int | None = 256
+    lanes: Count | None = 256
     """How many cells of a chunk advance together."""
 
     def settings(self) -> dict[str, Any]:
@@ -225,13 +230,13 @@ class ModeTime(Sweep):
 
     name: ClassVar[str] = "mode-time"
 
-    norm: Annotated[Axis, axis("log")] = NORM
+    norm: Annotated[Axis, POSITIVE, axis("log")] = NORM
     """Norms of the input."""
-    depth: Annotated[Axis, axis("lin")] = DEPTH
+    depth: Annotated[Axis, Allowed("at least 2", lambda depth: depth >= 2), axis("lin")] = DEPTH
     """Depths of the network, at least 2, whole or not."""
-    u0: Annotated[Axis, axis("log")] = U0
+    u0: Annotated[Axis, POSITIVE, axis("log")] = U0
     """Logits at the start, above 0."""
-    confidence: Annotated[Axis, axis("lin")] = CONFIDENCE
+    confidence: Annotated[Axis, inside(0.5, 1), axis("lin")] = CONFIDENCE
     """Confidences to reach, in (1/2, 1)."""
     loss: Literal["cross-entropy", "hinge"] = "cross-entropy"
     """The loss."""
@@ -254,7 +259,7 @@ class Function(Sweep):
 
     name: ClassVar[str] = "function"
 
-    function: tyro.conf.Positional[str]
+    function: tyro.conf.Positional[Words]
     """MODULE:FUNCTION, the module in this folder or installed."""
     axis: Annotated[tuple[Annotated[tuple[str, Axis], named_axis()], ...], tyro.conf.UseAppendAction] = ()
     """An axis: NAME=first:last:count (even steps; append :log, or :int for whole numbers) or NAME=a,b,c. Repeat it."""

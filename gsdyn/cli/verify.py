@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from gsdyn.cli._console import FAILED, progress, start_jax
+from gsdyn._options import Count, Seed, Words
+from gsdyn.cli._console import FAILED, progress, start_jax, writable
 
 if TYPE_CHECKING:
     from gsdyn.verification import Report
@@ -24,11 +23,11 @@ class Verify:
     should hold, or a counter-example is gone. `gsdyn verify thm2` checks Theorem 2 alone, on more cells.
     """
 
-    claims: tyro.conf.Positional[tuple[str, ...]] = ()
+    claims: tyro.conf.Positional[tuple[Words, ...]] = ()
     """IDs such as P21-Thm2 or C18-Eq4; none means all."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the random problems."""
-    samples: int | None = None
+    samples: Count | None = None
     """How many problems for each claim; by default as many as each claim says."""
     out: Path | None = None
     """Also write claims.json and claims.md into this folder."""
@@ -36,35 +35,35 @@ class Verify:
     """Print every ID and claim, and check nothing."""
 
     def run(self) -> int:
-        start_jax()
-        from gsdyn.verification import checks, verify_claims
+        with writable(out=None if self.list else self.out) as places:
+            start_jax()
+            from gsdyn.verification import checks, verify_claims
 
-        if self.list:
-            for check in checks().values():
-                print(f"{check.claim.id}: {check.claim.statement}")
-            return 0
-        with _writable(self.out) as out:
+            if self.list:
+                for check in checks().values():
+                    print(f"{check.claim.id}: {check.claim.statement}")
+                return 0
             with progress() as report:
                 done = verify_claims(self.claims, self.seed, samples=self.samples, progress=report)
-            return _tell(done, None if out is None else out / "claims")
+            return _tell(done, places["out"] / "claims" if places else None)
 
 
 @dataclasses.dataclass(frozen=True)
 class Theorem2:
     """Check Theorem 2 and its exact extension on random cells; the exit code is 1 if one violates them."""
 
-    cells: int = 200_000
+    cells: Count = 200_000
     """How many random two-feature problems."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the random problems."""
     out: Path | None = None
     """Also write the report to OUT.json and OUT.md."""
 
     def run(self) -> int:
-        start_jax()
-        from gsdyn.verification import Report, check_theorem2, small_overlap_limits
+        with writable(out=self.out and self.out.parent) as places:
+            start_jax()
+            from gsdyn.verification import Report, check_theorem2, small_overlap_limits
 
-        with _writable(None if self.out is None else self.out.parent) as folder:
             with progress() as report:
                 findings = check_theorem2(self.cells, self.seed, progress=report)
                 limits = small_overlap_limits(seed=self.seed)
@@ -74,16 +73,7 @@ class Theorem2:
                 {"delta at which the small-delta formula loses 1%": limits},
                 {"cells": self.cells, "seed": self.seed},
             )
-            return _tell(done, folder / self.out.name if folder and self.out else None)
-
-
-@contextlib.contextmanager
-def _writable(folder: Path | None) -> Iterator[Path | None]:
-    """The folder of a report, which can be written to: that shows before the work, not after it."""
-    from gsdyn._outputs import Outputs
-
-    with Outputs() as outputs:
-        yield None if folder is None else outputs.folder("out", folder)
+            return _tell(done, places["out"] / self.out.name if self.out else None)
 
 
 def _tell(done: Report, stem: Path | None) -> int:

@@ -156,8 +156,11 @@ def _thinned(axis: Array, count: int, cut: Array) -> Array:
     return axis[np.union1d(spread, int(jnp.argmin(jnp.abs(axis - cut))))]
 
 
-def _over_grid(cell: Callable, lam: Array, delta: Array):
-    return jax.vmap(jax.vmap(cell, in_axes=(None, 0)), in_axes=(0, None))(lam, delta)
+def _over_grid(cell: Callable, *axes: Array):
+    """`cell` over the product of the axes, as one batch: every batch around a batch is traced once more."""
+    grid = jnp.meshgrid(*axes, indexing="ij")
+    cells = jax.vmap(cell)(*(x.ravel() for x in grid))
+    return jax.tree.map(lambda x: x.reshape(*grid[0].shape, *x.shape[1:]), cells)
 
 
 @eqx.filter_jit
@@ -213,17 +216,14 @@ def _end_points(
 ) -> tuple[Float[Array, "p q 2"], Float[Array, "p q"]]:
     """Where the dual flow ends, and the central difference of `z_2` there in `s_1^2`."""
 
-    def cell(lam: Array, delta: Array) -> tuple[Array, Array]:
-        def responses(s1_squared: Array) -> Array:
-            basis = FeatureBasis.rotation(jnp.sqrt(s1_squared), s2, delta)
-            return steady_state(DualFlow(basis, loss, penalty(lam))).z[-1]
+    def responses(s1_squared: Array, lam: Array, delta: Array) -> Array:
+        basis = FeatureBasis.rotation(jnp.sqrt(s1_squared), s2, delta)
+        return steady_state(DualFlow(basis, loss, penalty(lam))).z[-1]
 
-        square = s1 * s1
-        step = jnp.finfo(square.dtype).eps ** 0.25 * square  # good for end points right to some eps^0.75
-        middle, up, down = jax.vmap(responses)(jnp.stack([square, square + step, square - step]))
-        return middle, (up - down)[1] / (2 * step)
-
-    return _over_grid(cell, lam, delta)
+    square = s1 * s1
+    step = jnp.finfo(square.dtype).eps ** 0.25 * square  # good for end points right to some eps^0.75
+    middle, up, down = _over_grid(responses, jnp.stack([square, square + step, square - step]), lam, delta)
+    return middle, (up - down)[..., 1] / (2 * step)
 
 
 def _with_end_points(dataset: xr.Dataset, lam: Array, delta: Array, z: Array, starvation: Array) -> xr.Dataset:

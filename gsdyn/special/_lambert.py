@@ -139,7 +139,7 @@ def _wright_omega_jvp(primals, tangents):
 
 @jax.custom_jvp
 def _r_lambertw(c: Array) -> Array:
-    solvable = (jnp.abs(c) > 4 * jnp.finfo(c.dtype).tiny) & (jnp.abs(c) < jnp.inf)
+    solvable = (jnp.abs(c) > _least(c)) & (jnp.abs(c) < jnp.inf)
     safe = jnp.where(solvable, c, 1)
     rising = _r_lambert_start(jnp.log1p(jnp.maximum(safe, 0) / 2))
     # below zero x = c sigma(-x) contracts, by a factor of 0.28 at worst
@@ -161,9 +161,9 @@ def _r_lambertw_jvp(primals, tangents):
 def _r_wright_omega(x: Array) -> Array:
     c, offset = jnp.exp(jnp.minimum(x, 0)), jnp.maximum(x, 0)
     start = _r_lambert_start(jnp.log1p(jnp.exp(-jnp.abs(x - _LOG2))) + jnp.maximum(x - _LOG2, 0))
-    solvable = (c > 4 * jnp.finfo(c.dtype).tiny) & (x < jnp.inf)
+    solvable = (c > _least(c)) & (x < jnp.inf)
     w = _r_lambert_root(jnp.where(solvable, c, 1), offset, jnp.where(solvable, start, 1))
-    return jnp.where(solvable, w, offset)
+    return jnp.where(solvable, w, jnp.where(x > 0, offset, c / 2))
 
 
 @_r_wright_omega.defjvp
@@ -177,6 +177,12 @@ def _saturating(w: Array, slope: ArrayLike) -> Array:
     small = w < 1
     low, high = jnp.where(small, w, 0), jnp.where(small, 1, w)
     return jnp.where(small, low / (1 + slope * low), 1 / (slope + 1 / high))
+
+
+def _least(c: Array) -> float:
+    """Where `x (1 + e^x) = c` has the root `c/2` to the last digit, and below which a residual may underflow."""
+    limits = jnp.finfo(c.dtype)
+    return float(limits.tiny) / float(limits.eps)
 
 
 def _lambert_root(c: Array, offset: Array, log1p_c: Array) -> Array:

@@ -6,7 +6,6 @@ from scipy.integrate import solve_ivp
 
 DIGITS = 30
 SIZE = 24
-QUICK = {"xla_backend_optimization_level": 0}  # the same arithmetic, compiled in half the time
 
 
 def fill(values):

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 import pytest
-from _mode_oracles import QUICK, pull
+from _mode_oracles import pull
+from _programs import QUICK
 from _tolerances import assert_close
 from scipy.integrate import solve_ivp
 

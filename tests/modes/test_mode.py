@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from _mode_oracles import QUICK, SIZE, central, relative
+from _mode_oracles import SIZE, central, relative
+from _programs import QUICK
 
 import gsdyn as gs
 from gsdyn.modes import Mode, Outcome

@@ -93,11 +93,12 @@ class Experiment:
         from gsdyn.plotting import save
 
         datasets = []
-        parts = self.parts()
+        parts: tuple[Part, ...] = ()
         try:
             with Outputs() as outputs:
                 places = zip(("figures", "results"), self.folders(), strict=True)
                 figures, results = (outputs.folder(name, place) for name, place in places)
+                parts = self.parts()
                 for part in parts:
                     dataset = part.compute(**part.settings, **part.places, progress=progress)
                     dataset.attrs.update(provenance(part.settings))

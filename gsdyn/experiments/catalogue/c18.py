@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+from gsdyn._options import Count, Positive, inside, whole
 from gsdyn.experiments.catalogue._experiment import Experiment, Part, Trained
 
 if TYPE_CHECKING:
     import xarray as xr
+
+Halvings = Annotated[int, whole(1, 30)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,13 +20,13 @@ class PhasePlane(Experiment):
 
     command: ClassVar[str] = "phase-plane"
 
-    norm: float = 0.7
+    norm: Positive = 0.7
     """Norm of the input, the slope of the plane."""
-    rate: float = 0.005
+    rate: Positive = 0.005
     """Learning rate of the networks laid over the theory."""
-    horizon: float = 18.0
+    horizon: Positive = 18.0
     """How long to train, in learning rate times steps."""
-    grid: int = 31
+    grid: Annotated[int, whole(2)] = 31
     """How many values of each coordinate are classified."""
 
     def parts(self) -> tuple[Part, ...]:
@@ -49,13 +52,13 @@ class Depth(Experiment):
 
     command: ClassVar[str] = "depth"
 
-    u0: float = 0.2
+    u0: Positive = 0.2
     """Logit at the start."""
-    horizon: float = 10.0
+    horizon: Positive = 10.0
     """How long to train, in learning rate times steps."""
-    rate: float = 0.05
+    rate: Positive = 0.05
     """Largest learning rate."""
-    halvings: int = 5
+    halvings: Halvings = 5
     """How often it is halved."""
 
     def parts(self) -> tuple[Part, ...]:
@@ -81,15 +84,15 @@ class HingeLoss(Experiment):
 
     command: ClassVar[str] = "hinge"
 
-    z0: float = 0.1
+    z0: Positive = 0.1
     """Output weight at the start of the curves."""
-    u0: float = 0.1
+    u0: Positive = 0.1
     """Logit at the start where the losses are compared."""
-    share: float = 0.8
+    share: Annotated[float, inside(0, 1)] = 0.8
     """Share of the first class."""
-    rate: float = 0.025
+    rate: Positive = 0.025
     """Largest learning rate."""
-    halvings: int = 5
+    halvings: Halvings = 5
     """How often it is halved."""
 
     def parts(self) -> tuple[Part, ...]:
@@ -116,15 +119,15 @@ class IndependentModes(Experiment):
 
     command: ClassVar[str] = "independent-modes"
 
-    rate: float = 0.1
+    rate: Positive = 0.1
     """Largest learning rate."""
-    halvings: int = 7
+    halvings: Halvings = 7
     """How often it is halved."""
-    horizon: float = 16.0
+    horizon: Positive = 16.0
     """How long to train, in learning rate times steps."""
-    seeds: int = 3
+    seeds: Count = 3
     """How many random starts of every case."""
-    broken_rate: float = 0.0025
+    broken_rate: Positive = 0.0025
     """Learning rate where the assumptions are violated."""
 
     def parts(self) -> tuple[Part, ...]:
@@ -167,11 +170,11 @@ class RareFeature(Experiment):
 
     command: ClassVar[str] = "rare-feature"
 
-    a0: float = 0.1
+    a0: Positive = 0.1
     """Weight of the frequent feature at the start."""
-    z0: float = 0.1
+    z0: Positive = 0.1
     """Output weight at the start."""
-    rate: float = 0.1
+    rate: Positive = 0.1
     """Learning rate."""
 
     def parts(self) -> tuple[Part, ...]:
@@ -200,17 +203,17 @@ class Gan(Trained):
 
     command: ClassVar[str] = "gan"
 
-    seeds: int = 10
+    seeds: Count = 10
     """Pairs of networks for each loss."""
-    steps: int = 20_000
+    steps: Count = 20_000
     """Steps of the generator."""
-    records: int = 40
+    records: Count = 40
     """How often they are judged on the way."""
-    batch: int = 64
+    batch: Count = 64
     """Points a step."""
-    discriminator_steps: int = 1
+    discriminator_steps: Count = 1
     """Steps of the discriminator to every one of the generator; the paper states none."""
-    width: float = 0.02
+    width: Positive = 0.02
     """Standard deviation of each Gaussian; the paper states none."""
     quick: bool = False
     """A first look: one seed, a tenth of the steps, whatever is asked for."""

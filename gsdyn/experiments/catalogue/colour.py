@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+from gsdyn._options import Count, whole
 from gsdyn.experiments.catalogue._experiment import Part, Trained
 
 if TYPE_CHECKING:
@@ -21,11 +22,11 @@ class ColourDigits(Trained):
     command: ClassVar[str] = "colour-digits"
     less: ClassVar[dict[str, Any]] = {**QUICK, "choice_seeds": 0, "wide_examples": 100, "wide_width": 256}
 
-    seeds: int = 10
+    seeds: Count = 10
     """How many seeds, each with its images, colours, noise and networks."""
-    choice_seeds: int = 3
+    choice_seeds: Annotated[int, whole(0)] = 3
     """For how many of them settings are also chosen on held-out training images; four times as long as the rest."""
-    wide_examples: int = 500
+    wide_examples: Annotated[int, whole(2)] = 500
     """Images on which a network of width 1,024 in the NTK parameterisation follows the kernel."""
     quick: bool = False
     """A first look: one seed, 400 of scikit-learn's digits, a fifth of the steps."""
@@ -63,7 +64,7 @@ class ColourProbe(Trained):
     command: ClassVar[str] = "colour-probe"
     less: ClassVar[dict[str, Any]] = QUICK
 
-    seeds: int = 10
+    seeds: Count = 10
     """How many seeds, those of colour-digits, whose kept networks are used."""
     quick: bool = False
     """A first look: one seed, 400 of scikit-learn's digits, a fifth of the steps."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+from gsdyn._options import Count, Nonnegative, Positive, Present, Words, whole
 from gsdyn.experiments.catalogue._experiment import Part, Trained, spread
 
 if TYPE_CHECKING:
@@ -21,19 +21,19 @@ class Brightness(Trained):
         "seeds": 1, "steps": 200, "train": 300, "test": 300, "shifts": (0.0, 1 / 16, 1 / 4, 1.0)
     }  # fmt: skip
 
-    seeds: int = 3
+    seeds: Count = 3
     """How many seeds, each with its images and networks."""
-    steps: int = 2000
+    steps: Count = 2000
     """Steps of training, 64 images each."""
-    train: int = 2000
+    train: Annotated[int, whole(64)] = 2000
     """How many images to train on."""
-    test: int = 1000
+    test: Annotated[int, whole(2)] = 1000
     """How many new images."""
-    folder: Path | None = None
+    folder: Present | None = None
     """A folder of yours with cats and dogs; without one, MNIST's digits below 5 against the others."""
-    leave_out: tuple[str, ...] = ()
+    leave_out: tuple[Words, ...] = ()
     """Files of that folder that are not to be read, such as Cat/666.jpg."""
-    pixels: int = 64
+    pixels: Count = 64
     """The side to which its images are scaled."""
 
     def parts(self) -> tuple[Part, ...]:
@@ -67,21 +67,21 @@ class CelebA(Trained):
     command: ClassVar[str] = "celeba"
     less: ClassVar[dict[str, Any]] = {"seeds": 1, "steps": 200, "train": 1000}
 
-    seeds: int = 5
+    seeds: Count = 5
     """How many seeds, each with its networks, and with its data where they are digits."""
-    steps: int = 1000
+    steps: Annotated[int, whole(20)] = 1000
     """Steps of Adam, 128 examples each."""
-    train: int = 2000
+    train: Annotated[int, whole(128)] = 2000
     """How many digits to train on."""
-    rate: float = 1e-3
+    rate: Positive = 1e-3
     """Adam's learning rate."""
-    source: str = "digits"
+    source: Literal["digits", "celeba", "waterbirds", "embeddings"] = "digits"
     """MNIST's digits in two colours, or of a folder of yours: celeba, waterbirds or embeddings."""
-    folder: Path | None = None
+    folder: Present | None = None
     """That folder."""
-    at_most: int | None = None
+    at_most: Count | None = None
     """How many examples of each of its splits are taken."""
-    pixels: int = 64
+    pixels: Annotated[int, whole(16)] = 64
     """The side to which its photographs are scaled."""
 
     def parts(self) -> tuple[Part, ...]:
@@ -114,19 +114,19 @@ class Margin(Trained):
         "seeds": 1, "steps": 300, "coefficients": (0.0, 0.1), "examples": 20, "boundary_steps": 100
     }  # fmt: skip
 
-    seeds: int = 3
+    seeds: Count = 3
     """How many seeds, each with its networks, and with its images where they are digits."""
-    steps: int = 3000
+    steps: Count = 3000
     """Steps of SGD, 64 images each."""
-    coefficients: tuple[float, ...] = (0.0, 0.001, 0.01, 0.1, 1.0)
+    coefficients: tuple[Nonnegative, ...] = (0.0, 0.001, 0.01, 0.1, 1.0)
     """Weights of spectral decoupling; 0 is ERM."""
-    examples: int = 100
+    examples: Annotated[int, whole(2)] = 100
     """How many test images are attacked."""
-    boundary_steps: int = 2000
+    boundary_steps: Count = 2000
     """Steps of foolbox's Boundary, which sees decisions alone."""
     foolbox: bool = True
     """Whether DeepFool and Boundary attack too, through foolbox (extra `attacks`)."""
-    folder: Path | None = None
+    folder: Present | None = None
     """A folder of yours with CIFAR-10, classes 0 and 7; without one, MNIST's digits 3 and 8."""
 
     def parts(self) -> tuple[Part, ...]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+from gsdyn._options import Count, Positive, whole
 from gsdyn.experiments.catalogue._experiment import Part, Quick, spread
 
 if TYPE_CHECKING:
@@ -18,9 +19,9 @@ class Perception(Quick):
     command: ClassVar[str] = "perception"
     less: ClassVar[dict[str, Any]] = {"seeds": 2, "n": 200}
 
-    seeds: int = 5
+    seeds: Count = 5
     """How many seeds."""
-    n: int = 1000
+    n: Annotated[int, whole(20)] = 1000
     """How many examples to train on."""
 
     def parts(self) -> tuple[Part, ...]:
@@ -57,11 +58,11 @@ class SlabData(Quick):
     command: ClassVar[str] = "slabs"
     less: ClassVar[dict[str, Any]] = {"seeds": 1, "n": 300, "steps": 200}
 
-    seeds: int = 3
+    seeds: Count = 3
     """How many seeds, each with its data and start."""
-    n: int = 1000
+    n: Annotated[int, whole(100)] = 1000
     """How many examples to train on."""
-    steps: int = 500
+    steps: Count = 500
     """Steps of training."""
 
     def parts(self) -> tuple[Part, ...]:
@@ -92,9 +93,9 @@ class GeometricSkew(Quick):
     command: ClassVar[str] = "geometric-skew"
     less: ClassVar[dict[str, Any]] = {"seeds": 2}
 
-    seeds: int = 10
+    seeds: Count = 10
     """How many draws of the minority."""
-    strength: float = 1.0
+    strength: Positive = 1.0
     """Size of the spurious coordinate."""
 
     def parts(self) -> tuple[Part, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from gsdyn._options import Count, Overlap, Positive
 from gsdyn.experiments.catalogue._experiment import Experiment, Part, Trained, spread
 
 if TYPE_CHECKING:
@@ -17,9 +18,9 @@ class Moons(Trained):
 
     command: ClassVar[str] = "moons"
 
-    seeds: int = 10
+    seeds: Count = 10
     """How many seeds, each with its data and start."""
-    steps: int = 10_000
+    steps: Count = 10_000
     """Steps of training; judged after a tenth of them too."""
     quick: bool = False
     """A first look: three seeds and a tenth of the steps, whatever is asked for."""
@@ -60,7 +61,7 @@ class MoonsRegularisers(Moons):
 
     command: ClassVar[str] = "moons-regularisers"
 
-    costly_seeds: int | None = None
+    costly_seeds: Count | None = None
     """As many seeds for the longer variant and the deeper one, which take most of the time; None for all."""
 
     def parts(self) -> tuple[Part, ...]:
@@ -100,11 +101,11 @@ class TheoryInOneFigure(Experiment):
 
     command: ClassVar[str] = "theory-in-one-figure"
 
-    lam: float = 0.01
+    lam: Positive = 0.01
     """Weight decay."""
-    decoupling: float = 0.002
+    decoupling: Positive = 0.002
     """Strength of spectral decoupling."""
-    delta: float = 0.5
+    delta: Overlap = 0.5
     """Overlap of the features."""
 
     def parts(self) -> tuple[Part, ...]:
@@ -135,7 +136,7 @@ class Legendre(Experiment):
 
     command: ClassVar[str] = "legendre"
 
-    lines: int = 6
+    lines: Count = 6
     """How many tangent lines to show."""
 
     def parts(self) -> tuple[Part, ...]:
@@ -160,11 +161,11 @@ class Width(Trained):
 
     command: ClassVar[str] = "width"
 
-    seeds: int = 3
+    seeds: Count = 3
     """How many networks of every width."""
-    digits_widest: int = 8192
+    digits_widest: Count = 8192
     """The largest width on the digits, whose widest networks take most of the time."""
-    lam: float = 1.0
+    lam: Positive = 1.0
     """Weight decay to the weights at the start."""
     quick: bool = False
     """A first look: two seeds, moons alone, widths up to 1,024."""

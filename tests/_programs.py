@@ -1,0 +1,28 @@
+"""How tests compile: two thirds of what XLA does is to make programs fast, which few tests run for long enough to see.
+
+`make test` leaves that out everywhere but where a test asks for `FULL`; `make slow` does so only where one asks for
+`QUICK`. The arithmetic is the same, its rounding not always: what lies within a few units of that asks for `FULL`.
+"""
+
+import os
+
+import jax
+import jaxlib
+
+# XLA ends the process at flags that it does not know, and this one is of a generation of its compiler
+KNOWN = jaxlib.__version__.startswith("0.10.")
+EMITTERS = "xla_cpu_use_fusion_emitters"
+
+QUICK = {"xla_backend_optimization_level": 0, **({EMITTERS: False} if KNOWN else {})}
+FULL = {
+    "xla_backend_optimization_level": 3,
+    "xla_llvm_disable_expensive_passes": False,
+    **({EMITTERS: True} if KNOWN else {}),
+}
+
+
+def quickly() -> None:
+    """Compile so in this process and in those that it starts; before anything is compiled."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    if KNOWN:
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --{EMITTERS}=false".strip()
