@@ -24,5 +24,6 @@ FULL = {
 def quickly() -> None:
     """Compile so in this process and in those that it starts; before anything is compiled."""
     jax.config.update("jax_disable_most_optimizations", True)
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
     if KNOWN:
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --{EMITTERS}=false".strip()

@@ -93,7 +93,7 @@ def integrate(
         state,
         saveat=diffrax.SaveAt(subs=[diffrax.SubSaveAt(t1=True), *during]),
         stepsize_controller=diffrax.PIDController(rtol=5000 * eps, atol=50 * eps * size),
-        event=event(stops, 64 * eps) if stops else None,
+        event=event(stops, 1000 * eps) if stops else None,
         max_steps=_MAX_STEPS,
         throw=throw,
     )

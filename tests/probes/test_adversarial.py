@@ -83,7 +83,7 @@ def test_classes_bounds_images_and_reach():
     pair = np.linalg.norm(w[:, own].T[:, :, None] - w[None], axis=1)
     gap = logits[np.arange(30), own][:, None] - logits
     exact = np.min(np.where(pair > 0, gap / np.where(pair > 0, pair, 1), np.inf), axis=1)
-    options = {"norm": L2(), "attacks": [PGD(restarts=12)]}
+    options = {"norm": L2(), "attacks": [PGD(restarts=24)]}
     found = adversarial_margin(three, jnp.asarray(w), x, own, KEY, **options)
     np.testing.assert_allclose(found.distance, exact, rtol=1e-4)
     assert (adversarial_margin(three, jnp.asarray(w), x, (own + 1) % 3, KEY, **options).margin < 0).all()
