@@ -176,7 +176,7 @@ class KernelRun(OverTime):
             >>> flow = gs.KernelFlow(theta, y, gs.CrossEntropy(), gs.WeightDecay(0.1))
             >>> run = gs.integrate(flow, np.array([5.0]), dense=True)
             >>> print(run.evaluate(1.0).margins)
-            [1.169 1.171 1.112 0.958]
+            [1.205 1.208 1.141 0.982]
         """
         if self._dense is None:
             raise ValueError("evaluate needs a dense run, got one of integrate(..., dense=False)")
