@@ -7,6 +7,7 @@ is not known yet; `equinox.error_if` then raises the same line when the compiled
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import operator
 import re
@@ -338,10 +339,25 @@ def mapping(name: str, x: Any) -> None:
         raise ValueError(f"{name} must be a dictionary, got {in_short(x)}")
 
 
-def function(name: str, x: Any) -> None:
-    """`x` must be a function, or an object that can be called."""
+def function(name: str, x: Any, *given: str, named: Sequence[str] = ()) -> None:
+    """`x` must be a function, or an object that can be called: where they are known, with arguments that are what
+    `given` says in words and those that are `named`."""
     if not callable(x):
         raise ValueError(f"{name} must be a function, got a value of type {type(x).__name__}")
+    try:
+        signature = inspect.signature(x) if given or named else None
+    except (TypeError, ValueError):  # some of those that are built in do not tell theirs
+        return
+    try:
+        if signature is not None:
+            signature.bind(*given, **dict.fromkeys(named))
+    except TypeError:
+        raise ValueError(f"{name} must be a function of {', '.join((*given, *named))}, got {in_short(x)}") from None
+
+
+def progress(x: Any) -> None:
+    """`progress` must be a function that can be told how far a stage is."""
+    function("progress", x, "a stage", "the steps done", "the steps there are")
 
 
 def broadcastable(**arrays: Array) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gsdyn import _files
+from gsdyn import _checks, _files
 from gsdyn._outputs import Outputs
 from gsdyn._progress import Progress, silent
 
@@ -54,7 +54,10 @@ class Stages:
 
 def teller(progress: bool | Progress) -> Progress:
     """True tells each stage on stderr, False nobody; or a function of its name, the stages done and their number."""
-    return _on_stderr() if progress is True else silent if progress is False else progress
+    if isinstance(progress, bool):
+        return _on_stderr() if progress else silent
+    _checks.progress(progress)
+    return progress
 
 
 def fingerprint(arrays: Mapping[str, Any], settings: Mapping[str, Any]) -> str:

@@ -48,7 +48,7 @@ def ntrf(
         >>> print(gs.kernels.ntrf(net, params, x).shape)
         (4, 24)
     """
-    _checks.function("progress", progress)
+    _checks.progress(progress)
     model, (x,), outputs = _model.prepare(net, params, x=x)
     n, shape = x.shape[0], (*outputs.shape, model.size)
     row = outputs.itemsize * math.prod(shape)
@@ -106,7 +106,7 @@ def empirical_ntk(
         >>> print(np.allclose(gs.kernels.empirical_ntk(net, params, x), phi @ phi.T))
         True
     """
-    _checks.function("progress", progress)
+    _checks.progress(progress)
     out = None if out is None else _files.as_path("out", out)
     trace, symmetric = _checks.flag("trace", trace), x2 is None
     model, both, outputs = _model.prepare(net, params, x1=x1, x2=x2)

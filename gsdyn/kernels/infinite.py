@@ -81,7 +81,7 @@ def infinite_ntk(
     """
     if not isinstance(net, InfiniteWidth):
         raise ValueError(f"net must be a network such as FullyConnected(depth=3), got {_checks.in_short(net)}")
-    _checks.function("progress", progress)
+    _checks.progress(progress)
     out = None if out is None else _files.as_path("out", out)
     symmetric = x2 is None
     x1 = net.check("x1", _checks.finite("x1", x1))

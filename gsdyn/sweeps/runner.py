@@ -79,16 +79,16 @@ def sweep(
         >>> print(ds["response"].values)
         [3.963 2.336]
     """
-    for name, function in (("fn", fn), ("progress", progress)):
-        if not callable(function):
-            raise ValueError(f"{name} must be a function, got {_checks.in_short(function)}")
+    _checks.progress(progress)
     extend = _checks.flag("extend", extend)
     path = None if out is None else _files.as_path("out", out)
     cells = None if chunk is None else _checks.integer("chunk", chunk, 1)
     lanes = None if lanes is None else _checks.integer("lanes", lanes, 1)
     named, inner = _layout.as_labels(labels), _layout.as_coords(coords)
     kept = as_settings("settings", settings)
-    job = _Job(fn, as_grid(grid), lanes, _checks.integer("budget", budget, 1), cells, named, inner, kept)
+    grid = as_grid(grid)
+    _checks.function("fn", fn, named=[name for dimension in grid.dimensions() for name in dimension.parameters])
+    job = _Job(fn, grid, lanes, _checks.integer("budget", budget, 1), cells, named, inner, kept)
     engine = _Here(_devices(devices)) if client is None else _There(client)
     try:
         return job.in_memory(engine, progress) if path is None else job.in_store(engine, path, extend, progress)

@@ -202,7 +202,7 @@ def _check_arguments(objective, optimizer, observe, watch, batches, checkpoint, 
         if value is not None:
             _checks.instance(name, value, kind)
     if progress is not None:
-        _checks.function("progress", progress)
+        _checks.progress(progress)
 
 
 def _check_leading(networks: int, **trees: Any) -> None:
