@@ -37,7 +37,9 @@ def as_settings(name: str, settings: Mapping[str, Any] | None) -> dict[str, Any]
     if not isinstance(settings, Mapping | None):
         raise ValueError(f"{name} must be a dictionary, got a value of type {type(settings).__name__}")
     if not all(isinstance(key, str) for key in settings or ()):
-        raise ValueError(f"{name} must have names that are words, got {', '.join(map(repr, settings or ()))}")
+        raise ValueError(
+            f"{name} must hold what JSON can: names that are words, got {', '.join(map(repr, settings or ()))}"
+        )
     try:
         json.dumps(dict(settings or {}), sort_keys=True)
     except (TypeError, ValueError) as error:

@@ -190,6 +190,8 @@ def test_two_devices_give_the_bits_of_one(tmp_path):
         (lambda: gs.sweep(lambda lam: lam, {"lam": LAM}, coords={"t": [[1.0], [1.0, 2.0]]}), "coords must be vectors"),
         (lambda: gs.sweep(lambda lam: lam, {"lam": LAM}, coords={"..": ["a"]}), "coords, must give names"),
         (lambda: gs.sweep(lambda lam: lam, {"lam": LAM}, settings=7), "settings must be a dictionary"),
+        (lambda: gs.sweep(lambda lam: lam, {"lambda_": LAM}), "fn must be a function of lambda_, got"),
+        (lambda: gs.sweep(lambda lam: lam, {"lam": LAM}, progress=len), "progress must be a function of a stage"),
         (lambda: gs.sweep(lambda lam: lam, {"lam": LAM}, settings={"x": LAM}), "settings must hold what JSON can"),
         (lambda: gs.sweep(lambda lam: lam, {"lam": LAM}, settings={"x": 1, 2: 3}), "settings must hold what JSON can"),
         (lambda: gs.sweep(lambda lam: lam, {"lam": LAM}, "s3://bucket/run.zarr"), "out must be a path on this machine"),
@@ -209,8 +211,11 @@ def test_bad_calls_are_named(call, words):
 
 
 def test_the_faults_of_a_function_stay_what_they_are():
-    with pytest.raises(TypeError, match="unexpected keyword"):
-        gs.sweep(lambda lam: lam, {"lambda_": LAM})
+    def faulty(lam):
+        raise TypeError("of its own")
+
+    with pytest.raises(TypeError, match="of its own"):
+        gs.sweep(faulty, {"lam": LAM})
 
 
 def test_results_are_kept_while_others_are_computed():
