@@ -68,6 +68,9 @@ def _as_arrays(params: Any) -> Any:
         if any(isinstance(node, eqx.Module) for node in nodes)
         else np.ndarray | np.generic | float
     )
+    for leaf in jax.tree.leaves(params):
+        if isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind in "OSU":
+            raise ValueError(f"params must hold arrays of numbers, got one of dtype {leaf.dtype}")
     return jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, kinds) else leaf, params)
 
 

@@ -153,7 +153,7 @@ def stacked(runs: Sequence[Any]) -> Any:
     arrays, rest = eqx.partition(list(runs), eqx.is_array)
     try:
         return eqx.combine(jax.tree.map(lambda *parts: jnp.stack(parts), *arrays), rest[0])
-    except ValueError:
+    except (TypeError, ValueError):
         raise ValueError("runs must hold arrays of the same shapes in the same places") from None
 
 

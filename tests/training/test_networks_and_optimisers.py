@@ -145,6 +145,11 @@ def test_what_has_no_parameters_is_refused(params, given):
             start()
 
 
+def test_arrays_of_objects_are_no_parameters():
+    with pytest.raises(ValueError, match="params must hold arrays of numbers, got one of dtype object"):
+        train({"w": np.array([1.0, None])}, BinaryObjective(linear), (X, Y), optax.sgd(0.1), [1])
+
+
 def test_statistics_are_no_parameters():
     variables = {"params": {"w": jnp.asarray(W)}, "batch_stats": {"mean": jnp.zeros(2)}}
     with pytest.raises(ValueError, match=r"params must be the parameters alone, such as variables\['params'\]"):
