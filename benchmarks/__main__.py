@@ -36,11 +36,11 @@ def main(names: list[str]) -> None:
 def run(names: list[str]) -> None:
     """Runs the named races beside the kept rows of the others, or all of them, and writes after each."""
     console = Console(width=150)
-    results = _before() if names else []
+    results, made_with = _before() if names else [], _made_with()
     for name in names or RACES:
         console.rule(name)
         rows = importlib.import_module(f"benchmarks.{name}").rows()
-        new = [dataclasses.replace(row, made_with=_made_with()) for row in rows]
+        new = [dataclasses.replace(row, made_with=made_with) for row in rows]
         console.print(_table(new))
         titles = {result.race for result in new}
         results = [result for result in results if result.race not in titles] + new

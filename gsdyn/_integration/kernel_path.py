@@ -103,8 +103,6 @@ class Path(NamedTuple):
     margins: Array
     count: Array
     pieces: Pieces
-    margins: Array
-    count: Array
     accepted: Array
     rejected: Array
     stuck: Array

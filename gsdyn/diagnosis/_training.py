@@ -45,8 +45,12 @@ class Setting(NamedTuple):
 def plain(dataset: xr.Dataset) -> Setting:
     """Cross-entropy until the plain stop."""
     last = float(dataset.attrs["plain_time"])
-    phases = (Phase(jnp.inf, Unregularised()),)
-    return Setting(phases, np.geomspace(FIRST * last, last, RECORDS), f"cross-entropy until time {last:.3g}")
+    return _until(last, Unregularised(), f"cross-entropy until time {last:.3g}")
+
+
+def _until(last: float, penalty: Penalty, words: str) -> Setting:
+    """One phase, looked at until time `last`."""
+    return Setting((Phase(jnp.inf, penalty),), np.geomspace(FIRST * last, last, RECORDS), words)
 
 
 def suggested(dataset: xr.Dataset) -> Setting:
@@ -64,8 +68,7 @@ def suggested(dataset: xr.Dataset) -> Setting:
     }
     if strategy == "decay":
         lam, last = at["decay"], 5 / at["decay"]
-        words = f"weight decay {lam:.3g} until time {last:.3g}"
-        return Setting((Phase(jnp.inf, WeightDecay(lam)),), np.geomspace(FIRST * last, last, RECORDS), words)
+        return _until(last, WeightDecay(lam), f"weight decay {lam:.3g} until time {last:.3g}")
     if strategy == "switch":
         later = Phase(jnp.inf, SpectralDecoupling(at["decoupling"]))
         after = np.geomspace(FIRST * at["after"], at["after"], RECORDS - 1)
@@ -73,10 +76,7 @@ def suggested(dataset: xr.Dataset) -> Setting:
         if at["switch"] == 0:
             return Setting((later,), np.append(after[0] / 2, after), words)
         return Setting((Phase(at["switch"], Unregularised()), later), at["switch"] + np.append(0.0, after), words)
-    last = at["time"]
-    phases = (Phase(jnp.inf, Unregularised()),)
-    words = f"cross-entropy, stopped at time {last:.3g}"
-    return Setting(phases, np.geomspace(FIRST * last, last, RECORDS), words)
+    return _until(at["time"], Unregularised(), f"cross-entropy, stopped at time {at['time']:.3g}")
 
 
 def predicted(problem: Problem, kernels: Gram, setting: Setting) -> dict[str, np.ndarray]:

@@ -86,9 +86,7 @@ def sweep(
     lanes = None if lanes is None else _checks.integer("lanes", lanes, 1)
     named, inner = _layout.as_labels(labels), _layout.as_coords(coords)
     kept = as_settings("settings", settings)
-    grid = as_grid(grid)
-    _checks.function("fn", fn, named=[name for dimension in grid.dimensions() for name in dimension.parameters])
-    job = _Job(fn, grid, lanes, _checks.integer("budget", budget, 1), cells, named, inner, kept)
+    job = _Job(fn, as_grid(grid), lanes, _checks.integer("budget", budget, 1), cells, named, inner, kept)
     engine = _Here(_devices(devices)) if client is None else _There(client)
     try:
         return job.in_memory(engine, progress) if path is None else job.in_store(engine, path, extend, progress)
@@ -148,6 +146,7 @@ class _Job:
         self.dimensions = grid.dimensions()
         self.budget, self.cells, self.labels, self.coords = budget, cells, labels, coords
         columns = [item for dimension in self.dimensions for item in dimension.parameters.items()]
+        _checks.function("fn", fn, named=[name for name, _ in columns])
         parameters = tuple(Parameter(name, values.shape[1:], values.dtype) for name, values in columns)
         self.task = Task(fn, parameters, lanes, jax.dtypes.canonicalize_dtype(np.float64) == np.float64)
         named = {"function": f"{getattr(fn, '__module__', '?')}:{getattr(fn, '__qualname__', '?')}", **settings}
