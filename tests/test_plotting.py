@@ -93,6 +93,12 @@ def test_a_label_has_the_unit_that_there_is():
     assert style.label(xr.DataArray(0.0, attrs={**names, "units": "1"}), "$t$") == "$t$"
 
 
+def test_spreads_of_figures_are_those_of_tables():
+    runs = xr.DataArray([[1.0, 2.0, 4.0], [1.0, np.nan, np.nan]], dims=("case", "seed"))
+    np.testing.assert_allclose(style.spread(runs), [np.std([1, 2, 4], ddof=1), np.nan])
+    assert np.isnan(style.spread(runs[0, :1]))
+
+
 def colorbars(figure):
     return {axes.get_ylabel() for axes in figure.axes if axes.get_label() == "<colorbar>"}
 

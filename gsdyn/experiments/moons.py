@@ -91,7 +91,7 @@ def boundaries(
     dataset = xr.Dataset(
         {
             "logit": (plane, np.nanmean(grid, axis=2)),
-            "logit_spread": (plane, np.nanstd(grid, axis=2)),
+            "logit_spread": (plane, xr.DataArray(grid).std("dim_2", ddof=1).values),
             "margin": ((*over, "example"), margin),
             "mean_margin": (over, margin.mean(axis=-1)),
             "least_margin": (over, margin.min(axis=-1)),

@@ -37,7 +37,7 @@ def _full_shift(axes: Axes, dataset: xr.Dataset) -> None:
         for i, model in enumerate(values["model"].values):
             part = values.sel(model=model, dark=dark)
             x = place + 0.09 * (i - 1.5) + 0.4 * (j - 0.5)
-            axes.errorbar(x, part.mean("seed"), part.std("seed"), fmt=style.MARKERS[i], color=style.COLOURS[i + 1],
+            axes.errorbar(x, part.mean("seed"), style.spread(part), fmt=style.MARKERS[i], color=style.COLOURS[i + 1],
                           markerfacecolor="white" if j else style.COLOURS[i + 1], elinewidth=0.8)  # fmt: skip
     axes.plot(place, dataset.attrs["published"], "_", color="0.3", markersize=30)
     axes.plot([], [], "_", color="0.3", label="C18, cats and dogs")
@@ -54,7 +54,7 @@ def _gradual(axes: Axes, values: xr.DataArray) -> None:
     for i, model in enumerate(values["model"].values):
         part = values.sel(model=model)
         looks = {"color": style.COLOURS[i + 1], "linestyle": style.DASHES[i], "marker": style.MARKERS[i]}
-        axes.errorbar(place, part.mean("seed"), part.std("seed"), label=str(model), elinewidth=0.8, **looks)
+        axes.errorbar(place, part.mean("seed"), style.spread(part), label=str(model), elinewidth=0.8, **looks)
     axes.set_xticks(place, [_fraction(float(shift)) for shift in values["shift"]])
     axes.set_xlabel("size of the shift")
 

@@ -57,7 +57,7 @@ def draw_colour_digits(dataset: xr.Dataset) -> Figure:
 
 def _band(axes: Axes, x: xr.DataArray, values: xr.DataArray, **looks) -> None:
     """The mean over seeds, and its standard deviation on either side."""
-    mean, off = values.mean("seed"), values.std("seed")
+    mean, off = values.mean("seed"), style.spread(values)
     axes.plot(x, mean, **looks)
     axes.fill_between(x, mean - off, mean + off, color=looks["color"], alpha=0.18, linewidth=0)
 

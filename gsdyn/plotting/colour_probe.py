@@ -39,6 +39,6 @@ def _points(axes: Axes, values: xr.DataArray) -> None:
     for i, name in enumerate(runs):
         part = values.sel(run=name)
         x = place + 0.12 * (i - (len(runs) - 1) / 2)
-        axes.errorbar(x, part.mean("seed"), part.std("seed"), fmt=style.MARKERS[i], color=LOOKS[name]["color"],
+        axes.errorbar(x, part.mean("seed"), style.spread(part), fmt=style.MARKERS[i], color=LOOKS[name]["color"],
                       markersize=4, elinewidth=0.8, capsize=1.5, label=name)  # fmt: skip
     axes.set_xticks(place, [str(name) for name in values["variant"].values])

@@ -62,7 +62,7 @@ def _disagreement(axes: Axes, dataset: xr.Dataset) -> None:
     place = np.arange(dataset.sizes["coefficient"])
     for j, attack in enumerate(dataset["attack"].values):
         values = dataset["ratio"].sel(attack=attack)
-        axes.errorbar(place, values.mean("seed"), values.std("seed"), color="0.3", marker=style.MARKERS[j],
+        axes.errorbar(place, values.mean("seed"), style.spread(values), color="0.3", marker=style.MARKERS[j],
                       elinewidth=0.8, linestyle=style.DASHES[j], label=str(attack))  # fmt: skip
     axes.set_xticks(place, [f"{value:g}" for value in dataset["coefficient"].values])
     axes.set_xlabel("coefficient of SD; 0 is ERM")

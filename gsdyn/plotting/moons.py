@@ -82,7 +82,7 @@ def _bars(axes: Axes, dataset: xr.Dataset, name: str) -> None:
         place = np.arange(len(variants)) + 0.32 * (j - (len(steps) - 1) / 2)
         for k, x in enumerate(place):
             axes.plot(np.full(values.sizes["seed"], x), values.isel(variant=k), ".", color="#7F7F7F", markersize=2)
-        axes.errorbar(place + 0.1, values.mean("seed"), values.std("seed"), fmt=style.MARKERS[j], color=style.BLACK,
+        axes.errorbar(place + 0.1, values.mean("seed"), style.spread(values), fmt=style.MARKERS[j], color=style.BLACK,
                       markerfacecolor=style.BLACK if j else "white", capsize=2, label=f"{step:,} steps")  # fmt: skip
     axes.axhline(0.0, color=style.BLACK, linewidth=0.5)
     axes.set_xticks(np.arange(len(variants)), variants)
@@ -123,7 +123,7 @@ def _ranked(axes: Axes, dataset: xr.Dataset, name: str, variants: list[str]) -> 
     place = np.arange(len(variants))[::-1]
     for k, y in enumerate(place):
         axes.plot(values.isel(variant=k), np.full(values.sizes["seed"], y), ".", color="#7F7F7F", markersize=2.5)
-    axes.errorbar(values.mean("seed"), place - 0.25, xerr=values.std("seed"), fmt="o", color=style.BLACK,
+    axes.errorbar(values.mean("seed"), place - 0.25, xerr=style.spread(values), fmt="o", color=style.BLACK,
                   markersize=3, capsize=2, label="mean and s.d. over seeds")  # fmt: skip
     axes.axvline(float(values.mean("seed")[-1]), color=style.BLACK, linewidth=0.6, linestyle=style.DASHES[1])
     axes.set_yticks(place, variants)

@@ -25,7 +25,7 @@ def draw_moons_responses(dataset: xr.Dataset) -> Figure:
                 for k, number in enumerate(followed):
                     part = size.sel(variant=name, feature=number)
                     looks = {"color": style.COLOURS[k], "linestyle": style.DASHES[j]}
-                    mean, spread = part.mean("seed"), part.std("seed")
+                    mean, spread = part.mean("seed"), style.spread(part)
                     panels[i].plot(part["step"], mean, label=f"{name.split()[0]}, feature {number}", **looks)
                     band = {"color": style.COLOURS[k], "alpha": 0.15, "linewidth": 0}
                     panels[i].fill_between(part["step"], mean - spread, mean + spread, **band)
@@ -43,7 +43,7 @@ def _at_the_end(axes, size: xr.DataArray, variants: list[str]) -> None:
     for j, name in enumerate(variants):
         part = size.sel(variant=name)
         place = part["feature"] + 0.16 * (j - (len(variants) - 1) / 2)
-        axes.errorbar(place, part.mean("seed"), part.std("seed"), fmt=style.MARKERS[j], color=style.COLOURS[j],
+        axes.errorbar(place, part.mean("seed"), style.spread(part), fmt=style.MARKERS[j], color=style.COLOURS[j],
                       markerfacecolor="white" if name.startswith("ERM") else style.COLOURS[j], elinewidth=0.6,
                       label=name)  # fmt: skip
     axes.set_yscale("log")

@@ -74,6 +74,11 @@ def above_rounding(values: xr.DataArray) -> xr.DataArray:
     return 10 ** xr.apply_ufunc(np.log10, values.clip(min=ROUNDING)).round(3)
 
 
+def spread(values: xr.DataArray) -> xr.DataArray:
+    """The standard deviation over seeds, by n - 1 as in the tables; NaN, which draws no bar, where there is one seed."""
+    return values.astype(float).std("seed", ddof=1)
+
+
 def label(variable: xr.DataArray, symbol: str = "") -> str:
     """An axis label from a variable's `long_name` and `units`, where it has any; `symbol` in place of the name."""
     units, name = variable.attrs["units"], symbol or variable.attrs["long_name"]

@@ -88,7 +88,7 @@ def _changes(axes: Axes, dataset: xr.Dataset) -> None:
                  linewidth=0.6, label=f"{name}: theory")  # fmt: skip
         part = _known(part)
         widest = part["change"].isel(width=-1) / scale
-        axes.errorbar(x, widest.mean("seed"), widest.std("seed"), fmt=style.MARKERS[i], color=style.COLOURS[i + 1],
+        axes.errorbar(x, widest.mean("seed"), style.spread(widest), fmt=style.MARKERS[i], color=style.COLOURS[i + 1],
                       capsize=1.5, elinewidth=0.8, label=f"{name}: width {int(part['width'][-1]):,}")  # fmt: skip
     axes.axhline(0, color=style.BLACK, linewidth=0.5)
     axes.set_yscale("symlog", linthresh=0.02, linscale=0.6)
