@@ -75,7 +75,7 @@ def above_rounding(values: xr.DataArray) -> xr.DataArray:
 
 
 def spread(values: xr.DataArray) -> xr.DataArray:
-    """The standard deviation over seeds, by n - 1 as in the tables; NaN, which draws no bar, where there is one seed."""
+    """The standard deviation over seeds, by n - 1 as in the tables; NaN, which draws no bar, of one seed."""
     return values.astype(float).std("seed", ddof=1)
 
 
