@@ -114,7 +114,6 @@ def draw_moons_regularisers(dataset: xr.Dataset) -> Figure:
         for i, name in enumerate(("mean_margin", "least_margin")):
             _ranked(panels[i], part, name, variants)
             style.letter(panels[i], i, part[name].attrs["long_name"])
-        panels[1].legend(loc="upper right", fontsize=6.5)
     return figure
 
 
@@ -124,8 +123,8 @@ def _ranked(axes: Axes, dataset: xr.Dataset, name: str, variants: list[str]) -> 
     for k, y in enumerate(place):
         axes.plot(values.isel(variant=k), np.full(values.sizes["seed"], y), ".", color="#7F7F7F", markersize=2.5)
     axes.errorbar(values.mean("seed"), place - 0.25, xerr=style.spread(values), fmt="o", color=style.BLACK,
-                  markersize=3, capsize=2, label="mean and s.d. over seeds")  # fmt: skip
+                  markersize=3, capsize=2)  # fmt: skip
     axes.axvline(float(values.mean("seed")[-1]), color=style.BLACK, linewidth=0.6, linestyle=style.DASHES[1])
     axes.set_yticks(place, variants)
     axes.set_ylim(-0.7, len(variants) - 0.5)
-    axes.set_xlabel(style.label(values, "distance"))
+    axes.set_xlabel(style.label(values, "distance: seeds, their mean and s.d."))

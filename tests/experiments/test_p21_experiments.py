@@ -103,6 +103,7 @@ def test_costly_variants_may_have_fewer_seeds(monkeypatch):
     assert float(ds["logit"].sel(variant="dropout").max()) == 2.0
     assert np.isnan(ds["mean_margin"].sel(variant="five layers", seed=1)).all()
     assert float(ds["mean_margin"].sel(variant="five layers").mean("seed")[0]) == 0.5
+    assert [int(ds["steps_taken"].sel(variant=name)[0]) for name in ("10 times longer", "dropout")] == [50, 5]
 
 
 def test_kept_parts(tmp_path):

@@ -42,17 +42,13 @@ class Moons(Trained):
     def tell(self, *datasets: xr.Dataset) -> list[str]:
         (ds,) = datasets
         return [
-            f"{variant}, {int(step) * self.longer(variant)} steps: margin in input space, mean "
+            f"{variant}, {int(part['steps_taken'])} steps: margin in input space, mean "
             f"{spread(part['mean_margin'])}, least {spread(part['least_margin'])}, accuracy "
             f"{float(part['accuracy'].mean()):.2%} ({int(part['runs'])} seeds)"
             for step in ds["step"].values
             for variant in ds["variant"].values
             for part in [ds.sel(variant=variant, step=step)]
         ]
-
-    def longer(self, variant: str) -> int:
-        """How many times the usual steps a variant takes."""
-        return 10 if variant == "10 times longer" else 1
 
 
 @dataclasses.dataclass(frozen=True)
