@@ -49,6 +49,7 @@ VARIABLES: dict[str, Variable] = {
     "tied": Variable(_SPLIT_TIES, "1", "whether the corrected p-value is below the level"),
     "attribute_agreement": Variable(("attribute",), "1", "share of training examples it agrees with the label in"),
     "attribute_reading": Variable(("attribute",), "", "how the attribute was read"),
+    "attribute_feature": Variable(("attribute",), "1", "number of the feature that is told for it"),
     "attribute_split": Variable(("attribute",), "", "the examples on which it is judged"),
     "attribute_verdict": Variable(("attribute",), "", "shortcut, no shortcut or undecided"),
     "few_error_time": Variable(("time",), "1", "relative error of the few features' model in margins"),

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from gsdyn.diagnosis import _schema, choices, features, groups
+from gsdyn.diagnosis import _schema, choices, features, groups, ties
+from gsdyn.diagnosis.attributes import RARE
 from gsdyn.diagnosis.problem import Problem
 from gsdyn.diagnosis.solutions import Solutions
 from gsdyn.special import r_lambertw
@@ -32,6 +33,7 @@ def assemble(problem: Problem, found: Solutions, select: str, attrs: Mapping[str
         "alpha_error": found.starvation["optimum_error"],
         "flow_reached": np.array(list(found.reached.values())),
         "attribute_agreement": np.array([a.agreement(problem.y) for a in problem.attributes], float),
+        "attribute_feature": ties.told_of(found.ties, found.gap_share) + 1,
         "attribute_split": np.array([found.groups.judged_on(a.name) for a in problem.attributes], str),
         "attribute_reading": np.array([a.reading for a in problem.attributes], str),
     }
@@ -203,5 +205,6 @@ def attributes_of(problem: Problem, found: Solutions, given: Mapping[str, Any]) 
         "input_shape": json.dumps(shape),
         "plain_time": float(found.grids.ts[found.plain_at]),
         "subsample": problem.subsample,
+        "rare": RARE,
         **given,
     }

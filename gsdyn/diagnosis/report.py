@@ -43,6 +43,8 @@ Ties (feature, attribute)
     tie_p, tie_p_corrected    of tie_given_label = 0; corrected (Holm) for all features and attributes
     tied                      tie_p_corrected < level: bool
     attribute_agreement (attribute)   share of training examples aligned;  attribute_reading  how it was read, words
+    attribute_feature (attribute)     number of the feature told for it: of those tied the one that carries most of the
+        gap, else the one that is nearest to a tie beyond the label
     attribute_verdict (attribute)     "shortcut", "no shortcut" or "undecided";  attribute_split  where it is judged
 
 Starvation (..., feature, cause): G[j, i] = d z_j / d(s_i^2), exact in the whole kernel at the optimum
@@ -65,7 +67,8 @@ Groups: count (split, group), and for each of the paths P = time, decay, switch:
     kappa (split, attribute, feature)      gap_P = sum_j kappa_j z_j + gap_rest_P, exactly
     gap_share (attribute, feature)         kappa_j z_j / gap at the plain stop, on the deciding split
 
-Choices (attribute, strategy), by the worst (label, attribute) cell on `attrs["select"]` ("held-out" or "test"):
+Choices (attribute, strategy), by the worst (label, attribute) cell on `attrs["select"]` ("held-out" or "test"), of
+those with `attrs["rare"]` examples or more:
     choice_time, choice_decay, choice_switch, choice_decoupling, choice_after   NaN where the strategy has none
     choice_worst (attribute, strategy, split), choice_average                   worst cell and average accuracy there
     "plain": all examples' best average on held-out data; "stopped": the best time of plain training
@@ -97,7 +100,8 @@ Trust
     duality_gap (decay)     relative, certified;  alpha_error (decay)  bound of |alpha - alpha*|
     flow_reached (path)     whether every saved time of a flow was reached, bool; path: names of the flows
 
-Attributes: title, n, n_given, n_held_out, n_test, features, seed, select, level, positive, negative (label words),
+Attributes: title, n, n_given, n_held_out, n_test, features, seed, select, level, rare (examples below which a group
+decides nothing), positive, negative (label words),
 labels (how they were read), input_shape (JSON list), kernel (words), plain_time, rtol, memory (bytes announced),
 subsample (words or ""), notes (JSON list of words), plus `gsdyn_version`, `settings` and their like; `verdict`: the
 verdict as JSON.
@@ -133,7 +137,7 @@ class Verdict:
       gap), `features` (all tied), `r2`, `r2_low`, `r2_high`, `p_corrected`, `gap`, `gap_share` (of all tied),
       `gap_share_feature`, `split`, `accuracy_aligned`, `accuracy_conflicting` and their intervals `..._low`,
       `..._high`, `count_aligned`, `count_conflicting`.
-    - `attributes`: one record for each attribute, with `verdict` and the same numbers.
+    - `attributes`: one record for each attribute, with `verdict`, its `reason`, and the same numbers.
 
         >>> verdict = gs.diagnosis.Verdict("undecided", ("Too few examples to say.",))
         >>> print(verdict)
@@ -240,7 +244,8 @@ class Report:
                 dataset = _revived(xr.Dataset.from_dict(json.loads(source.read_text())["dataset"]))
             else:
                 dataset = xr.open_zarr(source, consolidated=True).load()
-            return cls(dataset, Verdict.from_dict(json.loads(dataset.attrs["verdict"])))
+            verdict = Verdict.from_dict(json.loads(dataset.attrs["verdict"]))
+            return cls(_completed(dataset, verdict), verdict)
         except (KeyError, TypeError, ValueError, OSError) as error:
             raise ValueError(f"path must be a saved report, got {source}: {error}") from None
 
@@ -277,6 +282,21 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not np.isfinite(value):
         return None if np.isnan(value) else str(value)
     return value
+
+
+def _completed(dataset: xr.Dataset, verdict: Verdict) -> xr.Dataset:
+    """A saved dataset with what reports of before lack and the verdict told in its records."""
+    from gsdyn.diagnosis import _schema
+    from gsdyn.diagnosis.attributes import RARE
+
+    dataset.attrs.setdefault("rare", RARE)
+    if "attribute_feature" not in dataset:
+        names, records = dataset.attribute.values, verdict.attributes
+        told = [[r["feature"] for r in records if r["attribute"] == name] for name in names]
+        dims, rows, about = _schema.variable("attribute_feature", np.array(told, int))
+        several = "class" in dataset.dims
+        dataset["attribute_feature"] = (("class", *dims), rows.T, about) if several else (dims, rows.reshape(-1), about)
+    return dataset
 
 
 def _revived(dataset: xr.Dataset) -> xr.Dataset:

@@ -75,17 +75,19 @@ def transient(ds: xr.Dataset, r: dict[str, Any]) -> str:
 
 
 def choice(ds: xr.Dataset, r: dict[str, Any]) -> str:
-    """The best setting by the worst group, in words."""
+    """The best setting by the worst cell, in words."""
     select = ds.attrs["select"]
     own = ds.sel(attribute=r["attribute"])
     worst = own.choice_worst.sel(split=select).values
     if not np.isfinite(worst).any():
         return ""
     best = own.isel(strategy=int(np.nanargmax(worst)))
-    chooser = "the test set" if select == "test" else f"{select} training data"
+    chooser = {"test": "the test set", "train": "the training data"}.get(select, f"{select} training data")
+    judge = f"the worst cell of label and {quoted(r['attribute'])} on {chooser}{_uncounted(ds, r['attribute'], select)}"
     if str(best.strategy.values) == "plain":
         return (
-            f"By the worst group on {chooser} ({100 * np.nanmax(worst):.0f}%) nothing does better than plain training."
+            f"By {judge}, {100 * np.nanmax(worst):.0f}% there, no stopping time, weight decay or decoupling that was "
+            "tried does better than plain training."
         )
     chosen = {
         "stopped": f"to stop plain training at {float(best.choice_time):.2g}",
@@ -98,7 +100,16 @@ def choice(ds: xr.Dataset, r: dict[str, Any]) -> str:
         now, then = (100 * float(v.choice_worst.sel(split=split)) for v in (own.sel(strategy="plain"), best))
         if np.isfinite([now, then]).all():
             parts.append(f"{then:.0f}% instead of {now:.0f}% ({split})")
-    return f"Chosen by the worst group on {chooser}: {chosen}, for a worst group of {', '.join(parts)}."
+    return f"Chosen by {judge}: {chosen}, for a worst cell of {', '.join(parts)}."
+
+
+def _uncounted(ds: xr.Dataset, attribute: str, split: str) -> str:
+    """Which cells of an attribute are too small to count among those whose worst decides, in words."""
+    own = (ds.group_attribute.values == attribute) & (ds.group_kind.values == "cell")
+    small = ds["count"].sel(split=split).values[own] < ds.attrs["rare"]
+    if not small.any():
+        return ""
+    return f" (of its {small.size} cells {small.sum()} with fewer than {ds.attrs['rare']} examples do not count)"
 
 
 def starving(ds: xr.Dataset) -> str:

@@ -14,6 +14,8 @@ method: the probability of any false tie is at most the level.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from gsdyn.diagnosis.attributes import Attribute
@@ -44,6 +46,14 @@ def ties(U: np.ndarray, y: np.ndarray, attributes: list[Attribute], level: float
     found["tie_p_corrected"] = holm(found["tie_p"])
     found["tied"] = found["tie_p_corrected"] < level
     return found
+
+
+def told_of(found: Mapping[str, np.ndarray], gap_share: np.ndarray) -> np.ndarray:
+    """For each attribute the place of the feature that is told for it, (A,): of those tied the one that carries most of
+    its gap, `gap_share` (features, attributes); where none is tied the one that is nearest to it."""
+    carried = np.where(found["tied"], np.nan_to_num(gap_share, nan=-np.inf), -np.inf)
+    nearest = np.nan_to_num(found["tie_given_label"])
+    return np.where(found["tied"].any(axis=0), np.argmax(carried, axis=0), np.argmax(nearest, axis=0))
 
 
 def holm(p: np.ndarray) -> np.ndarray:

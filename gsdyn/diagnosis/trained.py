@@ -17,6 +17,7 @@ from gsdyn import _checks
 from gsdyn._progress import Progress, silent
 from gsdyn.diagnosis import _networks, _schema, _training, groups
 from gsdyn.diagnosis import problem as problems
+from gsdyn.diagnosis.attributes import RARE
 from gsdyn.diagnosis.gram import at_start, gram
 from gsdyn.diagnosis.groups import Groups
 from gsdyn.diagnosis.report import Report
@@ -44,7 +45,7 @@ def trained(
 ) -> xr.Dataset:
     """Trains the network by gradient descent of the plain and of the suggested setting, beside what is predicted.
 
-    - `report`: what `gs.diagnose` made of these examples. The suggested setting is the one whose worst group is
+    - `report`: what `gs.diagnose` made of these examples. The suggested setting is the one whose worst cell is
       predicted to be best on its deciding split.
     - `x`, `y`, `attributes`, `test`, `network`, `params`, `positive`: as they were given to `gs.diagnose`.
     - `seeds`: of the starts; a network that holds its parameters has the one.
@@ -136,23 +137,22 @@ def _dataset(
             }
         ),
     ).assign_coords(group=report["group"])
-    smallest = min(
-        int(found.count(str(split))[found.count(str(split)) > 0].min()) for split in dataset["trained_split"].values
-    )
-    return dataset.assign_attrs(trained=_sentence(dataset, smallest))
+    counts = {str(split): found.count(str(split)) for split in dataset["trained_split"].values}
+    return dataset.assign_attrs(trained=_sentence(dataset, found, counts))
 
 
-def _sentence(dataset: xr.Dataset, smallest: int) -> str:
-    """The worst group at the end, and how far groups are from what was predicted."""
+def _sentence(dataset: xr.Dataset, found: Groups, counts: Mapping[str, np.ndarray]) -> str:
+    """The worst cell at the end, and how far groups are from what was predicted."""
     split = str(dataset["trained_split"].values[-1])
-    cells = np.flatnonzero(dataset["group_kind"].values == "cell") if "group_kind" in dataset.coords else []
-    at = cells if len(cells) else np.arange(dataset.sizes["group"])
+    cells = [i for i, g in enumerate(found.all) if g.kind == "cell" and counts[split][i] >= RARE]
+    worst, at = (f"the worst cell of {RARE} or more", cells) if cells else ("all", list(found.where("all")))
+    smallest = min(count[count > 0].min() for count in counts.values())
     end = dataset.sel(trained_split=split).isel(trained_record=-1, group=at)
     ends = end["trained_accuracy"].mean("trained_seed").isel(trained_scale=0).min("group").values
     told = end["trained_predicted"].min("group").values
     words = dataset["trained_words"].values
     lines = [
-        f"Trained ({dataset.sizes['trained_seed']} seeds): {words[0]}, the worst group of the {split} set ends at "
+        f"Trained ({dataset.sizes['trained_seed']} seeds): {words[0]}, accuracy on {worst} {split} examples ends at "
         f"{ends[0]:.0%} (predicted {told[0]:.0%}); {words[1]}, at {ends[1]:.0%} (predicted {told[1]:.0%})."
     ]
     grain = f"one example of the smallest group is {100 / smallest:.1f}"

@@ -65,7 +65,7 @@ def _record(ds: xr.Dataset, name: str) -> dict[str, Any]:
     own = ds.sel(attribute=name)
     tied = np.flatnonzero(own.tied.values)
     share = own.gap_share.values
-    lead = int(tied[np.argmax(share[tied])]) if len(tied) else int(np.argmax(own.tie_given_label.fillna(0).values))
+    lead = int(np.flatnonzero(ds.feature.values == int(own.attribute_feature))[0])
     record: dict[str, Any] = {
         "attribute": name,
         "split": split,

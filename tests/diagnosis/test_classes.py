@@ -26,11 +26,12 @@ def small(name, kind, *, removed, splits, attributes=("site",)):
             "accuracy_time": (("split", "group", "time"), rng.random((len(splits), 2, 3))),
             "response_without": (("removed", "time", "feature"), rng.random((len(removed), 3, 2))),
             "flow_reached": ("path", np.ones(len(paths), bool)),
+            "attribute_feature": ("attribute", [len(removed)]),
         },
-        coords={"split": splits, "removed": removed, "time": [1.0, 2.0, 3.0], "path": paths,
+        coords={"attribute": [*attributes], "split": splits, "removed": removed, "time": [1.0, 2.0, 3.0], "path": paths,
                 "group_name": ("group", ["all", f"y = {name}"])},
         attrs={"n": 9, "notes": json.dumps(["two columns", f"{name} read as +1", "site: yes or no"]),
-               "positive": name, "plain_time": float(len(name)), "verdict": json.dumps(verdict.as_dict())},
+               "positive": name, "rare": 5, "plain_time": float(len(name)), "verdict": json.dumps(verdict.as_dict())},
     )  # fmt: skip
     return Report(dataset, verdict)
 

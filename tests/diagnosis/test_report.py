@@ -12,6 +12,7 @@ from scipy.optimize import root
 import gsdyn as gs
 from gsdyn.diagnosis import paths, verdict
 from gsdyn.diagnosis._schema import COORDINATES, VARIABLES
+from gsdyn.diagnosis.ties import told_of
 
 N, M, SWITCH, DECOUPLING = 60, 30, 4.0, 2.0
 TS = np.append(np.geomspace(0.02, 2.0, 5), [4.0, 12.0, 40.0])
@@ -222,7 +223,15 @@ def test_the_test_set_decides_only_where_it_is_asked(given, ds, out):
     cells = np.flatnonzero((ds.group_kind == "cell") & (ds["count"].sel(split="test") >= 5))
     score = ds.accuracy_time.sel(split="test").isel(group=cells).min("group").values
     assert float(worst.sel(strategy="stopped")) == score.max()
-    assert "Chosen by the worst group on the test set" in str(verdict.judge(asked))
+    counts = asked["count"]
+    some = str(verdict.judge(asked.assign(count=counts.where(counts.group != cells[0], 4).where(counts >= 5, 4))))
+    assert "Chosen by the worst cell of label and 'colour' on the test set (of its 4 cells 2 with fewer than 5" in some
+    every = str(verdict.judge(asked.assign(count=counts.where(counts >= 5, 5))))
+    assert "Chosen by the worst cell of label and 'colour' on the test set: " in every
+    own = asked.choice_worst.copy()
+    own.loc[{"strategy": "plain"}] = 1.0
+    told = str(verdict.judge(asked.assign(choice_worst=own)))
+    assert "do not count), 100% there, no stopping time, weight decay or decoupling that was tried does better" in told
 
 
 def test_the_verdict_names_the_colour(report):
@@ -278,6 +287,24 @@ def test_a_saved_report_comes_back(report, tmp_path, suffix):
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
     if suffix == ".json":
         json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+
+
+def test_the_feature_told_for_an_attribute_is_the_tied_one_that_carries_most(ds, report):
+    own = ds.sel(attribute="colour")
+    carried = own.gap_share.where(own.tied)
+    assert int(own.attribute_feature) == int(carried.idxmax("feature")) == report.verdict.attributes[0]["feature"]
+    given = {"tied": np.array([[0, 0, 1], [0, 1, 0], [0, 1, 0]], bool), "tie_given_label": np.eye(3)[:, ::-1]}
+    share = np.array([[0.9, 0.9, np.nan], [0.1, np.nan, 0.5], [0.0, -0.2, 0.5]])
+    assert told_of(given, share).tolist() == [2, 2, 0]
+
+
+def test_a_report_saved_before_some_things_were_told_opens(report, tmp_path):
+    old = gs.Report(report.dataset.drop_vars("attribute_feature"), report.verdict)
+    old.dataset.attrs.pop("rare")
+    for path in (old.save(tmp_path / "old.json"), old.save(tmp_path / "old.zarr")):
+        back = gs.Report.load(path)
+        xr.testing.assert_identical(back.dataset.load(), report.dataset)
+        assert back.page()
 
 
 def test_what_is_no_report_is_told(report, tmp_path):

@@ -74,6 +74,7 @@ def dataset(*, attributes=("colour", "hospital"), shape=(6, 5), features=10, tim
     put("few_error_time", "time", high=0.1)
     made["flow_reached"] = (("path",), np.ones(4, bool))
     made["count"] = (("split", "group"), rng.integers(5, 99, (3, sizes["group"])))
+    made["attribute_feature"] = (("attribute",), rng.integers(1, features + 1, len(attributes)))
     made["attribute_verdict"] = (("attribute",), [("no shortcut", "shortcut")[a == 0] for a in range(len(attributes))])
     return xr.Dataset(made, coords=_coords(sizes, attributes, removed), attrs=_attrs(shape, features, times))
 
@@ -102,7 +103,7 @@ def _attrs(shape, features, times):
         "title": "Starvation report", "n": 99, "features": features, "kernel": "NTK of a network", "select": "held-out",
         "labels": "0 read as -1, 1 as +1", "input_shape": json.dumps(list(shape or ())), "rtol": 1e-6, "subsample": "",
         "plain_time": float(np.geomspace(1e-2, 1e2, times)[times // 2]), "notes": json.dumps(["a note"]),
-        "gsdyn_version": "0",
+        "gsdyn_version": "0", "rare": 5,
     }  # fmt: skip
 
 

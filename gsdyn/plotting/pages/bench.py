@@ -128,6 +128,7 @@ def _tables(dataset: xr.Dataset) -> dict[str, Any]:
         "features": [int(f) for f in dataset["feature"].values],
         "groups": groups(dataset),
         **_ranked(dataset),
+        "rare": int(dataset.attrs["rare"]),
         "rises": RISES,
         "falls": FALLS,
         "total": TOTAL,

@@ -87,13 +87,14 @@ matrix_title.text = t.elasticity.length ? 'Who starves whom' : 'Who starves whom
 
 // the same in words
 const accuracies = of(t.accuracy);
-const known_cell = (n) => groups[here[n]].kind === 'cell' && Number.isFinite(accuracies[n]);
+const counts = (g) => groups[g].kind === 'cell' && groups[g].count[split] >= rare;
+const known_cell = (n) => counts(here[n]) && Number.isFinite(accuracies[n]);
 const cells_here = here.map((g, n) => n).filter(known_cell);
 const worst = cells_here.reduce((best, n) => best < 0 || accuracies[n] < accuracies[best] ? n : best, -1);
 const rows = [
   [{time: 'plain training until', decay: 'weight decay', switch: 'decoupling since'}[mode], said(xs[at])],
   ['accuracy of all', percent(accuracies[0])],
-  ['worst group', worst < 0 ? '–' : percent(accuracies[worst])],
+  ['worst cell of ' + rare + ' or more', worst < 0 ? '–' : percent(accuracies[worst])],
   ['gap of margins', said(margins_gap)],
 ];
 const body = rows.map(([name, value]) => `<tr><th>${name}</th><td>${value}</td></tr>`).join('');

@@ -155,7 +155,8 @@ def _body(dataset: xr.Dataset, verdict: Any, divs: dict[str, str]) -> str:
         parts.append(
             card(
                 "The best of each strategy",
-                f"Chosen by the worst group on the {chosen} examples.",
+                f"Chosen by the worst cell of label and attribute on the {chosen} examples, of those with "
+                f"{dataset.attrs['rare']} examples or more.",
                 tables.choices(dataset),
             )
         )

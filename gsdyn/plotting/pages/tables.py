@@ -34,14 +34,13 @@ def attributes(dataset: xr.Dataset) -> str:
     one that is nearest to a tie."""
     rows = []
     for a in range(dataset.sizes["attribute"]):
-        tied, share = np.flatnonzero(dataset["tied"].values[:, a]), dataset["gap_share"].values[a]
-        nearest = int(np.argmax(dataset["tie_given_label"].fillna(0).values[:, a]))
-        j = int(tied[np.argmax(share[tied])]) if len(tied) else nearest
+        told = int(dataset["attribute_feature"].values[a])
+        j = int(np.flatnonzero(dataset["feature"].values == told)[0])
         rows.append([
             str(dataset["attribute"].values[a]),
             str(dataset["attribute_verdict"].values[a]),
             percent(dataset["attribute_agreement"].values[a]),
-            f"feature {int(dataset['feature'].values[j])}: {interval(dataset, j, a)}",
+            f"feature {told}: {interval(dataset, j, a)}",
             percent(dataset["gap_share"].values[a, j]),
         ])  # fmt: skip
     heads = ["attribute", "verdict", "agrees with the label", "its feature, R²", "share of the gap"]
@@ -130,7 +129,7 @@ def group_table(dataset: xr.Dataset, split: str) -> str:
 
 
 def choices(dataset: xr.Dataset) -> str:
-    """For every attribute the best setting of each strategy by the worst group, and what it reaches."""
+    """For every attribute the best setting of each strategy by the worst cell, and what it reaches."""
     words = {"plain": "plain training", "stopped": "stopped earlier", "decay": "weight decay", "switch": "decoupling"}
     settings = {"time": "stop at", "decay": "decay", "switch": "from", "decoupling": "strength", "after": "for"}
     rows = []
@@ -141,7 +140,7 @@ def choices(dataset: xr.Dataset) -> str:
             worst, average = (dataset[f"choice_{name}"].values[a, s] for name in ("worst", "average"))
             row = [str(dataset["attribute"].values[a]), words.get(strategy, strategy), told or "–"]
             rows.append(row + [f"{percent(w)} / {percent(m)}" for w, m in zip(worst, average, strict=True)])
-    splits = [f"{split}: worst / average" for split in dataset["split"].values]
+    splits = [f"{split}: worst cell / average" for split in dataset["split"].values]
     return table(["attribute", "strategy", "setting", *splits], rows)
 
 
