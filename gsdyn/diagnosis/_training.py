@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array
 
 from gsdyn.diagnosis._networks import Network
@@ -22,9 +22,11 @@ from gsdyn.penalties import Penalty, SpectralDecoupling, Unregularised, WeightDe
 if TYPE_CHECKING:
     import xarray as xr
 
+    from gsdyn.training._chebyshev import Piece
+
 RECORDS = 12
-SHARE = 0.25
-"""The step of gradient descent, as a share of the largest stable one, if a fourth of the first time is no less."""
+TOLERANCE = 3e-3
+"""What a step of a network's flow may err, relative to the distance that its parameters have come."""
 FIRST = 0.01
 """The first saved time over the last, where a setting has one phase."""
 
@@ -88,71 +90,91 @@ def predicted(problem: Problem, kernels: Gram, setting: Setting) -> dict[str, np
     return found
 
 
-def measured(problem: Problem, net: Network, setting: Setting, scale: float) -> dict[str, np.ndarray]:
-    """The same margins of a network in training, by the change of its outputs times `scale`.
+class Runs:
+    """The runs of one network from several starts: settings, scales and starts share one compiled program.
 
         yhat(x) = c (h(theta_0 + delta; x) - h(theta_0; x)),    delta' = -grad L/c^2
 
     Linearised at its start the network is the same for every `c`; its parameters move `c` times less. What they move
     by, `delta`, is what is trained, so that small moves are not lost in the rounding of `theta_0`.
     """
-    from gsdyn.training import BinaryObjective, Penalised, train
 
-    assert problem.x is not None
-    x, y = net.inputs("x", problem.x), jnp.asarray(problem.y, net.dtype)
-    new = None if problem.test is None or problem.test.x is None else net.inputs("test x", problem.test.x)
-    everything = x if new is None else jnp.concatenate([x, new])
-    moved = _moved(net, scale)
-    origin = moved.apply(moved.leaves, everything)
-    strongest = _strongest(moved, x)
-    leaves, begin, seen = moved.leaves, 0.0, []
+    def __init__(self, problem: Problem, net: Network) -> None:
+        assert problem.x is not None
+        self._problem, self._net = problem, net
+        x = net.inputs("x", problem.x)
+        new = None if problem.test is None or problem.test.x is None else net.inputs("test x", problem.test.x)
+        self._everything = x if new is None else jnp.concatenate([x, new])
 
-    def observe(leaves: Any) -> Array:
-        return moved.apply(leaves, everything) - origin
+    def measured(self, leaves: list[Array], setting: Setting, scale: float) -> dict[str, np.ndarray]:
+        """The margins of every split at every saved time of the network in training from a start.
 
-    for phase in setting.phases:
-        end = begin + float(phase.duration)
-        ts = setting.ts[(setting.ts > begin) & (setting.ts <= end)] if begin else setting.ts[setting.ts <= end]
-        penalty = _on_the_clock(phase.penalty, scale)
-        objective = Penalised(BinaryObjective(moved.apply, mean=False), penalty, centre=moved.leaves)
-        own, common = (float(part) for part in penalty.decay())
-        stops = (np.append(ts, end)[: len(ts) + int(np.isfinite(end))] - begin) / scale**2
-        rate = min(SHARE * 2 / (strongest * (0.25 + common) + own), stops[0] / 4)
-        steps = np.round(stops / rate).astype(int)
-        columns = objective.columns(x, y, origin=origin[: len(x)])
-        run = train(leaves, objective, columns, optax.sgd(rate), steps, observe=observe)
-        seen.append(np.asarray(run.observed)[: len(ts)])
-        leaves, begin = run.params, end
-    outputs = np.concatenate(seen)
-    found = {"train": problem.y * outputs[:, : len(x)]}
-    if new is not None and problem.test is not None:
-        found["test"] = problem.test.y * outputs[:, len(x) :]
-    return found
+        Raises `ValueError` for a network whose flow cannot be followed, such as one with infinite outputs.
+        """
+        from gsdyn.training._chebyshev import follow
+
+        dtype, n = self._net.dtype, self._problem.n
+        moved = _Moved(self._net.apply, leaves, jnp.asarray(scale, dtype))
+        start = jnp.zeros(sum(leaf.size for leaf in leaves), dtype)
+        seen = _Seen(moved, self._everything, moved.outputs(start, self._everything))
+        y = jnp.asarray(self._problem.y, dtype)
+        run = follow(_Velocity(seen, y), start, _pieces(setting), seen, jnp.asarray(TOLERANCE))
+        if not bool(run.reached.all()):
+            first = setting.ts[int(np.argmin(np.asarray(run.reached)))]
+            raise ValueError(f"network must be one whose training can be followed, got none beyond time {first:.2g}")
+        outputs = np.asarray(run.seen)
+        found = {"train": self._problem.y * outputs[:, :n]}
+        if self._problem.test is not None and len(self._everything) > n:
+            found["test"] = self._problem.test.y * outputs[:, n:]
+        return found
 
 
-def _moved(net: Network, scale: float) -> Network:
-    """The network as a function of how far its parameters moved, its outputs times `scale`."""
+def _pieces(setting: Setting) -> Piece:
+    """The setting from each saved time to the next, with its weight decay and decoupling."""
+    from gsdyn.training._chebyshev import Piece
 
-    def apply(moves: list[Array], x: Array) -> Array:
-        return scale * net.apply([start + move for start, move in zip(net.leaves, moves, strict=True)], x)
-
-    return dataclasses.replace(net, apply=apply, leaves=jax.tree.map(jnp.zeros_like, net.leaves))
-
-
-def _on_the_clock(penalty: Penalty, scale: float) -> Penalty:
-    """The penalty on a clock that runs `scale^2` times as fast: decay is a rate of parameters, decoupling one of
-    outputs, which are as much larger."""
-    return WeightDecay(scale**2 * penalty.lam) if isinstance(penalty, WeightDecay) else penalty
+    ends = np.cumsum([float(phase.duration) for phase in setting.phases])
+    number = np.searchsorted(ends, setting.ts)  # a saved time at the end of a phase is of that phase
+    penalties = jnp.stack([jnp.stack(phase.penalty.decay()) for phase in setting.phases])[number]
+    return Piece(jnp.asarray(setting.ts), penalties, jnp.asarray(np.diff(number, prepend=-1) > 0))
 
 
-def _strongest(net: Network, x: Array, rounds: int = 12) -> float:
-    """The largest eigenvalue of the network's kernel at the start, by products with it, and a tenth more."""
-    from gsdyn.kernels import ntk_product
+class _Moved(eqx.Module):
+    """A network as a function of how far its parameters moved, one vector; its outputs times `scale`."""
 
-    product = ntk_product(net.apply, net.leaves, x)
-    v, size = np.full((len(x), 1), len(x) ** -0.5, net.dtype), 0.0
-    for _ in range(rounds):
-        w = np.asarray(product(v))
-        size = float(np.linalg.norm(w))
-        v = w / size
-    return 1.1 * size
+    apply: Callable[[list[Array], Array], Array]
+    leaves: list[Array]
+    scale: Array
+
+    def outputs(self, moves: Array, x: Array) -> Array:
+        parts = jnp.split(moves, np.cumsum([leaf.size for leaf in self.leaves])[:-1])
+        leaves = [leaf + part.reshape(leaf.shape) for leaf, part in zip(self.leaves, parts, strict=True)]
+        return self.scale * self.apply(leaves, x)
+
+
+class _Seen(eqx.Module):
+    """Outputs of all examples, counted from those at the start."""
+
+    moved: _Moved
+    x: Array
+    origin: Array
+
+    def __call__(self, moves: Array) -> Array:
+        return self.moved.outputs(moves, self.x) - self.origin
+
+
+class _Velocity(eqx.Module):
+    """The flow of the loss of the examples that are learnt, the first n."""
+
+    seen: _Seen
+    y: Array
+
+    def __call__(self, moves: Array, penalty: Array) -> Array:
+        n, (own, common) = len(self.y), penalty.astype(moves.dtype)
+        moved, x, origin = self.seen.moved, self.seen.x[:n], self.seen.origin[:n]
+
+        def objective(moves: Array) -> Array:
+            f = self.y * (moved.outputs(moves, x) - origin)
+            return CrossEntropy().value(f) + common / 2 * jnp.sum(f * f)
+
+        return -jax.grad(objective)(moves) / moved.scale**2 - own * moves
