@@ -13,7 +13,7 @@ import operator
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -324,6 +324,13 @@ def devices(name: str, x: Any) -> None:
     """`x` must be a list of JAX devices, at least one."""
     if not isinstance(x, Sequence) or not x or not all(isinstance(device, jax.Device) for device in x):
         raise ValueError(f"{name} must be a list of JAX devices, got {in_short(x)}")
+
+
+def one_of(name: str, x: Any, allowed: Collection[str]) -> str:
+    """`x`, which must be one of the words."""
+    if not isinstance(x, str) or x not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {in_short(x)}")
+    return x
 
 
 def flag(name: str, x: Any) -> bool:

@@ -524,6 +524,7 @@ def _training() -> Iterator[Call]:
         observe=(lambda params: params, "callable"),
         tolerance=(1e-4, "tolerance"),
         max_steps=(100, "count"),
+        method=("tsit5", "text"),
     )
 
 

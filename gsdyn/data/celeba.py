@@ -12,7 +12,7 @@ from gsdyn import _checks
 from gsdyn._progress import Progress, silent
 from gsdyn.data._decoded import Cache, content, folder_of, found
 from gsdyn.data._photographs import photographs
-from gsdyn.data.images import SPLITS, Images, assembled, chosen, one_of
+from gsdyn.data.images import SPLITS, Images, assembled, chosen
 
 FACES = ("img_align_celeba/img_align_celeba", "img_align_celeba", "Img/img_align_celeba")
 
@@ -49,7 +49,7 @@ def celeba(
     """
     folders = folder_of(folder, ("Anno", "Eval"))
     names, table = _attributes(found(folders, ("list_attr_celeba.txt", "list_attr_celeba.csv")))
-    one_of("label", label, names)
+    _checks.one_of("label", label, names)
     where = found(folders, ("list_eval_partition.txt", "list_eval_partition.csv"))
     splits = {cells[0]: cells[1:] for cells in _rows(where) if cells[0] != "image_id"}
     files = list(table)

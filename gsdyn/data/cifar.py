@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jax.typing import DTypeLike
 
+from gsdyn import _checks
 from gsdyn.data._decoded import Cache, content, decoded, folder_of
 from gsdyn.data._pickles import read_pickle
-from gsdyn.data.images import Images, assembled, one_of
+from gsdyn.data.images import Images, assembled
 
 TEN = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SIDE = 32
@@ -81,7 +82,7 @@ def _load(
     version: _Version, folder: Any, split: str | None, classes: tuple[str, ...], dtype: DTypeLike, cache: Cache
 ) -> Images:
     splits = ("train", "test")
-    wanted = splits if split is None else (one_of("split", split, splits),)
+    wanted = splits if split is None else (_checks.one_of("split", split, splits),)
     files = {part: _files(version, folder, version.train if part == "train" else version.test) for part in wanted}
     every = [file for part in files.values() for file in part]
 

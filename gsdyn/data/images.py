@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -37,7 +37,7 @@ class Images(NamedTuple):
 
     def attribute(self, name: str) -> Int[Array, " n"]:
         """One attribute by its name."""
-        return self.attributes[:, self.attribute_names.index(one_of("name", name, self.attribute_names))]
+        return self.attributes[:, self.attribute_names.index(_checks.one_of("name", name, self.attribute_names))]
 
     def take(self, rows: ArrayLike) -> Images:
         """Some of the images, by their numbers or by a mask of n booleans."""
@@ -51,16 +51,9 @@ class Images(NamedTuple):
         return self.take(np.flatnonzero(np.asarray(self.split) == split_number(split)))
 
 
-def one_of(name: str, given: Any, allowed: Sequence[str]) -> str:
-    """`given`, which must be one of the names."""
-    if given not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {_checks.in_short(given)}")
-    return given
-
-
 def split_number(split: str) -> int:
     """The number of a split."""
-    return SPLITS.index(one_of("split", split, SPLITS))
+    return SPLITS.index(_checks.one_of("split", split, SPLITS))
 
 
 def chosen(split: np.ndarray, only: str | None, at_most: int | None) -> np.ndarray:

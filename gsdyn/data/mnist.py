@@ -15,7 +15,7 @@ from jax.typing import DTypeLike
 from gsdyn import _checks
 from gsdyn.data._decoded import Arrays, Cache, content, decoded, folder_of, found
 from gsdyn.data.digits import Digits
-from gsdyn.data.images import Images, assembled, levels, one_of
+from gsdyn.data.images import Images, assembled, levels
 
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 PREFIX = {"train": "train", "test": "t10k"}
@@ -41,7 +41,7 @@ def mnist(
     """
     if _checks.integer("pixels", pixels, 1) not in (14, PIXELS):
         raise ValueError(f"pixels must be 14 or {PIXELS}, got {pixels}")
-    stored = _stored("mnist", folder, one_of("split", split, tuple(PREFIX)), ("raw", "MNIST/raw"), cache)
+    stored = _stored("mnist", folder, _checks.one_of("split", split, tuple(PREFIX)), ("raw", "MNIST/raw"), cache)
     thinned = stored["images"][:, :: PIXELS // pixels, :: PIXELS // pixels].reshape(-1, pixels**2)
     x, digit = levels(thinned, dtype), stored["labels"]
     return Digits(x, jnp.asarray(np.where(digit < 5, 1, -1), x.dtype), jnp.asarray(digit, int))
@@ -60,7 +60,7 @@ def fashion_mnist(folder: Any, split: str | None = None, *, dtype: DTypeLike = f
         >>> data.x.shape, data.classes[9]  # doctest: +SKIP
         ((70000, 28, 28, 1), 'Ankle boot')
     """
-    wanted = tuple(PREFIX) if split is None else (one_of("split", split, tuple(PREFIX)),)
+    wanted = tuple(PREFIX) if split is None else (_checks.one_of("split", split, tuple(PREFIX)),)
     parts = [_stored("fashion-mnist", folder, part, ("raw", "FashionMNIST/raw"), cache) for part in wanted]
     images, labels = (np.concatenate([part[name] for part in parts]) for name in ("images", "labels"))
     number = np.repeat([0 if part == "train" else 2 for part in wanted], [len(part["labels"]) for part in parts])

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 RECORDS = 12
 TOLERANCE = 3e-3
 """What a step of a network's flow may err, relative to the distance that its parameters have come."""
+STEPS = 40_000
+"""In all, at most."""
 FIRST = 0.01
 """The first saved time over the last, where a setting has one phase."""
 
@@ -111,14 +113,14 @@ class Runs:
 
         Raises `ValueError` for a network whose flow cannot be followed, such as one with infinite outputs.
         """
-        from gsdyn.training._chebyshev import follow
+        from gsdyn.training._chebyshev import Allowed, follow
 
         dtype, n = self._net.dtype, self._problem.n
         moved = _Moved(self._net.apply, leaves, jnp.asarray(scale, dtype))
         start = jnp.zeros(sum(leaf.size for leaf in leaves), dtype)
         seen = _Seen(moved, self._everything, moved.outputs(start, self._everything))
         y = jnp.asarray(self._problem.y, dtype)
-        run = follow(_Velocity(seen, y), start, _pieces(setting), seen, jnp.asarray(TOLERANCE))
+        run = follow(_Velocity(seen, y), start, _pieces(setting), seen, Allowed(0.0, TOLERANCE, STEPS))
         if not bool(run.reached.all()):
             first = setting.ts[int(np.argmin(np.asarray(run.reached)))]
             raise ValueError(f"network must be one whose training can be followed, got none beyond time {first:.2g}")

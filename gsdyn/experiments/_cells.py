@@ -136,8 +136,7 @@ def _whole(split: Split) -> Split:
 
 def checked(source: str, at_most: int | None, pixels: int) -> None:
     """Raises `ValueError` for options that cannot be."""
-    if source not in SOURCES:
-        raise ValueError(f"source must be one of {', '.join(SOURCES)}, got {_checks.in_short(source)}")
+    _checks.one_of("source", source, SOURCES)
     if at_most is not None:
         _checks.integer("at_most", at_most, 1)
     _checks.integer("pixels", pixels, 16)

@@ -18,7 +18,12 @@ def table_moons(dataset: xr.Dataset) -> Table:
     """Every way of training at every recorded step: margins in input space, accuracy and loss."""
     columns = {"margin": "mean_margin", "least margin": "least_margin", "accuracy": "accuracy", "loss": "loss"}
     return tabulated(
-        ("variant", "step"), {"steps taken": dataset["steps_taken"], "seeds": dataset["runs"], **{text: dataset[name] for text, name in columns.items()}}
+        ("variant", "step"),
+        {
+            "steps taken": dataset["steps_taken"],
+            "seeds": dataset["runs"],
+            **{text: dataset[name] for text, name in columns.items()},
+        },
     )
 
 

@@ -111,8 +111,7 @@ def colour_digits(
 def task_of(seeds: int, source: str, train: int, test: int, pace: int, runs: str | Path | None) -> Task:
     """The images and the folder, after checking what was asked for."""
     _checks.integer("seeds", seeds, 1)
-    if source not in SOURCES:
-        raise ValueError(f"source must be one of {', '.join(SOURCES)}, got {source!r}")
+    _checks.one_of("source", source, SOURCES)
     return Task(source, train, test, _checks.integer("pace", pace, 1), folder_of(runs, FOLDER))
 
 

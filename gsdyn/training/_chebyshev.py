@@ -16,12 +16,11 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, ArrayLike
 
 DAMPING = 2 / 13
 REACH = 0.65  # of a step, times s^2 over the curvature
 MOST = 60  # gradients a step: their rounding grows like the square
-TRIES = 4000  # steps between two saved times, at most
 ROUNDS = 20  # of power iteration where the flow is another one
 SAFETY = 1.2  # on the curvature, which power iteration finds from below
 
@@ -36,11 +35,15 @@ class Piece(NamedTuple):
 
 
 class Followed(NamedTuple):
-    """`seen` at the end of every piece; whether each was `reached`; how many `gradients` it took so far."""
+    """At the end of every piece what was `seen`, the parameters `y` at the last, whether each was `reached`, and how
+    many `gradients`, `steps` and steps that were given up (`failed`) it took so far."""
 
     seen: Any
+    y: Array
     reached: Array
     gradients: Array
+    steps: Array
+    failed: Array
 
 
 class _State(NamedTuple):
@@ -51,41 +54,51 @@ class _State(NamedTuple):
     v: Array
     curvature: Array
     gradients: Array
-    tries: Array
+    steps: Array
+    failed: Array
+
+
+class Allowed(NamedTuple):
+    """What a step may err, as a length (`absolute`) and over the length of `y` (`relative`); and how many `steps` there
+    may be in all."""
+
+    absolute: ArrayLike
+    relative: ArrayLike
+    steps: int
 
 
 @eqx.filter_jit
 def follow(
-    velocity: Callable[[Array, Any], Array], start: Array, pieces: Piece, see: Callable[[Array], Any], tolerance: Array
+    velocity: Callable[[Array, Any], Array], start: Array, pieces: Piece, see: Callable[[Array], Any], allowed: Allowed
 ) -> Followed:
     """The flow `y' = velocity(y, args)` from time 0, piece by piece.
 
     - `velocity`: minus the gradient of a loss, as a vector of the parameters `y`, (p,).
     - `see`: from the parameters to what is kept at the end of each piece.
-    - `tolerance`: what a step may err, relative to the length of `y`.
 
     Compiled once for the same functions and shapes. What was not reached is NaN.
     """
     v = jax.random.normal(jax.random.key(0), start.shape, start.dtype)
     time = pieces.end.dtype
     zero, none = jnp.zeros((), time), jnp.zeros((), int)
-    state = _State(zero, start, jnp.zeros_like(start), zero, v / jnp.linalg.norm(v), zero, none, none)
+    state = _State(zero, start, jnp.zeros_like(start), zero, v / jnp.linalg.norm(v), zero, none, none, none)
 
-    def one(state: _State, piece: Piece) -> tuple[_State, Followed]:
+    def one(state: _State, piece: Piece) -> tuple[_State, tuple]:
         def F(y: Array) -> Array:
             return velocity(y, piece.args)
 
         state = jax.lax.cond(piece.fresh, lambda state: _begun(F, state), lambda state: state, state)
         state = jax.lax.while_loop(
-            lambda state: (state.t < piece.end) & (state.tries < TRIES),
-            lambda state: _tried(F, state, piece.end, tolerance),
-            state._replace(tries=none),
+            lambda state: (state.t < piece.end) & (state.steps + state.failed < allowed.steps),
+            lambda state: _tried(F, state, piece.end, allowed),
+            state,
         )
         reached = state.t >= piece.end
         seen = jax.tree.map(lambda part: jnp.where(reached, part, jnp.nan), see(state.y))
-        return state, Followed(seen, reached, state.gradients)
+        return state, (seen, reached, state.gradients, state.steps, state.failed)
 
-    return jax.lax.scan(one, state, pieces)[1]
+    last, (seen, *counts) = jax.lax.scan(one, state, pieces)
+    return Followed(seen, last.y, *counts)
 
 
 def _begun(F: Callable, state: _State) -> _State:
@@ -107,7 +120,7 @@ def _curvature(F: Callable, y: Array, v: Array, dtype: Any) -> tuple[Array, Arra
     return jnp.where(live, w / jnp.where(live, size, 1), v), jnp.where(live, size, 1e-30).astype(dtype)
 
 
-def _tried(F: Callable, state: _State, end: Array, tolerance: Array) -> _State:
+def _tried(F: Callable, state: _State, end: Array, allowed: Allowed) -> _State:
     """The state after a step, or with a shorter one where its error is too large."""
     curvature = SAFETY * state.curvature
     step = jnp.minimum(state.h, end - state.t)
@@ -119,7 +132,8 @@ def _tried(F: Callable, state: _State, end: Array, tolerance: Array) -> _State:
     velocity = F(y)
     apart = jnp.linalg.norm(0.8 * (state.y - y) + 0.4 * h * (state.F + velocity))
     size = jnp.maximum(jnp.linalg.norm(state.y), jnp.linalg.norm(y))
-    error = (apart / jnp.maximum(size, jnp.finfo(size.dtype).tiny)).astype(tolerance.dtype) / tolerance
+    most = jnp.maximum(allowed.absolute + allowed.relative * size, jnp.finfo(size.dtype).tiny)
+    error = (apart / most).astype(state.t.dtype)
     good = error <= 1
     factor = jnp.where(error < jnp.inf, jnp.clip(0.8 * jnp.maximum(error, 1e-6) ** (-1 / 3), 0.1, 5.0), 0.1)
     y, velocity = jnp.where(good, y, state.y), jnp.where(good, velocity, state.F)
@@ -133,7 +147,8 @@ def _tried(F: Callable, state: _State, end: Array, tolerance: Array) -> _State:
         v,
         found,
         state.gradients + count + 2,
-        state.tries + 1,
+        state.steps + good.astype(int),
+        state.failed + (~good).astype(int),
     )
 
 

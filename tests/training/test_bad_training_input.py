@@ -132,6 +132,8 @@ FLOW = {
     "max_steps text": ({"max_steps": "all"}, "max_steps must be an integer at least 1, got 'all'"),
     "max_steps 0": ({"max_steps": 0}, "max_steps must be at least 1, got 0"),
     "data an array": ({"data": X}, f"{ROWS}, such as (x, y)"),
+    "another method": ({"method": "euler"}, "method must be one of tsit5, chebyshev, got 'euler'"),
+    "no method": ({"method": None}, "method must be one of tsit5, chebyshev, got None"),
 }
 
 

@@ -10,7 +10,7 @@ from scipy.linalg import expm
 
 import gsdyn as gs
 from gsdyn.diagnosis import _networks, _training, problem
-from gsdyn.training._chebyshev import Piece, follow
+from gsdyn.training._chebyshev import Allowed, Piece, follow
 
 N = 30
 TS = np.array([1e-3, 1e-2, 0.1, 1.0, 10.0])
@@ -43,12 +43,12 @@ def test_a_stiff_flow_is_followed_through_a_change_in_few_gradients():
         y, before = end + expm(-A * (t - before)) @ (y - end), t
         expected.append(y)
     for tolerance, allowed in ((1e-2, 5e-3), (1e-4, 5e-4)):
-        run = follow(velocity, jnp.zeros(N), pieces, see, jnp.asarray(tolerance))
+        run = follow(velocity, jnp.zeros(N), pieces, see, Allowed(0.0, tolerance, 4000))
         assert run.reached.all()
         error = np.linalg.norm(run.seen - np.array(expected), axis=1) / np.linalg.norm(expected, axis=1)
         assert (error <= allowed).all()
         assert int(run.gradients[-1]) < 1e4 * TS[-1] / 2 / 10  # a tenth of what gradient descent takes to be stable
-    broken = follow(lambda y, pull: y * jnp.inf, jnp.ones(N), pieces, see, jnp.asarray(1e-2))
+    broken = follow(lambda y, pull: y * jnp.inf, jnp.ones(N), pieces, see, Allowed(0.0, 1e-2, 4000))
     assert not broken.reached.any()
     assert np.isnan(broken.seen).all()
 
@@ -80,6 +80,23 @@ def test_a_network_in_training_is_that_of_scipy_from_every_start():
         np.testing.assert_allclose(found["train"], y * f[:, :20], atol=0.02 * np.abs(f).max())
         np.testing.assert_allclose(found["test"], y[:5] * f[:, 20:], atol=0.02 * np.abs(f).max())
     assert traced == [25]  # the start's outputs: the program of the first start serves the second
+
+
+def test_both_methods_follow_the_same_flow():
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(20, 3))
+    net = gs.networks.FullyConnected(2, 8, activation=gs.networks.Erf())
+    params = net.init(jax.random.key(0), 3, jnp.float64)
+    objective = gs.training.BinaryObjective(net.apply, mean=False)
+
+    def flow(method):
+        ts, seen = np.array([0.0, 0.1, 20.0]), lambda p: net.apply(p, x)
+        return gs.training.gradient_flow(params, objective, (x, np.sign(x[:, 0])), ts, observe=seen, method=method)
+
+    one, other = flow("tsit5"), flow("chebyshev")
+    assert other.succeeded
+    np.testing.assert_allclose(other.observed, one.observed, atol=3e-3 * np.abs(one.observed).max())
+    np.testing.assert_allclose(net.apply(other.params, x), other.observed[-1], rtol=1e-12)
 
 
 def by_scipy(apply, leaves, data, ts, scale):
