@@ -68,4 +68,4 @@ def _disagreement(axes: Axes, dataset: xr.Dataset) -> None:
     axes.set_xlabel("coefficient of SD; 0 is ERM")
     axes.set_ylabel("median perturbation over the least of all")
     axes.set_ylim(bottom=0.9)
-    axes.legend(fontsize=6.5, loc="center right", bbox_to_anchor=(1.0, 0.25))
+    axes.legend(fontsize=6.5, loc="center right", bbox_to_anchor=(1.0, 0.36))
