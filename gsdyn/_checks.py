@@ -69,15 +69,32 @@ def _plain(name: str, x: Any) -> Any:
         if np.any(np.ma.getmaskarray(x)):
             raise ValueError(f"{name} must have no masked entries, got a masked array of shape {x.shape}: fill them")
         x = x.data
+    if hasattr(x, "detach"):
+        return _of_torch(x)
     if hasattr(x, "todense"):
         raise ValueError(f"{name} must be dense, got a sparse {type(x).__name__} of shape {x.shape}: use .todense()")
     if not isinstance(x, np.ndarray | np.generic):
-        return x
+        if isinstance(x, jax.Array) or hasattr(x, "__jax_array__") or not hasattr(x, "__array__"):
+            return x
+        x = np.asarray(x)  # of pandas, xarray, ...
     if x.dtype.kind not in "biufc" and not jnp.issubdtype(x.dtype, jnp.number):
         raise ValueError(f"{name} must hold numbers, got dtype {x.dtype}")
     if x.dtype.char in "gG":  # long doubles
         return x.astype(np.float64 if x.dtype.char == "g" else np.complex128)
     return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
+
+
+def _of_torch(x: Any) -> np.ndarray:
+    """The numbers of a tensor of PyTorch, wherever they are and whether or not derivatives are recorded."""
+    x = x.detach().cpu()
+    return x.float().numpy().astype(jnp.bfloat16) if str(x.dtype) == "torch.bfloat16" else x.numpy()
+
+
+def dtype_of(x: Any, default: Any) -> Any:
+    """The dtype of what is or holds an array, else `default`; what PyTorch calls a dtype is one of NumPy's."""
+    kind = getattr(x, "dtype", default)
+    name = str(kind).removeprefix("torch.")
+    return jnp.dtype(name) if str(kind).startswith("torch.") else kind
 
 
 def failed_check(error: object) -> str | None:
@@ -107,11 +124,16 @@ def _warn_of_single_precision() -> None:
     if _warned:
         return
     _warned = True
+    text = "float64 arrays become float32: call jax.config.update('jax_enable_x64', True) first to keep their digits"
+    warn(text, PrecisionWarning)
+
+
+def warn(text: str, category: type[Warning] = UserWarning) -> None:
+    """A warning at the line of the user's that led here."""
     frame, level = sys._getframe(0), 1
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN:
         frame, level = frame.f_back, level + 1
-    text = "float64 arrays become float32: call jax.config.update('jax_enable_x64', True) first to keep their digits"
-    warnings.warn(text, PrecisionWarning, stacklevel=level)
+    warnings.warn(text, category, stacklevel=level)
 
 
 def together(**given: ArrayLike) -> list[Array]:
@@ -260,6 +282,7 @@ def _column(name: str, x: Any, allowed: str) -> Array:
 
 def examples(name: str, x: Any) -> Array:
     """`x` with one example a row: finite floats of any shape, or integers (tokens) as they are."""
+    x = numbers(name, x) if hasattr(x, "detach") else x
     if not jnp.issubdtype(getattr(x, "dtype", float), jnp.integer):
         x = finite(name, x)
     x = jnp.asarray(x)

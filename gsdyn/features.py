@@ -98,15 +98,15 @@ class FeatureBasis(Readable):
         Each column of `U` sums to a non-negative number. Where strengths repeat (`repeated`) single columns, and
         derivatives of them and of single responses, are arbitrary; those of what depends on the kernel only are right:
         margins, dual variables and objective of a fixed point, `kernel()`. Features of strength zero have no
-        derivative. Raises `ValueError` for a kernel that is not finite, not symmetric or not positive semi-definite
-        beyond `tolerance` (of the part computed); inside `jit` there is no warning, and 8 `n eps` by default.
+        derivative. Raises `ValueError` for a kernel that is not finite, not symmetric beyond rounding of the precision
+        in which it came or `tolerance`, or not positive semi-definite beyond `tolerance` (of the part computed); inside `jit` there is no warning, and 8 `n eps` by default.
         """
         given, theta = theta, _checks.finite("theta", theta, ndim=2)
         _checks.square("theta", theta)
         accuracy = psd.accuracy(given, theta) if tolerance is None else psd.tolerance(tolerance)
         n = theta.shape[0]
         rank = n if rank is None else _checks.integer("rank", rank, 1, n)
-        theta = psd.symmetric(theta)
+        theta = psd.symmetric(theta, given, 0.0 if tolerance is None else accuracy)
         if y is not None:
             y = _checks.labels("y", y).astype(theta.dtype)
             _checks.same_length("y", y, "theta", theta)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from statistics import NormalDist
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
@@ -150,7 +151,11 @@ def _groups(groups: ArrayLike, name: str = "groups", count: int | None = None) -
     if not _checks.is_concrete(groups):
         raise ValueError(f"{name} must be known, got values traced by jit, vmap or grad")
     allowed = "a vector of integers from 0 on"
-    group = np.asarray(_checks.require(name, groups, allowed, lambda v: (v >= 0) & (v == np.floor(v)), ndim=1))
+    with jax.ensure_compile_time_eval():  # inside `jit` JAX stages even operations on what is known
+        group = np.asarray(_checks.require(name, groups, allowed, lambda v: (v >= 0) & (v == np.floor(v))))
+    group = group[:, 0] if group.ndim == 2 and group.shape[1] == 1 else group
+    if group.ndim != 1:
+        raise ValueError(f"{name} must be {allowed}, got shape {group.shape}")
     if not group.size or group.max() == np.inf:
         raise ValueError(f"{name} must be {allowed}, got {'inf' if group.size else 'none'}")
     whole = group.astype(int)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from gsdyn import _checks
+from gsdyn._numerics import psd
 
 PATIENCE = 5  # exchanges in a row that may leave no fewer examples on the wrong side
 ROUNDS = 10  # changes of the support per example, after which no more help
@@ -55,15 +56,12 @@ def hard_margin(theta: ArrayLike, y: ArrayLike | None) -> HardMargin:
         >>> print(widest.margins, widest.support)
         [1.    1.092 1.    1.   ] [0 2 3]
     """
-    theta = _checks.finite("theta", theta, ndim=2)
+    given, theta = theta, _checks.finite("theta", theta, ndim=2)
     _checks.square("theta", theta)
     if not _checks.is_concrete((theta, y)):
         raise ValueError("theta and y must be known, got values traced by jit, vmap or grad")
-    K = np.asarray(theta, float)
+    K = np.asarray(psd.symmetric(theta, given), float)
     n = len(K)
-    top = float(np.max(np.abs(np.diagonal(K))))
-    if float(np.max(np.abs(K - K.T))) > 64 * n**0.5 * float(jnp.finfo(theta.dtype).eps) * top:
-        raise ValueError("theta must be symmetric, got entries that differ from their mirror image")
     if y is not None:
         sign = np.asarray(_checks.labels("y", y), float)
         _checks.same_length("y", sign, "theta", theta)  # pyright: ignore[reportArgumentType]

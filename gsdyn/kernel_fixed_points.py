@@ -179,7 +179,8 @@ def _problem(
     limit = jnp.asarray(_checks.integer("max_iterations", max_iterations, 1), jnp.int32)
     slack = 0.0
     if not traced:
-        slack = psd.once(theta, (accuracy, told), lambda: _checked_slack(theta, accuracy, told))
+        skewed, slack = psd.once(theta, (accuracy, told), lambda: _checked(theta, given, accuracy, told))
+        theta = psd.symmetric(theta, given, accuracy) if skewed else theta
     elif not told:
         accuracy = 0.0
     with jax.enable_x64(True):
@@ -187,8 +188,11 @@ def _problem(
     return theta, sign, _Options(stop, limit, part, below, traced)
 
 
-def _checked_slack(theta: Array, accuracy: float, told: bool) -> float:
-    return psd.slack(psd.symmetric(_checks.finite("theta", theta)), accuracy, told=told)
+def _checked(theta: Array, given: ArrayLike, accuracy: float, told: bool) -> tuple[bool, float]:
+    """Whether rounding has left a kernel unlike its transpose, and how far below zero its eigenvalues go."""
+    theta = _checks.finite("theta", theta)
+    whole = psd.symmetric(theta, given, accuracy if told else 0.0)
+    return whole is not theta, psd.slack(whole, accuracy, told=told)
 
 
 @eqx.filter_custom_jvp
@@ -251,7 +255,7 @@ def _slack(theta: Array, kernel: Kernel, options: _Options) -> tuple[Array, Arra
     if not options.unchecked:
         return options.slack, jnp.ones((), bool)
     part = jnp.maximum(8 * theta.shape[0] * float(jnp.finfo(theta.dtype).eps), options.accuracy)
-    valid = psd.is_symmetric(theta) & psd.seems_semidefinite(kernel.theta, part)
+    valid = psd.is_symmetric(theta, options.accuracy) & psd.seems_semidefinite(kernel.theta, part)
     return options.accuracy * jnp.max(jnp.sum(jnp.abs(kernel.theta), axis=1)), valid
 
 

@@ -93,7 +93,7 @@ class KernelFlow(eqx.Module):
         self.theta = _checks.require("theta", theta, "a matrix", lambda v: v.ndim == 2, ndim=2)
         _checks.square("theta", self.theta)
         if _checks.is_concrete(self.theta):
-            psd.symmetric(self.theta)
+            self.theta = psd.symmetric(self.theta, theta)
         n = self.theta.shape[0]
         require_smooth(loss)
         self.loss = loss
@@ -235,9 +235,14 @@ def problem_of(flow: KernelFlow) -> Problem:
     n = flow.theta.shape[0]
     classes = flow.start[0].size
     rank = n if n * classes <= EXACT else min(n, _rank(n, classes))
-    top, single = _single(flow.theta)
-    lead = _lead(flow.theta, single, jnp.asarray(leading.probes(n, rank), flow.theta.dtype), rank)
-    theta = _semidefinite(flow.theta, lead)
+    theta, probes = flow.theta, jnp.asarray(leading.probes(n, rank), flow.theta.dtype)
+    top, single = _single(theta)
+    lead = _lead(theta, single, probes, rank)
+    theta, below = _semidefinite(theta, lead)
+    if below:
+        theta = theta.at[jnp.diag_indices(n)].add(below)
+        top, single = _single(theta)
+        lead = _lead(theta, single, probes, rank)
     lead = lead._replace(V=flow.sign[:, None] * lead.V)
     zero = jnp.zeros((), theta.dtype)
     return Problem(theta, single, flow.sign, lead, top, zero, zero)
@@ -342,20 +347,24 @@ def within(flow: KernelFlow, ts: Array) -> Array:
     return ts
 
 
-def _semidefinite(theta: Array, lead: leading.Leading) -> Array:
-    """`theta`, after checking that it is symmetric and positive semi-definite as far as its leading part shows."""
+def _semidefinite(theta: Array, lead: leading.Leading) -> tuple[Array, float]:
+    """`theta`, after checking that it is symmetric and positive semi-definite as far as its leading part shows, and how
+    far below zero rounding of the precision it came in has left that: a flow would grow there without end."""
     n = theta.shape[0]
     unit = 64 * n**0.5 * float(jnp.finfo(theta.dtype).eps)
     message = "theta must be finite, symmetric and positive semi-definite"
     scale = jnp.max(lead.strengths)
     skew, negative = ~(lead.skew <= unit * scale), ~(lead.least >= -8 * n**0.5 * unit * scale)
     if not _checks.is_concrete(skew):
-        return error_if(theta, skew | negative, message)
+        return error_if(theta, skew | negative, message), 0.0
     if bool(skew):
         raise ValueError(f"{message}, got entries that differ by {float(lead.skew):.3g} from their mirror image")
-    if bool(negative):
+    if not bool(negative):
+        return theta, 0.0
+    if not bool(lead.least >= -psd.accuracy(theta, theta) * scale):
         raise ValueError(f"{message}, got {float(lead.least):.3g} for the least of its products v^T theta v")
-    return theta
+    psd.warn(float(lead.least), float(scale))
+    return theta, -float(lead.least)
 
 
 def _rank(n: int, classes: int) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Float
 
@@ -94,6 +95,8 @@ def predict(theta_new: ArrayLike | Rows, y: ArrayLike | None, beta: ArrayLike) -
     if not isinstance(theta_new, Rows):
         theta_new = _rectangle(theta_new)
     m, n = _shape(theta_new, y)
+    if isinstance(beta, FixedPoint | Trajectory):
+        raise ValueError(f"beta must be coefficients, got a {type(beta).__name__}: coefficients(basis, fp) makes them")
     beta = _checks.real("beta", beta)
     if not _fits(beta, n, y is None):
         allowed = f"({n},) or (t, {n})" + ("" if y is not None else f", ({n}, C) or (t, {n}, C)")
@@ -107,10 +110,12 @@ def predict(theta_new: ArrayLike | Rows, y: ArrayLike | None, beta: ArrayLike) -
         parts = [predict(block, y, beta) for block in theta_new.blocks()]
         return jnp.concatenate(parts, -2)[..., :m, :] if classes else jnp.concatenate(parts, -1)[..., :m]
     if classes:
-        return theta_new @ beta if beta.ndim == 2 else jnp.moveaxis(jnp.tensordot(theta_new, beta, ((1,), (1,))), 0, 1)
-    # signs of the coefficients: those of the kernel would take a copy of it
-    signed = beta * _sign(y, n, theta_new.dtype).reshape((1,) * (beta.ndim - 1) + (n,))
-    return signed @ theta_new.T if beta.ndim == 2 else theta_new @ signed
+        out = theta_new @ beta if beta.ndim == 2 else jnp.moveaxis(jnp.tensordot(theta_new, beta, ((1,), (1,))), 0, 1)
+    else:
+        # signs of the coefficients: those of the kernel would take a copy of it
+        signed = beta * _sign(y, n, theta_new.dtype).reshape((1,) * (beta.ndim - 1) + (n,))
+        out = signed @ theta_new.T if beta.ndim == 2 else theta_new @ signed
+    return _of_finite(theta_new, out)
 
 
 def feature_functions(basis: FeatureBasis, theta_new: ArrayLike | Rows, y: ArrayLike | None) -> Float[Array, "m k"]:
@@ -137,13 +142,19 @@ def feature_functions(basis: FeatureBasis, theta_new: ArrayLike | Rows, y: Array
         return jnp.concatenate([feature_functions(basis, block, y) for block in theta_new.blocks()])[:m]
     s2 = basis.s * basis.s
     live = (s2 > 0)[None, :]
-    return jnp.where(
-        live, (theta_new @ (_sign(y, n, theta_new.dtype)[:, None] * basis.U)) / jnp.where(live, s2[None, :], 1.0), 0.0
-    )
+    images = _of_finite(theta_new, theta_new @ (_sign(y, n, theta_new.dtype)[:, None] * basis.U))
+    return jnp.where(live, images / jnp.where(live, s2[None, :], 1.0), 0.0)
 
 
 def _rectangle(theta_new: ArrayLike) -> Array:
     return _checks.require("theta_new", theta_new, "a matrix", lambda v: v.ndim == 2, ndim=2)
+
+
+def _of_finite(theta_new: Array, out: Array) -> Array:
+    """What a kernel made, which must itself be finite: asked only where `out` is not, that the kernel is read once."""
+    if _checks.is_concrete(out) and not np.all(np.isfinite(np.asarray(out))):
+        _checks.finite("theta_new", theta_new)
+    return out
 
 
 def _shape(theta_new: Array | Rows, y: ArrayLike | None) -> tuple[int, int]:

@@ -93,7 +93,8 @@ def truncation_bound(
     sign = jnp.ones(n, theta.dtype) if y is None else _checks.labels("y", y).astype(theta.dtype)
     _checks.same_length("y", sign, "theta", theta)
     if _checks.is_concrete(theta):
-        psd.slack(psd.symmetric(theta), psd.accuracy(given, theta), told=False)
+        theta = psd.symmetric(theta, given)
+        psd.slack(theta, psd.accuracy(given, theta), told=False)
         valid = jnp.ones((), bool)
     else:
         part = 8 * n * float(jnp.finfo(theta.dtype).eps)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 import weakref
 from collections.abc import Callable
 from typing import TypeVar
@@ -36,15 +35,20 @@ def once(array: Array, what: tuple, compute: Callable[[], T]) -> T:
 def accuracy(given: ArrayLike, theta: Array) -> float:
     """The root of the unit of rounding of the precision that a kernel came in, `theta` as it was `given`: half, or
     single also where doubles hold single numbers."""
+    return _unit(given, theta) ** 0.5
+
+
+def _unit(given: ArrayLike, theta: Array) -> float:
+    """The unit of rounding of the precision that a kernel came in."""
     dtype = theta.dtype
-    kind = getattr(given, "dtype", dtype)
+    kind = _checks.dtype_of(given, dtype)
     if jnp.issubdtype(kind, jnp.floating) and np.dtype(kind).itemsize < 4:
         dtype = kind
     elif dtype == np.float64 and _checks.is_concrete(theta):
         entries = np.asarray(theta)
         with np.errstate(all="ignore"):
             dtype = np.float32 if np.array_equal(entries, entries.astype(np.float32)) else dtype
-    return float(jnp.finfo(dtype).eps) ** 0.5
+    return float(jnp.finfo(dtype).eps)
 
 
 def tolerance(value: float) -> float:
@@ -52,34 +56,58 @@ def tolerance(value: float) -> float:
     return _checks.number("tolerance", value, "a number in [0, 1)", lambda v: 0 <= v < 1)
 
 
-def is_symmetric(theta: Float[Array, "n n"]) -> Bool[Array, ""]:
-    """Whether a matrix equals its transpose but for rounding."""
-    return jnp.max(jnp.abs(theta - theta.T)) <= _skew(theta) * jnp.max(jnp.abs(theta))
+def is_symmetric(theta: Float[Array, "n n"], accuracy: ArrayLike = 0.0) -> Bool[Array, ""]:
+    """Whether a matrix equals its transpose but for rounding, or for what `accuracy` says of its largest entry."""
+    unit = _skew(theta, float(jnp.finfo(theta.dtype).eps))
+    if theta.dtype == jnp.float64:  # doubles may hold single numbers
+        single = jnp.all(theta == theta.astype(jnp.float32).astype(theta.dtype))
+        unit = jnp.where(single, _skew(theta, float(jnp.finfo(jnp.float32).eps)), unit)
+    return jnp.max(jnp.abs(theta - theta.T)) <= jnp.maximum(unit, accuracy) * jnp.max(jnp.abs(theta))
 
 
-def symmetric(theta: Float[Array, "n n"]) -> Float[Array, "n n"]:
-    """`theta`, which must equal its transpose but for rounding."""
+def symmetric(theta: Float[Array, "n n"], given: ArrayLike | None = None, accuracy: float = 0.0) -> Float[Array, "n n"]:
+    """`theta`, which must equal its transpose but for rounding: as exactly as double precision holds it.
+
+    Rounding of the precision that it came in, `given`: other libraries sum both of a pair of entries in another order.
+    A concrete matrix is then the mean of itself and its transpose, in that precision. `accuracy`, relative to the
+    largest entry, is what the caller was told of.
+    """
     if not _checks.is_concrete(theta):
         one = jnp.ones((), theta.dtype)
-        return theta * error_if(one, ~is_symmetric(theta), "theta must be symmetric")
+        return theta * error_if(one, ~is_symmetric(theta, accuracy), "theta must be symmetric")
     # in NumPy, because inside `jit` JAX stages even operations on concrete arrays
     entries = np.asarray(theta)
-    worst = float(np.max(np.abs(entries - entries.T)))
-    if worst > _skew(theta) * float(np.max(np.abs(entries))):
-        raise ValueError(f"theta must be symmetric, got entries that differ by {worst:.3g}")
-    return theta
+    worst, top = float(np.max(np.abs(entries - entries.T))), float(np.max(np.abs(entries)))
+    if worst <= _skew(theta, float(np.finfo(np.float64).eps)) * top:
+        return theta
+    unit = _unit(theta if given is None else given, theta)
+    if worst > max(_skew(theta, unit), accuracy) * top:
+        text = f"got entries that differ by {worst:.3g} beside a largest one of {top:.3g}"
+        raise ValueError(f"theta must be symmetric, {text}: give (theta + theta.T) / 2 if that is rounding")
+    mean = (entries + entries.T) / 2
+    single = unit > float(np.finfo(np.float64).eps)
+    return jnp.asarray(mean.astype(np.float32).astype(mean.dtype) if single else mean)
 
 
 def require(lowest: float, largest: float, rounding: float, accuracy: float, *, told: bool) -> None:
     """An error where the lowest eigenvalue is below zero by more than `rounding` or `accuracy`, parts of the largest;
     a warning where it is by more than rounding and nobody told the accuracy."""
-    found = f"an eigenvalue {lowest:.3g} beside a largest one of {largest:.3g}"
+    found = _found(lowest, largest)
     top = max(abs(lowest), abs(largest))
     if -lowest > max(rounding, accuracy) * top:
         raise ValueError(f"theta must be positive semi-definite, got {found}: tolerance says how accurate it is")
     if not told and -lowest > rounding * top:
-        text = f"theta has {found}: none up to that size is told from zero; tolerance says how accurate theta is"
-        warnings.warn(text, stacklevel=4)
+        warn(lowest, largest, "; tolerance says how accurate theta is")
+
+
+def warn(lowest: float, largest: float, more: str = "") -> None:
+    """That eigenvalues are negative by more than rounding of the precision in which a kernel is held."""
+    text = f"theta has {_found(lowest, largest)}: none up to that size is told from zero{more}"
+    _checks.warn(text)
+
+
+def _found(lowest: float, largest: float) -> str:
+    return f"an eigenvalue {lowest:.3g} beside a largest one of {largest:.3g}"
 
 
 def slack(theta: Float[Array, "n n"], accuracy: float, *, told: bool) -> float:
@@ -164,5 +192,6 @@ def lanczos(theta: Float[Array, "n n"]) -> tuple[Float[Array, " m"], Float[Array
 _lanczos_of = jax.jit(lanczos)
 
 
-def _skew(theta: Array) -> float:
-    return 64 * theta.shape[0] ** 0.5 * float(jnp.finfo(theta.dtype).eps)
+def _skew(theta: Array, unit: float) -> float:
+    """How far entries may be from their mirror images for rounding by `unit`, beside the largest."""
+    return min(64 * theta.shape[0] ** 0.5 * unit, unit**0.5)

@@ -90,7 +90,8 @@ def semidefinite(theta: Array) -> tuple[Array, str]:
     """
     whole = _double(theta)
     try:
-        below = psd.slack(psd.symmetric(whole), psd.accuracy(theta, whole), told=True)
+        whole = psd.symmetric(whole, theta)
+        below = psd.slack(whole, psd.accuracy(theta, whole), told=True)
     except ValueError as error:
         told = str(error).removeprefix("theta ").removesuffix(": tolerance says how accurate it is")
         raise ValueError(f"the kernel {told}") from None
