@@ -260,6 +260,18 @@ def test_groups():
                 np.testing.assert_allclose((p - end) ** 2, 1.959963984540054**2 * end * (1 - end) / n, rtol=1e-9)
 
 
+def test_groups_are_known_inside_compiled_code():
+    margins, z, two = np.array([1.0, -1.0]), np.array([1.0, 2.0]), gs.FeatureBasis(np.eye(2), np.ones(2))
+    for groups in (np.array([1, 0]), np.array([True, False]), jnp.array([[1], [0]])):
+
+        def both(margins, z, groups=groups):
+            return gs.group_metrics(margins, groups).mean_margin, gs.margin_gap(two, z, groups).total
+
+        mean, gap = jax.jit(both)(margins, z)
+        np.testing.assert_array_equal(mean, [-1.0, 1.0])
+        assert gap == -1.0
+
+
 def test_the_gap_is_a_sum_over_features_and_answers_to_everything():
     theta, new, y = _data(n=8)
     basis, aligned = gs.FeatureBasis.from_kernel(theta, y), np.array([1, 0, 1, 1, 0, 1, 1, 0])
@@ -335,6 +347,13 @@ THETA, NEW, Y = _data()
 BAD = {
     "theta_new must have one row per new input": lambda: gs.predict(NEW.T, Y, Y),
     "theta_new must have 2 dimensions": lambda: gs.predict(NEW[0], Y, Y),
+    "theta_new must be finite, got nan": lambda: gs.predict(np.where(NEW > 0, np.nan, NEW), Y, Y),
+    "theta_new must be finite, got inf": lambda: gs.feature_functions(
+        gs.FeatureBasis(np.eye(6), np.ones(6)), np.where(NEW > 0, np.inf, NEW), None
+    ),
+    "beta must be coefficients, got a FixedPoint: coefficients.basis, fp.": lambda: gs.predict(
+        NEW, Y, gs.FixedPoint(*np.ones((8, 1)), gs.CrossEntropy(), gs.WeightDecay(1.0))
+    ),
     "beta must have shape": lambda: gs.predict(NEW, Y, np.ones(4)),
     "y must be a vector of -1 and": lambda: gs.predict(NEW, (Y + 1) / 2, np.ones(6)),
     "beta must say what its axes are": lambda: gs.predict(NEW, None, np.ones((6, 6))),

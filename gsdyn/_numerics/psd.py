@@ -58,7 +58,7 @@ def tolerance(value: float) -> float:
 
 def is_symmetric(theta: Float[Array, "n n"], accuracy: ArrayLike = 0.0) -> Bool[Array, ""]:
     """Whether a matrix equals its transpose but for rounding, or for what `accuracy` says of its largest entry."""
-    unit = _skew(theta, float(jnp.finfo(theta.dtype).eps))
+    unit, accuracy = _skew(theta, float(jnp.finfo(theta.dtype).eps)), jnp.asarray(accuracy).astype(theta.dtype)
     if theta.dtype == jnp.float64:  # doubles may hold single numbers
         single = jnp.all(theta == theta.astype(jnp.float32).astype(theta.dtype))
         unit = jnp.where(single, _skew(theta, float(jnp.finfo(jnp.float32).eps)), unit)
