@@ -99,7 +99,8 @@ class FeatureBasis(Readable):
         derivatives of them and of single responses, are arbitrary; those of what depends on the kernel only are right:
         margins, dual variables and objective of a fixed point, `kernel()`. Features of strength zero have no
         derivative. Raises `ValueError` for a kernel that is not finite, not symmetric beyond rounding of the precision
-        in which it came or `tolerance`, or not positive semi-definite beyond `tolerance` (of the part computed); inside `jit` there is no warning, and 8 `n eps` by default.
+        in which it came or `tolerance`, or not positive semi-definite beyond `tolerance` (of the part computed);
+        inside `jit` there is no warning, and 8 `n eps` by default.
         """
         given, theta = theta, _checks.finite("theta", theta, ndim=2)
         _checks.square("theta", theta)

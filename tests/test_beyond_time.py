@@ -85,6 +85,40 @@ def test_the_matrix_is_the_derivative_of_the_responses_and_has_one_itself():
         np.testing.assert_allclose(gradient[i], slope, atol=1e-7)
 
 
+def test_errors_hold_where_one_iteration_is_within_the_tolerance():
+    """Far below the absolute tolerance no iteration need follow the first, which has not seen the responses move."""
+    s, t = np.array([1.5e-7, 1.9e-7, 2.3e-7, 2.7e-7]), np.array([26.0, 40.0, 3000.0])
+    _, matrix, error, succeeded = _path(np.eye(4), s, np.zeros(4), 0.0, 0.0, t)
+    assert succeeded
+    for i, j in np.ndindex(3, 4):  # alone, z + e^z = s^2 t + 1
+        with mpmath.workdps(40):
+            x = mpmath.mpf(float(s[j])) ** 2 * mpmath.mpf(float(t[i])) + 1
+            z = mpmath.findroot(lambda z, x=x: z + mpmath.exp(z) - x, mpmath.log(x), tol=1e-60)
+            exact = mpmath.mpf(float(t[i])) / (1 + mpmath.exp(z))
+            assert abs(mpmath.mpf(float(matrix[i, j, j])) - exact) <= float(error[i, j, j]) <= 1e-6 * exact
+
+
+@pytest.mark.parametrize(
+    ("s", "delta", "t", "lam1", "lam2", "exact"),  # by extrapolation in 40-digit arithmetic
+    [
+        ((0.00051636, 0.00497543), 0.4823237862446149, 631.7995273358198, 6.529270501015975e-06, 0.33393198095111365,
+         [[428.1660395975525305657773, 7.66728604377350475035598e-10],
+          [2.469547801470038215852765e-07, 122.9763861355469776751567]]),
+        # the pulls of both examples cancel in the second feature to three digits
+        ((0.0241526555, 3.95595243e-06), 0.7061260646439557, 0.6437402099548096, 0.0, 0.20347440839255973,
+         [[0.4551151217047248062146705, -3.616973221752954477238972e-19],
+          [-7.000276749084314321051556e-24, 0.0006308894720441980312405134]]),
+    ],
+)  # fmt: skip
+def test_errors_hold_of_weak_features(s, delta, t, lam1, lam2, exact):
+    c, U = (1 - delta * delta) ** 0.5, np.eye(4)
+    U[:2, :2] = [[c, -delta], [delta, c]]
+    _, matrix, error, _ = _path(U, np.array([*s, 0.0, 0.0]), np.zeros(4), lam1, lam2, t * np.array([1.0, 2.0, 4.0]))
+    off = np.abs(matrix[0, :2, :2] - np.array(exact))
+    assert (off <= error[0, :2, :2] + 4e-16 * np.abs(exact)).all()
+    np.testing.assert_allclose(np.diagonal(matrix[0])[:2], np.diagonal(exact), rtol=1e-12)
+
+
 def test_it_tends_to_the_starvation_matrix_and_to_nothing_under_spectral_decoupling():
     basis = gs.FeatureBasis(ROTATION, np.array([2.0, 1.0]))
     ends = [gs.starvation_over_time(gs.PrimalFlow(basis, CE, p), np.array([0.1, 300.0])) for p in PENALTIES]

@@ -1,4 +1,4 @@
-"""Kernels that other libraries made: in single precision, unlike their transpose by rounding, in arrays of other kinds."""
+"""Kernels that other libraries made: unlike their transpose by rounding of single precision, in arrays of any kind."""
 
 import jax.numpy as jnp
 import numpy as np

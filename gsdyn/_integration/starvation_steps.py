@@ -38,8 +38,16 @@ class Field(NamedTuple):
 
     def push(self, z: Array) -> Array:
         """`p = U^T (a(f) - lam_2 f + pull)`."""
+        return self.U.T @ self._force(z)
+
+    def push_rounding(self, z: Array) -> Array:
+        """How far rounding can move `push`, in which the pulls of the examples can cancel."""
+        unit = 4 * len(self.U) ** 0.5 * float(jnp.finfo(z.dtype).eps)
+        return unit * (jnp.abs(self.U).T @ jnp.abs(self._force(z)))
+
+    def _force(self, z: Array) -> Array:
         f = self.U @ z
-        return self.U.T @ (self.loss.weight(f) - self.curvature * f + self.pull)
+        return self.loss.weight(f) - self.curvature * f + self.pull
 
     def interaction(self, z: Array) -> Array:
         """`U^T (W + lam_2) U`."""
@@ -62,15 +70,16 @@ class State(NamedTuple):
     G: Array
 
 
-def stages(field: Field, y: State, h: Array, guess: State, tol: State) -> tuple[State, Array]:
-    """The increments at the stages of a step (along the first axis), and whether the iterations ended within `tol`."""
+def stages(field: Field, y: State, h: Array, guess: State, tol: State) -> tuple[State, Array, State]:
+    """The increments at the stages of a step (along the first axis), whether the iterations ended within `tol`, and
+    the last correction at the end of the step, made beyond that: more than what is left to correct."""
     inverse = jnp.asarray(RADAU.inverse, h.dtype)
 
     def residual(Z: State) -> State:
         moved = jax.vmap(field.velocity)(jax.tree.map(lambda a, b: a[None] + b, y, Z))
         return jax.tree.map(lambda v, x: v - jnp.tensordot(inverse, x, 1) / h, moved, Z)
 
-    def find(_: object, Z: State) -> tuple[State, Array]:
+    def find(_: object, Z: State) -> tuple[State, tuple[Array, State]]:
         s, k = Z.z.shape
         J = jax.vmap(field.jacobian)(y.z[None] + Z.z)
         left = jnp.einsum("ij,kl->ikjl", inverse / h, jnp.eye(k, dtype=h.dtype))
@@ -89,11 +98,14 @@ def stages(field: Field, y: State, h: Array, guess: State, tol: State) -> tuple[
 
         start = Z, jnp.asarray(jnp.inf, h.dtype), jnp.zeros((), jnp.int32)
         Z, size, _ = jax.lax.while_loop(go, step, start)
-        return Z, size
+        # an iteration can be within `tol` whose answers have not seen where the responses came to be
+        last = _times(P, residual(Z))
+        return jax.tree.map(jnp.add, Z, last), (size, jax.tree.map(lambda d: jnp.abs(d[-1]), last))
 
     guess = jax.lax.stop_gradient(guess)
-    Z, size = jax.lax.custom_root(residual, guess, find, _tangent, has_aux=True)
-    return Z, jax.lax.stop_gradient(size) <= CLOSE
+    Z, aux = jax.lax.custom_root(residual, guess, find, _tangent, has_aux=True)
+    size, last = jax.lax.stop_gradient(aux)
+    return Z, size <= CLOSE, last
 
 
 def _times(P: Array, rest: State) -> State:
