@@ -183,6 +183,15 @@ def test_coefficients_are_what_each_penalty_says():
     np.testing.assert_allclose(y[:, None] * gs.feature_functions(basis, theta, y), basis.U, atol=1e-12)
 
 
+@pytest.mark.parametrize("lam", [1e-9, 1.0, 1e6])
+def test_coefficients_of_least_squares_keep_their_digits(lam):
+    """What is left of a label, `a = 1 - f`, is known to rounding of one: its coefficients must not be `a/lam`."""
+    basis = gs.FeatureBasis.from_kernel(THETA, Y)
+    beta = gs.coefficients(basis, gs.fixed_point(basis, gs.SquaredError(), gs.WeightDecay(lam)))
+    expected = np.linalg.solve(Y[:, None] * THETA * Y[None, :] + lam * np.eye(6), np.ones(6))
+    np.testing.assert_allclose(beta, expected, rtol=1e-10)
+
+
 @pytest.mark.parametrize("margin", [3.0, 40.0])
 def test_coefficients_keep_their_digits_where_examples_are_learnt(margin):
     # apart, examples solve m = 3 c e^-m/(1 + 2 e^-m), and c e^-m/(1 + e^-m) of two classes
