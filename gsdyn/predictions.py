@@ -47,8 +47,8 @@ def coefficients(basis: FeatureBasis, fp: FixedPoint | Trajectory) -> Array:
     - `basis`: the features in n examples. `fp`: a `fixed_point` or a trajectory of `integrate` in that basis.
 
     Shape (n,), or (n, C) for `Softmax`; (t, n) and (t, n, C) along a trajectory. Features of zero strength have no part
-    in them. A `KernelRun` has its `coefficients`, and those of a `kernel_fixed_point` are `alpha/lam`. Raises
-    `ValueError` where the two do not fit.
+    in them. A `KernelRun` and a `KernelFixedPoint` have their `coefficients`. Raises `ValueError` where the two do not
+    fit.
 
         >>> features = gs.FeatureBasis.from_kernel(theta, y)
         >>> beta = gs.coefficients(features, gs.fixed_point(features, gs.CrossEntropy(), gs.WeightDecay(0.1)))
@@ -94,8 +94,8 @@ def predict(theta_new: ArrayLike | Rows, y: ArrayLike | None, beta: ArrayLike) -
     - `theta_new`: the kernel between m new inputs and the n examples, shape (m, n): `infinite_ntk(net, x_new, x)`, or
       `phi_new @ phi.T` of NTRF matrices; or `kernels.Between(net, x_new, x)`, which is never held as a whole.
     - `y`: labels -1 or +1 of the examples, shape (n,); None where the kernel is unsigned, as for `Softmax`.
-    - `beta`: coefficients of the examples, from `coefficients`, a `KernelRun` or `hard_margin`: shape (n,) or (t, n);
-      for `Softmax` (n, C) or (t, n, C).
+    - `beta`: coefficients of the examples, from `coefficients`, a `KernelRun`, a `KernelFixedPoint` or `hard_margin`:
+      shape (n,) or (t, n); for `Softmax` (n, C) or (t, n, C).
 
     Shape (m,), (t, m), (m, C) or (t, m, C). The class of a new input is the sign of its output, or its largest.
 
@@ -110,6 +110,8 @@ def predict(theta_new: ArrayLike | Rows, y: ArrayLike | None, beta: ArrayLike) -
     m, n = _shape(theta_new, y)
     if isinstance(beta, FixedPoint | Trajectory):
         raise ValueError(f"beta must be coefficients, got a {type(beta).__name__}: coefficients(basis, fp) makes them")
+    if hasattr(beta, "coefficients"):
+        raise ValueError(f"beta must be coefficients, got a {type(beta).__name__}: its attribute coefficients has them")
     beta = _checks.real("beta", beta)
     if not _fits(beta, n, y is None):
         allowed = f"({n},) or (t, {n})" + ("" if y is not None else f", ({n}, C) or (t, {n}, C)")

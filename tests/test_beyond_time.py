@@ -190,6 +190,8 @@ def test_coefficients_of_least_squares_keep_their_digits(lam):
     beta = gs.coefficients(basis, gs.fixed_point(basis, gs.SquaredError(), gs.WeightDecay(lam)))
     expected = np.linalg.solve(Y[:, None] * THETA * Y[None, :] + lam * np.eye(6), np.ones(6))
     np.testing.assert_allclose(beta, expected, rtol=1e-10)
+    found = gs.kernel_fixed_point(THETA, Y, gs.SquaredError(), gs.WeightDecay(lam), rtol=1e-15)
+    np.testing.assert_allclose(found.coefficients, expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("margin", [3.0, 40.0])
