@@ -54,6 +54,17 @@ class Problem(eqx.Module):
         """Weights `a` at margins `f`, with what a tilt adds to them."""
         return a if self.tilt is None else a - self.tilt.curvature * f + self.tilt.pull
 
+    def gathered_pull(self, f: Array, z: Array, alpha: Array) -> Array:
+        """`U^T pull` at the optimum, from margins, responses and dual variables, the more exact of two ways to it.
+
+        Margins are known to rounding, and the sum answers to them by its curvature `U^T W U`, in which `a = 1 - f` of
+        the squared error loses all digits that are small; `z/c` answers to them by `1/c`.
+        """
+        summed = self.gather(self.tilted(self.loss.dual_to_pull(alpha, f), f))
+        curvature = self.root_curvature(f) ** 2 if f.ndim == 1 else alpha * (1 - alpha)
+        c = self.c.reshape((-1,) + (1,) * (z.ndim - 1))
+        return jnp.where(c * ((self.U**2).T @ curvature) > 1, z / jnp.where(c > 0, c, 1.0), summed)
+
     def root_curvature(self, f: Array) -> Array:
         """`R` with `R^T R` the curvature of the loss and the tilt at margins `f`."""
         root = self.loss.root_curvature(f)

@@ -82,8 +82,11 @@ def _fixed_point(basis: FeatureBasis, loss: Loss, penalty: Penalty, max_iteratio
 def _smooth(problem: Problem, penalty: Penalty, max_iterations: int) -> FixedPoint:
     z, gap, bound, iterations, converged = implicit.solve(problem, max_iterations)
     f = problem.margins(z)
-    alpha = problem.loss.dual(f)
-    objective = problem.objective(f, z, problem.gather(problem.pull(f)))
+    alpha, pull = problem.loss.dual(f), problem.pull(f)
+    if problem.U.shape[0] == problem.U.shape[1] and problem.tilt is None:  # no pull is outside the features
+        alpha = problem.loss.dual_of(f, problem.U @ problem.gathered_pull(f, z, alpha))
+        pull = alpha if alpha.ndim == 1 else pull
+    objective = problem.objective(f, z, problem.gather(pull))
     return FixedPoint(alpha, z, f, gap, bound, objective, iterations, converged, problem.loss, penalty)
 
 

@@ -15,7 +15,6 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Float
 
 from gsdyn import _checks
-from gsdyn._fixed_points.implicit import columns
 from gsdyn._problem import Problem
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import FixedPoint
@@ -72,20 +71,7 @@ def coefficients(basis: FeatureBasis, fp: FixedPoint | Trajectory) -> Array:
     problem = Problem.of(basis, fp.loss, fp.penalty)
     lam1, lam2 = (lam.astype(s2.dtype) for lam in fp.penalty.decay())
     decay = jnp.where(s2 > 0, lam1 + lam2 * s2, 1.0).reshape(column)
-    return basis.U @ jnp.where(live, _gathered_pull(problem, fp) / decay, 0.0)
-
-
-def _gathered_pull(problem: Problem, fp: FixedPoint) -> Array:
-    """`U^T a` of every feature, with the digits of the more exact of two ways to it.
-
-    Margins are known to rounding, and the sum answers to them by its curvature `U^T W U`, in which `a = 1 - f` of the
-    squared error loses all digits that are small; `z/c` answers to them by `1/c`.
-    """
-    f, z = fp.margins, fp.z
-    summed = problem.gather(problem.tilted(fp.loss.dual_to_pull(fp.alpha, f), f))
-    curvature = problem.root_curvature(f) ** 2 if f.ndim == 1 else fp.alpha * (1 - fp.alpha)
-    c = columns(problem.c, z)
-    return jnp.where(c * ((problem.U**2).T @ curvature) > 1, z / jnp.where(c > 0, c, 1.0), summed)
+    return basis.U @ jnp.where(live, problem.gathered_pull(fp.margins, fp.z, fp.alpha) / decay, 0.0)
 
 
 def predict(theta_new: ArrayLike | Rows, y: ArrayLike | None, beta: ArrayLike) -> Array:

@@ -329,6 +329,18 @@ def test_zero_strength_has_finite_derivatives_of_every_kind():
     assert by_lam[1] == 0
 
 
+@pytest.mark.parametrize("lam", [1e-9, 1.0])
+def test_least_squares_keep_the_digits_of_what_is_left_of_the_labels(lam):
+    """`(I + K/lam) alpha = 1`, and half of `1^T alpha` is the objective: not what is left of `1 - f` by rounding."""
+    s, delta = np.array([30.0, 7.0]), 0.3
+    U = np.array([[(1 - delta**2) ** 0.5, -delta], [delta, (1 - delta**2) ** 0.5]])
+    fp = gs.fixed_point(gs.FeatureBasis(U, s), gs.SquaredError(), gs.WeightDecay(lam))
+    alpha = U @ ((U.T @ np.ones(2)) / (1 + s**2 / lam))
+    np.testing.assert_allclose(fp.alpha, alpha, rtol=1e-13)
+    np.testing.assert_allclose(fp.objective, alpha.sum() / 2, rtol=1e-12)
+    assert fp.error_bound < 1e-7
+
+
 def test_one_example_is_the_r_lambert_function():
     def solve_one(s, lam):
         fp = gs.fixed_point(gs.FeatureBasis(jnp.ones((1, 1)), s[None]), gs.CrossEntropy(), gs.WeightDecay(lam))

@@ -197,6 +197,9 @@ class SquaredError(Loss):
         # all of it is linear, and 1 - f would lose the digits of a small pull
         return linear
 
+    def dual_of(self, f: Array, pull: Array) -> Array:
+        return pull
+
 
 class Hinge(Loss):
     """Hinge loss `l(f) = max(0, 1 - f)` (P21 Table 4), `h(a) = a` on [0, 1]: the dual is a box QP.

@@ -51,6 +51,11 @@ class Loss(Call):
         """The paper's dual variable at margins `f`: the weight, or the softmax of logits."""
         return self.weight(f)
 
+    def dual_of(self, f: Array, pull: Array) -> Array:
+        """`dual(f)` where the same pull is known in another way, from responses."""
+        del pull
+        return self.dual(f)
+
     def exchange(self, alpha: Array) -> Array:
         """The pull whose dual variable is `alpha`, and the dual variable whose pull is `alpha`: the same map."""
         return alpha
