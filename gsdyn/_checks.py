@@ -90,13 +90,6 @@ def _of_torch(x: Any) -> np.ndarray:
     return x.float().numpy().astype(jnp.bfloat16) if str(x.dtype) == "torch.bfloat16" else x.numpy()
 
 
-def dtype_of(x: Any, default: Any) -> Any:
-    """The dtype of what is or holds an array, else `default`; what PyTorch calls a dtype is one of NumPy's."""
-    kind = getattr(x, "dtype", default)
-    name = str(kind).removeprefix("torch.")
-    return jnp.dtype(name) if str(kind).startswith("torch.") else kind
-
-
 def failed_check(error: object) -> str | None:
     """What a check inside compiled code said, in one line; None for any other error."""
     found = re.search(r"EquinoxRuntimeError: (.+)", str(error))

@@ -82,7 +82,7 @@ class FeatureBasis(Readable):
     ) -> FeatureBasis:
         """The features of a kernel: eigenvectors of `K = Y Theta Y` (P21-Def1), strongest first.
 
-        - `theta`: shape (n, n), symmetric and positive semi-definite, for example an NTK.
+        - `theta`: shape (n, n), symmetric and positive semi-definite, for example an NTK; (n, n, 1, 1) of one output.
         - `y`: labels -1 or +1, shape (n,); None leaves the kernel unsigned (multi-class, Eqs 29-30).
         - `rank`: keep this many of the strongest features (default all n).
         - `tolerance`: how accurate `theta` is, relative to its largest eigenvalue, in [0, 1): eigenvalues up to that
@@ -102,7 +102,8 @@ class FeatureBasis(Readable):
         in which it came or `tolerance`, or not positive semi-definite beyond `tolerance` (of the part computed);
         inside `jit` there is no warning, and 8 `n eps` by default.
         """
-        given, theta = theta, _checks.finite("theta", theta, ndim=2)
+        given = psd.of_one_output(theta)
+        theta = _checks.finite("theta", given, ndim=2)
         _checks.square("theta", theta)
         accuracy = psd.accuracy(given, theta) if tolerance is None else psd.tolerance(tolerance)
         n = theta.shape[0]
@@ -177,13 +178,16 @@ class FeatureBasis(Readable):
     def from_ntrf(cls, phi: ArrayLike, y: ArrayLike | None = None, rank: int | None = None) -> FeatureBasis:
         """The features of an NTRF matrix `Phi` (P21-Eq2): the singular vectors of `Y Phi` (P21-Def1).
 
-        - `phi`: shape (n, m), the Jacobian of the outputs with respect to the parameters.
+        - `phi`: shape (n, m), the Jacobian of the outputs with respect to the parameters; (n, 1, m) of one output.
         - `y`: labels -1 or +1, shape (n,); None leaves it unsigned.
         - `rank`: keep this many of the strongest features (default all min(n, m)).
 
         Singular values below `max(n, m) eps max(s)` are set to zero. What derivatives mean where strengths repeat:
         see `from_kernel`.
         """
+        shape = tuple(getattr(phi, "shape", ()))
+        if len(shape) == 3 and shape[1] == 1:
+            phi = phi.reshape(shape[0], shape[2])  # pyright: ignore[reportAttributeAccessIssue]
         phi = _checks.finite("phi", phi, ndim=2)
         if phi.size == 0:
             raise ValueError(f"phi must not be empty, got shape {phi.shape}")

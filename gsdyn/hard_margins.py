@@ -56,7 +56,8 @@ def hard_margin(theta: ArrayLike, y: ArrayLike | None) -> HardMargin:
         >>> print(widest.margins, widest.support)
         [1.    1.092 1.    1.   ] [0 2 3]
     """
-    given, theta = theta, _checks.finite("theta", theta, ndim=2)
+    given = psd.of_one_output(theta)
+    theta = _checks.finite("theta", given, ndim=2)
     _checks.square("theta", theta)
     if not _checks.is_concrete((theta, y)):
         raise ValueError("theta and y must be known, got values traced by jit, vmap or grad")

@@ -164,7 +164,8 @@ def _problem(
     theta: ArrayLike, y: ArrayLike | None, loss: Loss, rtol: float, max_iterations: int, tolerance: float | None
 ) -> tuple[Array, Array, _Options]:
     """The kernel, the labels and the options, checked; as arrays, so that none compiles anew."""
-    given, theta = theta, _checks.real("theta", theta)
+    given = psd.of_one_output(theta)
+    theta = _checks.real("theta", given)
     if theta.ndim != 2:
         raise ValueError(f"theta must have 2 dimensions, got shape {theta.shape}")
     _checks.square("theta", theta)

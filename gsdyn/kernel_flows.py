@@ -90,6 +90,7 @@ class KernelFlow(eqx.Module):
         phases: Penalty | Sequence[Phase],
         start: ArrayLike | None = None,
     ):
+        theta = psd.of_one_output(theta)
         self.theta = _checks.require("theta", theta, "a matrix", lambda v: v.ndim == 2, ndim=2)
         _checks.square("theta", self.theta)
         if _checks.is_concrete(self.theta):

@@ -15,6 +15,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Float
 
 from gsdyn import _checks
+from gsdyn._numerics import psd
 from gsdyn._problem import Problem
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import FixedPoint
@@ -148,6 +149,7 @@ def feature_functions(basis: FeatureBasis, theta_new: ArrayLike | Rows, y: Array
 
 
 def _rectangle(theta_new: ArrayLike) -> Array:
+    theta_new = psd.of_one_output(theta_new)
     return _checks.require("theta_new", theta_new, "a matrix", lambda v: v.ndim == 2, ndim=2)
 
 

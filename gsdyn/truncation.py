@@ -86,7 +86,8 @@ def truncation_bound(
     lam1, lam2 = fp.penalty.decay()
     if tilt is not None or (_checks.is_concrete(lam1) and not float(lam1) > 0):
         raise ValueError(f"fp must be under weight decay, alone or mixed, got {type(fp.penalty).__name__}")
-    given, theta = theta, _checks.finite("theta", theta, ndim=2)
+    given = psd.of_one_output(theta)
+    theta = _checks.finite("theta", given, ndim=2)
     n = basis.examples
     if theta.shape != (n, n) or fp.margins.shape[0] != n:
         raise ValueError(f"theta and fp must belong to {n} examples, got {theta.shape} and {fp.margins.shape}")

@@ -90,3 +90,17 @@ def test_text_in_a_frame_is_told_as_text():
     for y in (pd.Categorical(["a", "b"]), pd.Series(["a", "b"]), pd.DataFrame({"y": ["a", "b"]})):
         with pytest.raises(ValueError, match="y must hold numbers, got dtype object"):
             _checks.labels("y", y)
+
+
+def test_networks_with_outputs_in_a_column_have_features():
+    """`ntrf` gives (n, 1, m) and `empirical_ntk` (n, n, 1, 1) where outputs have shape (n, 1)."""
+    flat = gs.FeatureBasis.from_ntrf(PHI, Y)
+    np.testing.assert_array_equal(gs.FeatureBasis.from_ntrf(PHI[:, None, :], Y).s, flat.s)
+    column, new = THETA[:, :, None, None], THETA[:2, :, None, None]
+    basis = gs.FeatureBasis.from_kernel(jnp.asarray(column), Y)
+    np.testing.assert_allclose(basis.s[:4], flat.s, rtol=1e-12)
+    np.testing.assert_array_equal(gs.hard_margin(column, None).margins, gs.hard_margin(THETA, None).margins)
+    np.testing.assert_array_equal(gs.predict(new, Y, np.ones(6)), gs.predict(THETA[:2], Y, np.ones(6)))
+    assert gs.KernelFlow(column, Y, LOSS, PENALTY).theta.shape == (6, 6)
+    with pytest.raises(ValueError, match="phi must have 2 dimensions, got shape"):
+        gs.FeatureBasis.from_ntrf(np.ones((6, 2, 4)), Y)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +41,7 @@ def accuracy(given: ArrayLike, theta: Array) -> float:
 def _unit(given: ArrayLike, theta: Array) -> float:
     """The unit of rounding of the precision that a kernel came in."""
     dtype = theta.dtype
-    kind = _checks.dtype_of(given, dtype)
+    kind = _dtype_of(given, dtype)
     if jnp.issubdtype(kind, jnp.floating) and np.dtype(kind).itemsize < 4:
         dtype = kind
     elif dtype == np.float64 and _checks.is_concrete(theta):
@@ -51,9 +51,22 @@ def _unit(given: ArrayLike, theta: Array) -> float:
     return float(jnp.finfo(dtype).eps)
 
 
+def _dtype_of(x: Any, default: Any) -> Any:
+    """The dtype of what is or holds an array, else `default`; what PyTorch calls a dtype is one of NumPy's."""
+    kind = getattr(x, "dtype", default)
+    name = str(kind).removeprefix("torch.")
+    return jnp.dtype(name) if str(kind).startswith("torch.") else kind
+
+
 def tolerance(value: float) -> float:
     """The argument `tolerance`, a number in [0, 1)."""
     return _checks.number("tolerance", value, "a number in [0, 1)", lambda v: 0 <= v < 1)
+
+
+def of_one_output(theta: ArrayLike) -> ArrayLike:
+    """`theta`; the kernel of a network with outputs of shape (n, 1), which has shape (n1, n2, 1, 1), as (n1, n2)."""
+    shape = tuple(getattr(theta, "shape", ()))
+    return theta.reshape(shape[:2]) if len(shape) == 4 and shape[2:] == (1, 1) else theta  # pyright: ignore
 
 
 def is_symmetric(theta: Float[Array, "n n"], accuracy: ArrayLike = 0.0) -> Bool[Array, ""]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gsdyn import _checks
+from gsdyn._numerics import psd
 from gsdyn.data.labels import BinaryLabels, ClassLabels, read_labels
 from gsdyn.diagnosis import attributes as reading
 from gsdyn.diagnosis._networks import Output
@@ -119,7 +120,7 @@ def _inputs(name: str, x: Any, other: str, kernel: Any) -> tuple[np.ndarray | No
         given = "both" if x is not None else "neither"
         raise ValueError(f"{name} must be given, or {other} in its place, got {given}")
     if kernel is not None:
-        array = np.asarray(_checks.finite(other, kernel, ndim=2))
+        array = np.asarray(_checks.finite(other, psd.of_one_output(kernel), ndim=2))
         return None, array
     array = np.asarray(x) if hasattr(x, "shape") else np.asarray(x, float)
     if array.ndim < 2 or 0 in array.shape:
