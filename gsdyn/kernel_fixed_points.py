@@ -165,31 +165,31 @@ def _problem(
 ) -> tuple[Array, Array, _Options]:
     """The kernel, the labels and the options, checked; as arrays, so that none compiles anew."""
     given = psd.of_one_output(theta)
-    theta = _checks.real("theta", given)
-    if theta.ndim != 2:
-        raise ValueError(f"theta must have 2 dimensions, got shape {theta.shape}")
-    _checks.square("theta", theta)
-    traced, told = not _checks.is_concrete(theta), tolerance is not None
+    matrix = _checks.real("theta", given)
+    if matrix.ndim != 2:
+        raise ValueError(f"theta must have 2 dimensions, got shape {matrix.shape}")
+    _checks.square("theta", matrix)
+    traced, told = not _checks.is_concrete(matrix), tolerance is not None
     if tolerance is None:
-        accuracy = psd.once(theta, (), lambda: psd.accuracy(given, theta))
+        accuracy = psd.once(matrix, (), lambda: psd.accuracy(given, matrix))
     else:
         accuracy = psd.tolerance(tolerance)
     _checks.instance("loss", loss, Loss)
     if not loss.smooth or len(loss.shape(1)) > 1:
         raise ValueError(f"loss must be smooth with one margin for each example, got {type(loss).__name__}")
     rtol = _checks.number("rtol", rtol, "a number in [1e-15, 1)", lambda v: 1e-15 <= v < 1)
-    sign = jnp.ones(theta.shape[0], theta.dtype) if y is None else _checks.labels("y", y).astype(theta.dtype)
-    _checks.same_length("y", sign, "theta", theta)
+    sign = jnp.ones(matrix.shape[0], matrix.dtype) if y is None else _checks.labels("y", y).astype(matrix.dtype)
+    _checks.same_length("y", sign, "theta", matrix)
     limit = jnp.asarray(_checks.integer("max_iterations", max_iterations, 1), jnp.int32)
     slack = 0.0
     if not traced:
-        skewed, slack = psd.once(theta, (accuracy, told), lambda: _checked(theta, given, accuracy, told))
-        theta = psd.symmetric(theta, given, accuracy) if skewed else theta
+        skewed, slack = psd.once(matrix, (accuracy, told), lambda: _checked(matrix, given, accuracy, told))
+        matrix = psd.symmetric(matrix, given, accuracy) if skewed else matrix
     elif not told:
         accuracy = 0.0
     with jax.enable_x64(True):
         stop, part, below = (jnp.asarray(x, jnp.float64) for x in (rtol, accuracy, slack))
-    return theta, sign, _Options(stop, limit, part, below, traced)
+    return matrix, sign, _Options(stop, limit, part, below, traced)
 
 
 def _checked(theta: Array, given: ArrayLike, accuracy: float, told: bool) -> tuple[bool, float]:
