@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from gsdyn.special._arguments import on_reals
+from gsdyn.special._expansion import polynomial
 
 # 1/e, and what the double nearest to it leaves.
 _INVERSE_E = 0.36787944117144233
@@ -29,6 +30,16 @@ _EXP_MINUS_W = (
     6.858450226689284e-05, -0.0002004721960111542, 0.0005838782743670625, -0.0016927447150287566,
     0.004877743629574047, -0.013938546226561507, 0.03935206684355263, -0.10903535635318946,
     0.2924880581120205, -0.7342473430088268, 1.5217615844909445,
+)  # fmt: skip
+
+# (1 + W(c))/sqrt(e c + 1), made in the same way: from 1 + W itself no digit is left near the branch point
+_TO_BRANCH = (
+    -9.41204403941339e-12, 2.8756800203672453e-11, -3.864820058063e-11, 1.265676918294552e-10,
+    -5.252050749453606e-10, 1.659372063264e-09, -5.125129905933377e-09, 1.6424377241756616e-08,
+    -5.296968721839672e-08, 1.7123862745725426e-07, -5.568153488215324e-07, 1.8234470196403933e-06,
+    -6.0208188510166526e-06, 2.007898652427952e-05, -6.77893958318444e-05, 0.0002324476762347244,
+    -0.00081337649319635, 0.0029258167651214305, -0.01095273558353502, 0.043663626781992024,
+    -0.19526624341170204, 1.1602627980519542,
 )  # fmt: skip
 
 
@@ -117,8 +128,13 @@ def _lambertw(c: Array) -> Array:
 
 @_lambertw.defjvp
 def _lambertw_jvp(primals, tangents):
-    w = _lambertw(*primals)
-    return w, tangents[0] * jnp.exp(-w) / (1 + w)
+    (c,) = primals
+    w = _lambertw(c)
+    above = _above_branch(jnp.minimum(c, 0))
+    near = (c < 0) & (above > 0)
+    root = jnp.sqrt(_E * jnp.where(near, above, 1))
+    one_more = jnp.where(near, root * polynomial(_TO_BRANCH[::-1], 2 * root - 1), 1 + w)
+    return w, tangents[0] * _decay(c, w, w, c) / one_more
 
 
 @jax.custom_jvp
@@ -150,11 +166,18 @@ def _r_lambertw(c: Array) -> Array:
 
 @_r_lambertw.defjvp
 def _r_lambertw_jvp(primals, tangents):
-    x = _r_lambertw(*primals)
+    (c,) = primals
+    x = _r_lambertw(c)
     # 1 / (1 + (1 + x) e^x) without overflow; x is 0 on the side that is not taken
     above, below = jnp.where(x > 0, x, 0), jnp.where(x > 0, 0, jnp.maximum(x, -1e3))
-    decay = jnp.exp(-above)
+    decay = _decay(c, above, above, c - above)
     return x, tangents[0] * jnp.where(x > 0, decay / (1 + x + decay), 1 / (1 + (1 + below) * jnp.exp(below)))
+
+
+def _decay(c: Array, w: Array, part: Array, whole: Array) -> Array:
+    """`e^-w`, by the equation `part/whole` where `c > 1`: a rounding of a large `w` is multiplied by it in `e^-w`."""
+    large = (c > 1) & (c < jnp.inf)
+    return jnp.where(large, part / jnp.where(large, whole, 1), jnp.exp(-w))
 
 
 @jax.custom_jvp
@@ -196,19 +219,20 @@ def _lambert_root(c: Array, offset: Array, log1p_c: Array) -> Array:
     return w
 
 
-def _lambertw_falling(c: Array) -> Array:
-    """`W(c)` for c in [-1/e, 0]."""
+def _above_branch(c: Array) -> Array:
+    """`c + 1/e` for c in [-1/e, 0], to its last digit; NaN below."""
     high = float(np.asarray(_INVERSE_E, c.dtype))
     rest = (_INVERSE_E - high) + _INVERSE_E_REST
-    # c + 1/e in two parts. The second is multiplied by -e c, which is 1 where it counts, because XLA
-    # would add two constants before it adds either to c.
+    # in two parts, of which the second is multiplied by -e c, which is 1 where it counts, because XLA
+    # would add two constants before it adds either to c
     above = (c + high) - (rest * _E) * c
-    above = jnp.where(c >= -high, jnp.maximum(above, 0), jnp.nan)
-    t = 2 * jnp.sqrt(_E * above) - 1
-    total = jnp.full_like(t, _EXP_MINUS_W[0])
-    for coefficient in _EXP_MINUS_W[1:]:
-        total = total * t + coefficient
-    return jnp.where(above == 0, -1, c * total)
+    return jnp.where(c >= -high, jnp.maximum(above, 0), jnp.nan)
+
+
+def _lambertw_falling(c: Array) -> Array:
+    """`W(c)` for c in [-1/e, 0]."""
+    above = _above_branch(c)
+    return jnp.where(above == 0, -1, c * polynomial(_EXP_MINUS_W[::-1], 2 * jnp.sqrt(_E * above) - 1))
 
 
 def _r_lambert_start(log1p_half_c: Array) -> Array:

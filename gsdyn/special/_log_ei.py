@@ -89,10 +89,16 @@ def _inverse_log_ei(x: Array) -> Array:
 
 @_inverse_log_ei.defjvp
 def _inverse_log_ei_jvp(primals, tangents):
-    u = _inverse_log_ei(*primals)
-    near = jnp.minimum(u, expansion(u.dtype).end)
-    half = jnp.exp(-near / 2)
-    return u, tangents[0] * ((near * half) * (half / (1 + half * half)))
+    (x,) = primals
+    u = _inverse_log_ei(x)
+    limits = expansion(u.dtype)
+    half = jnp.exp(-jnp.minimum(u, limits.end) / 2)
+    slope = (jnp.minimum(u, limits.end) * half) * (half / (1 + half * half))
+    # `e^u/u` by the equation: a rounding of a large `u` is multiplied by it in `e^u`
+    late = (u > limits.switch) & (x < jnp.inf)
+    high = jnp.where(late, u, limits.switch)
+    far = 1 / ((jnp.where(late, x, 1) - jnp.log(high)) / _tail(high) + 1 / high)
+    return u, tangents[0] * jnp.where(late, far, slope)
 
 
 def _early_start(root: Array) -> Array:
