@@ -107,7 +107,7 @@ def read(
         if new is not None and new.kernel is not None:
             new = dataclasses.replace(new, kernel=new.kernel[:, rows])
     signs = signs[rows]
-    held = _held_out(signs, known, rng)
+    held = _held_out(signs, np.asarray(labels.classes)[rows], known, rng)
     notes = [sentence, *(a.reading for a in known), *([told] if told else [])]
     if not held.any():
         notes.append(f"none held out: fewer than {FEWEST} examples of a class")
@@ -186,12 +186,12 @@ def _cells(classes: np.ndarray, known: list[Attribute], fewest: int) -> np.ndarr
     return cell
 
 
-def _held_out(y: np.ndarray, known: list[Attribute], rng: np.random.Generator) -> np.ndarray:
-    """A fifth of every cell, drawn at random."""
+def _held_out(y: np.ndarray, classes: np.ndarray, known: list[Attribute], rng: np.random.Generator) -> np.ndarray:
+    """A fifth of every cell, drawn at random: of several classes the same, whichever is learnt against the rest."""
     held = np.zeros(len(y), bool)
     if min((y > 0).sum(), (y < 0).sum()) < FEWEST:
         return held
-    cell = _cells((y > 0).astype(int), known, FEWEST)
+    cell = _cells(classes, known, FEWEST)
     for i in range(cell.max() + 1):
         rows = rng.permutation(np.flatnonzero(cell == i))
         held[rows[: round(HELD_OUT * len(rows))]] = True

@@ -92,19 +92,25 @@ Measured of the network itself, where `gs.diagnosis.measured` was asked, in dime
     trained_apart (trained_setting, trained_scale, trained_split, group)    the largest distance over time of the mean
         over seeds from trained_predicted;  trained_start_apart: from the mean of trained_start
 
-Several classes: every variable has the dimension `class` too, and what classes differ in is NaN or 0 where one has none
-of it (a split, a feature removed); attributes that differ are in the attribute `classes` (JSON). `Report.of(name)` is
-the report of one class against the rest, in the schema above. What was measured is of the class `measured_class` alone.
+All of several classes together, where the largest of an example's outputs decides (margin: the own class's output less
+the largest of the others; aligned: the attribute goes with the own class), in splits that all classes have
+    all_count, all_accuracy_P, all_margin_P, all_gap_P   as above, with the dimension all_group, named as group is
+    all_choice_...                                       as above, by the worst cell of class and value
+
+Several classes: every other variable has the dimension `class` too, and what classes differ in is NaN or 0 where one
+has none of it (a split, a feature removed); attributes that differ are in the attribute `classes` (JSON).
+`Report.of(name)` is the report of one class against the rest, in the schema above. What was measured is of
+`measured_class` alone.
 
 Trust
     duality_gap (decay)     relative, certified;  alpha_error (decay)  bound of |alpha - alpha*|
     flow_reached (path)     whether every saved time of a flow was reached, bool; path: names of the flows
 
 Attributes: title, n, n_given, n_held_out, n_test, features, seed, select, level, rare (examples below which a group
-decides nothing), positive, negative (label words),
-labels (how they were read), input_shape (JSON list), kernel (words), plain_time, rtol, memory (bytes announced),
-subsample (words or ""), notes (JSON list of words), plus `gsdyn_version`, `settings` and their like; `verdict`: the
-verdict as JSON.
+decides nothing), positive, negative (label words), labels (how they were read), input_shape (JSON list), kernel
+(words), plain_time, rtol, memory (bytes announced), subsample (words or ""), notes (JSON list of words), plus
+`gsdyn_version`, `settings` and their like; `verdict`: the verdict as JSON; of several classes together all_plain_time,
+all_select, all_told (words).
 """
 
 from __future__ import annotations

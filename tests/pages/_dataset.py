@@ -107,6 +107,23 @@ def _attrs(shape, features, times):
     }  # fmt: skip
 
 
+def with_all(given, *, seed=2):
+    """The dataset with what a report on several classes says of all together; no class holds examples out."""
+    rng = np.random.default_rng(seed)
+    sizes = dict(given.sizes) | {"all_group": given.sizes["group"]}
+    part = xr.Dataset({
+        name: _schema.variable(name, rng.uniform(0, 1, [sizes[dim] for dim in about.dims]))
+        for name, about in _schema.TOGETHER.items()
+    })  # fmt: skip
+    count = rng.integers(5, 99, (3, sizes["group"])) * np.array([[1], [0], [1]])
+    part["all_count"] = (("split", "all_group"), count)
+    names = {
+        f"all_group_{name}": ("all_group", given[f"group_{name}"].values) for name in ("name", "kind", "attribute")
+    }
+    stop = {"all_plain_time": given.attrs["plain_time"], "all_select": "train", "all_told": "All <together>."}
+    return given.assign(part.assign_coords(names)).assign_attrs(stop)
+
+
 def with_network(given, *, scales=(1.0, 30.0), seed=1):
     """The dataset with what `gsdyn.diagnosis.measured` adds: laziness, and training beside prediction."""
     rng = np.random.default_rng(seed)

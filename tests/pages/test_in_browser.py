@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from _browser import CHROMIUM, Browser
-from _dataset import dataset, verdict, with_network
+from _dataset import dataset, verdict, with_all, with_network
 from tornado.ioloop import IOLoop
 
 from gsdyn.diagnosis import Report, Verdict
@@ -160,17 +160,34 @@ def test_each_of_several_classes_has_a_section_that_opens(browser, tmp_path):
         for i, (name, kind) in enumerate(kinds.items())
     }
     path = tmp_path / "report.html"
-    path.write_text(report_page(dataset(features=3), verdict(), classes))
+    whole = with_all(dataset(features=3))
+    path.write_text(report_page(whole, verdict(), classes))
     page = browser.open(path.as_uri())
     heads = page.evaluate("Array.from(document.querySelectorAll('details.class > summary')).map(s => s.innerText)")
     assert heads == ["<b>dog against the rest: shortcut", "owl against the rest: undecided",
                      "cat against the rest: no shortcut"]  # fmt: skip
+    all_together_are_shown(page, whole)
     second = "document.querySelectorAll('details.class')[1]"
     wide = f"Array.from({second}.querySelectorAll('.bk-Figure')).map(f => f.clientWidth)"
     assert page.evaluate(f"{second}.open") is False
     page.evaluate(f"void ({second}.open = true)")
     page.wait(f"({wide}).length === 6 && ({wide}).every(w => w > 100)")
     quiet(page)
+
+
+def all_together_are_shown(page, whole):
+    test = whole.sel(split="test")
+    names = [f"{n} ({c})" for n, c in zip(test["all_group_name"].values, test["all_count"].values, strict=True)]
+    for along in ("time", "decay"):
+        shown = page.column(f"all_{along}_source", "name")
+        assert sorted(shown) == sorted(names)
+        lines = page.evaluate(f"{page.model(f'all_{along}_source')}.data.y.map(r => Array.from(r))")
+        order = [names.index(name) for name in shown]
+        close(np.ravel(lines), test[f"all_accuracy_{along}"].transpose("all_group", along).values[order].ravel())
+    text = page.evaluate("document.querySelector('main').innerText")
+    assert "All classes together" in text
+    assert f"{100 * float(whole['all_choice_worst'][0, 0, 2]):.1f}% / " in text
+    assert "held-out: worst cell" not in text.split("against the rest")[0]
 
 
 def fits_a_phone(page):

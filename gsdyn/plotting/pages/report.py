@@ -10,7 +10,7 @@ import xarray as xr
 from bokeh.embed import components
 from bokeh.resources import Resources
 
-from gsdyn.plotting.pages import look, network, tables
+from gsdyn.plotting.pages import look, network, tables, together
 from gsdyn.plotting.pages.bench import bench, default_split
 from gsdyn.plotting.pages.pictures import image_shape, pictures
 
@@ -92,7 +92,7 @@ def report_page(dataset: xr.Dataset, verdict: Any, classes: Mapping[str, Any] | 
         >>> page = gs.plotting.report_page(report.dataset, report.verdict)  # doctest: +SKIP
     """
     if classes:
-        script, body = _of_classes(verdict, classes)
+        script, body = _of_classes(dataset, verdict, classes)
     else:
         script, divs = _embedded(dataset)
         body = _body(dataset, verdict, divs) + GLOSSARY
@@ -171,14 +171,18 @@ def _body(dataset: xr.Dataset, verdict: Any, divs: dict[str, str]) -> str:
     return "".join(parts)
 
 
-def _of_classes(verdict: Any, classes: Mapping[str, Any]) -> tuple[str, str]:
-    """The verdict on all, and the sections of every class, which open by themselves."""
+def _of_classes(dataset: xr.Dataset, verdict: Any, classes: Mapping[str, Any]) -> tuple[str, str]:
+    """The verdict on all, all of them together, and the sections of every class, which open by themselves."""
     kinds = [str(report.verdict.kind) for report in classes.values()]
     order = sorted(range(len(kinds)), key=lambda i: (KINDS.index(kinds[i]), i))
     names = list(classes)
     rows = [[names[i], kinds[i], classes[names[i]].verdict.sentences[0]] for i in order]
     parts = [card("What it comes to", "", tables.verdict_of(verdict) + tables.table(["class", "verdict", ""], rows))]
     scripts = []
+    if "all_group" in dataset.dims:  # reports of before lack it
+        script, divs = components(together.figures(dataset))
+        scripts.append(script)
+        parts.append(card("All classes together", together.LEAD, together.body(dataset, divs)))
     for place, i in enumerate(order[:MOST]):
         report = classes[names[i]]
         script, divs = _embedded(report.dataset)

@@ -179,7 +179,7 @@ def interval(dataset: xr.Dataset, j: int, a: int) -> str:
 def percent(share: Any) -> str:
     """A share as people read it; a dash where there is none."""
     share = float(share)
-    return f"{100 * share:.1f}%" if np.isfinite(share) else "–"
+    return f"{100 * share:z.1f}%" if np.isfinite(share) else "–"
 
 
 def table(heads: list[str], rows: list[list[str]]) -> str:
