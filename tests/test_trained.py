@@ -13,8 +13,8 @@ STRATEGIES = ["plain", "stopped", "decay", "switch"]
 
 @pytest.mark.slow
 def test_predicted_and_trained_accuracies_agree_at_every_saved_time():
-    """All of scikit-learn's digits in colour, a network of width 1,024 in the NTK parameterisation, 3 seeds; every group
-    has a hundred examples or more.
+    """All of scikit-learn's digits in colour, a network of width 1,024 in the NTK parameterisation, 3 seeds; every
+    group has a hundred examples or more.
 
     In plain training every group is within 3 points of what the report predicts, and of what the own kernel at the
     start does. With outputs 30 times as large its kernel hardly moves, and it is within 2 of its own kernel under

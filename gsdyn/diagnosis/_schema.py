@@ -26,6 +26,7 @@ VARIABLES: dict[str, Variable] = {
     "eigen_residual": Variable(("feature",), "1", "|K u - s^2 u| / s^2"),
     "repeated": Variable(("feature",), "1", "whether another feature has this strength, to rounding"),
     "half_time": Variable(("feature",), "time", "when plain training has half of its last response"),
+    "large": Variable(("feature",), "1", "whether its last response is 2% of the largest or more"),
     "mean_margin_share": Variable(("feature",), "1", "share of the mean margin at the plain stop"),
     "carrier_example": Variable(("feature", "carrier"), "row", "training examples that carry the feature most"),
     "carrier_weight": Variable(("feature", "carrier"), "1", "weight of the feature there, U_ij"),

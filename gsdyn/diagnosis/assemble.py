@@ -91,6 +91,7 @@ def _features(problem: Problem, found: Solutions) -> dict[str, np.ndarray]:
         "eigen_residual": part["eigen_residual"],
         "repeated": part["repeated"],
         "half_time": features.half_times(found.grids.ts, z, z[-1]),
+        "large": features.large(z[-1]),
         "mean_margin_share": z[found.plain_at] * U.mean(axis=0) / mean if mean else np.full(U.shape[1], np.nan),
         "carrier_example": problem.rows[order],
         "carrier_weight": weight,

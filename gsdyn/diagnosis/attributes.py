@@ -11,6 +11,7 @@ import numpy as np
 from gsdyn import _checks
 
 RARE = 5  # examples below which a value is no group of its own, and a group decides nothing
+SHOWN = 6  # values that a sentence names one by one
 MANY = 10  # different numbers above which an attribute is cut at its median
 
 
@@ -100,8 +101,9 @@ def _attribute(name: str, called: str, own: np.ndarray, other: np.ndarray | None
     if len(words) == 2:  # the two are opposite also where both go with the labels alike
         direction = np.array([-1.0, 1.0]) if shares[1] >= shares[0] else np.array([1.0, -1.0])
     test_b = None if test_code is None else np.where(test_code >= 0, direction[test_code], 0.0)
-    told = ", ".join(f"{word} with {'+1' if d > 0 else '-1'}" for word, d in zip(words[:6], direction, strict=False))
-    return Attribute(name, words, code, direction[code], f"{reading}; goes {told}", test_code, test_b)
+    told = [f"{word} goes with {'+1' if d > 0 else '-1'}" for word, d in zip(words[:SHOWN], direction, strict=False)]
+    told += [f"and so on for {len(words) - SHOWN} more"] if len(words) > SHOWN else []
+    return Attribute(name, words, code, direction[code], f"{reading} ({', '.join(told)})", test_code, test_b)
 
 
 def _categories(

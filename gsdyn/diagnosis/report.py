@@ -25,6 +25,7 @@ Features (feature, ...)
     strength              s_j                               strength_share        s_j^2 / trace K
     eigen_residual        |K u - s^2 u| / s^2               repeated              shares its strength with another: bool
     half_time             when plain training has half of its response at the last time (NaN: none)
+    large                 whether its response at the last time is 2% of the largest or more: bool
     mean_margin_share     z_j mean(U_j) / mean f at the plain stop (features and the rest sum to 1)
     carrier_example (feature, carrier)  int, row of the training data;  carrier_weight   U_ij;  carrier_label  words
     direction (feature, input)   mean change of the input for one standard deviation of the feature, in units of x
@@ -294,8 +295,14 @@ def _completed(dataset: xr.Dataset, verdict: Verdict) -> xr.Dataset:
     """A saved dataset with what reports of before lack and the verdict told in its records."""
     from gsdyn.diagnosis import _schema
     from gsdyn.diagnosis.attributes import RARE
+    from gsdyn.diagnosis.features import large
 
     dataset.attrs.setdefault("rare", RARE)
+    if "large" not in dataset:
+        dims, _, about = _schema.variable("large", None)
+        last = dataset["response_time"].isel(time=-1)
+        several = [dim for dim in ("class",) if dim in dataset.dims]
+        dataset["large"] = ([*several, *dims], large(last.transpose(*several, *dims).values), about)
     if "attribute_feature" not in dataset:
         names, records = dataset.attribute.values, verdict.attributes
         told = [[r["feature"] for r in records if r["attribute"] == name] for name in names]

@@ -137,16 +137,16 @@ def without(ds: xr.Dataset, r: dict[str, Any] | None) -> str:
     removed = ds.isel(removed=0)
     cause = int(removed.removed)
     earlier = ds.half_time.values / removed.half_time_without.values
-    size = np.abs(ds.response_time.values[-1])
-    large = (size >= 0.02 * size.max()) & (ds.feature.values != cause) & np.isfinite(earlier)
+    large = ds.large.values & (ds.feature.values != cause) & np.isfinite(earlier)
     parts = []
     if large.any():
         j = int(np.argmax(np.where(large, earlier, -np.inf)))
         if earlier[j] > NOTABLE:
             gain = float(removed.response_gain[j])
+            grown = "the same" if abs(gain - 1) < 0.05 else f"{gain:.2g} times its"
             parts.append(
-                f"feature {j + 1} has half of its end {earlier[j]:.2g} times as early, and {gain:.2g} times its "
-                "response when plain training stops"
+                f"feature {j + 1} has half of its end {earlier[j]:.2g} times as early, and {grown} response when plain "
+                "training stops"
             )
         else:
             parts.append("no other large feature is learnt notably earlier")

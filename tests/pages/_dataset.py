@@ -34,6 +34,7 @@ def dataset(*, attributes=("colour", "hospital"), shape=(6, 5), features=10, tim
 
     for name in ("strength", "strength_share", "eigen_residual", "half_time", "mean_margin_share"):
         put(name, "feature")
+    made["large"] = (("feature",), np.arange(features) % 3 != 2)
     made["repeated"] = (("feature",), np.zeros(features, bool))
     made["carrier_example"] = (("feature", "carrier"), rng.integers(0, 99, (features, 8)))
     put("carrier_weight", "feature", "carrier", low=-1)

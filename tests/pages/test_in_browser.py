@@ -17,6 +17,7 @@ from tornado.ioloop import IOLoop
 from gsdyn.diagnosis import Report, Verdict
 from gsdyn.explore import serve, two_features, two_moons
 from gsdyn.plotting import report_page
+from gsdyn.plotting.pages import tables
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here to open pages in")
 
@@ -153,7 +154,8 @@ def training_is_beside_what_was_predicted(page, report):
     close(page.column("lazy_source", "lazy_kernel_change"), report["lazy_kernel_change"].values)
 
 
-def test_each_of_several_classes_has_a_section_that_opens(browser, tmp_path):
+def test_each_of_several_classes_has_a_section_that_opens(browser, tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "CELLS", 2)
     kinds = {"cat": "no shortcut", "<b>dog": "shortcut", "owl": "undecided"}
     classes = {
         name: SimpleNamespace(dataset=dataset(features=3, seed=i), verdict=verdict(kind, (f"{kind} it is.",)))
@@ -167,6 +169,7 @@ def test_each_of_several_classes_has_a_section_that_opens(browser, tmp_path):
     assert heads == ["<b>dog against the rest: shortcut", "owl against the rest: undecided",
                      "cat against the rest: no shortcut"]  # fmt: skip
     all_together_are_shown(page, whole)
+    of_many_cells_the_largest_are_shown(page, classes["<b>dog"].dataset)
     second = "document.querySelectorAll('details.class')[1]"
     wide = f"Array.from({second}.querySelectorAll('.bk-Figure')).map(f => f.clientWidth)"
     assert page.evaluate(f"{second}.open") is False
@@ -188,6 +191,19 @@ def all_together_are_shown(page, whole):
     assert "All classes together" in text
     assert f"{100 * float(whole['all_choice_worst'][0, 0, 2]):.1f}% / " in text
     assert "held-out: worst cell" not in text.split("against the rest")[0]
+
+
+def of_many_cells_the_largest_are_shown(page, first):
+    test = first.sel(split="test")
+    own = [g for g, name in enumerate(first["group_attribute"].values) if name in ("", "colour")]
+    cells = [g for g in own if first["group_kind"].values[g] == "cell"]
+    largest = sorted(cells, key=lambda g: -int(test["count"][g]))[:2]
+    shown = [g for g in own if g not in cells or g in largest]
+    names = [f"{test['group_name'].values[g]} ({test['count'].values[g]})" for g in shown]
+    assert page.column("group_bars_source", "group") == names
+    worst = test["accuracy_time"].isel(group=cells, time=first.sizes["time"] // 2).min()
+    assert f"<td>{100 * float(worst):.1f}%</td>" in page.evaluate(f"{page.model('values')}.text")
+    assert "colour: 2 smaller cells" in page.evaluate("document.querySelector('details.class').innerText")
 
 
 def fits_a_phone(page):

@@ -24,8 +24,7 @@ STYLE = """
 .tile img { display: block; width: 100%; image-rendering: pixelated;
   border: 1px solid var(--line); border-radius: 6px; margin: .25rem 0; }
 .tile figcaption { color: var(--soft); font-size: .8rem; } .none { color: var(--soft); }
-table.small { font-size: .8rem; } table.small th { max-width: 90px; padding-right: .3rem;
-  white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+table.small { font-size: .8rem; } table.small th { padding-right: .3rem; line-height: 1.2; overflow-wrap: anywhere; }
 table.small td { white-space: nowrap; }
 table.values thead th { border-bottom: 2px solid var(--line); white-space: nowrap; }
 table.values td { padding-right: 1.1rem; } .scroll th { min-width: 4.5rem; }
@@ -58,7 +57,8 @@ CAPTIONS = {
     "groups_over": ("The share of each group on the right side, along the same grid, on the chosen examples. Colours "
                     "as in the accuracies below."),
     "responses": "The responses where the slider stands, those that grow largest in plain training in colour.",
-    "shares": "Every group there, with its number of examples; the line is Wilson's 95% interval.",
+    "shares": ("Every group there, with its number of examples, of many cells the largest; the line is Wilson's 95% "
+               "interval."),
     "gap": "The gap there, as the exact sum of what each feature carries (orange adds, green takes away).",
     "matrix": ("The response of a row to the strength of a column, in percent for one percent. Purple helps, orange "
                "starves; a dot marks what is certain to starve. Empty: not known. After a switch to "
@@ -141,12 +141,13 @@ def _body(dataset: xr.Dataset, verdict: Any, divs: dict[str, str]) -> str:
             "beyond the label and the other attributes. A dot: certain, corrected for the number of tests.",
             tables.ties(dataset)))  # fmt: skip
     parts.append(card(
-        "Who starves whom", "The largest starvations that are certain, where training ends under the smallest weight "
-        "decay; the sliders above show all of them, at every decay and time.", tables.starving(dataset)))  # fmt: skip
+        "Who starves whom", "The starvations that are certain and take most, where training ends under the smallest "
+        "weight decay; the sliders above show all of them, at every decay and time.",
+        tables.starving(dataset)))  # fmt: skip
     if dataset.sizes["removed"]:
         parts.append(card(
             "Without a strong feature", "The problem solved again without it: how much more, and how much earlier, "
-            "others are learnt then.", tables.without(dataset)))  # fmt: skip
+            "the other large features are learnt then.", tables.without(dataset)))  # fmt: skip
     parts.append(card(
         "Groups at the plain stop", f"On the {split} examples: accuracy with Wilson's 95% interval.",
         tables.group_table(dataset, split)))  # fmt: skip
