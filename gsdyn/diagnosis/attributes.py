@@ -64,12 +64,23 @@ def column(name: str, given: Any, n: int, rows: str) -> np.ndarray:
     return np.array([str(entry) for entry in array])
 
 
+def columns(given: Any, name: str = "attributes") -> dict[Any, Any] | None:
+    """Columns by name, of a dictionary or of a table of pandas; None where there are none."""
+    if given is None:
+        return None
+    if not isinstance(given, Mapping) and not hasattr(given, "columns"):
+        raise ValueError(f"{name} must be a dictionary of columns by name, got {_checks.in_short(given)}")
+    return dict(given.items())
+
+
 def read(given: Mapping[str, Any] | None, y: np.ndarray, test: Mapping[str, Any] | None, m: int) -> list[Attribute]:
     """The attributes of the training examples with labels `y`, and of m test examples where they have them."""
     if given is None:
         return []
-    if not isinstance(given, Mapping):
-        raise ValueError(f"attributes must be a dictionary of columns by name, got {_checks.in_short(given)}")
+    strange = [name for name in (test or {}) if name not in given]
+    if strange:
+        known = ", ".join(map(str, list(given)[:SHOWN])) or "none"
+        raise ValueError(f"test attributes must be among those of the examples, {known}, got {str(strange[0])!r}")
     found = []
     for name, entries in given.items():
         called = f"attributes[{str(name)!r}]"
@@ -103,7 +114,13 @@ def _attribute(name: str, called: str, own: np.ndarray, other: np.ndarray | None
     test_b = None if test_code is None else np.where(test_code >= 0, direction[test_code], 0.0)
     told = [f"{word} goes with {'+1' if d > 0 else '-1'}" for word, d in zip(words[:SHOWN], direction, strict=False)]
     told += [f"and so on for {len(words) - SHOWN} more"] if len(words) > SHOWN else []
-    return Attribute(name, words, code, direction[code], f"{reading} ({', '.join(told)})", test_code, test_b)
+    reading = f"{reading} ({', '.join(told)})"
+    if other is not None and test_code is not None and (test_code < 0).any():
+        reading += (
+            f"; {(test_code < 0).sum()} of {len(test_code)} test examples have other values, such as "
+            f"{_word(other[np.argmax(test_code < 0)])}, and are in none of its groups"
+        )
+    return Attribute(name, words, code, direction[code], reading, test_code, test_b)
 
 
 def _categories(

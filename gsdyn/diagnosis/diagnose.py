@@ -61,7 +61,8 @@ def diagnose(
 
     - `x`: inputs, one example a row, shape (n, ...); None with a `kernel`. As the network would see them: nothing is
       scaled. `y`: labels in any form (see `gs.data.read_labels`).
-    - `attributes`: by name, one value for each example: what the network should not go by, such as colour or hospital.
+    - `attributes`: by name, one value for each example, a dictionary or a table of pandas: what the network should not
+      go by, such as colour or hospital.
       Numbers of many values are cut at their median, values of fewer than 5 examples taken as one.
     - `test`: new examples, a mapping (or object) with `x` (or `kernel`, shape (m, n)), `y` and perhaps `attributes`.
     - `network`: of `gs.networks` (default `FullyConnected(depth=3)`) at infinite width; with `params` any network that
@@ -76,7 +77,8 @@ def diagnose(
       decoupling > 0; `switch_times`: when it sets in, >= 0 (0: from the start). By default from the kernel's scales,
       and fewer beyond 4,000 examples.
     - `examples`: of more, so many are drawn, the same share of every group; None takes all.
-    - `columns`: a name for each input. `notes`: sentences about the data that the report shall repeat.
+    - `columns`: a name for each input; a table of pandas has its own. `notes`: sentences about the data for the report
+      to repeat.
     - `level`: the probability of any false tie between a feature and an attribute, in (0, 1).
     - `select`: on what the best time and penalty are chosen: "held-out", a fifth of the training examples, or "test".
     - `seed`: of the draws. `memory`: bytes that may be used; by default what is free.
@@ -118,6 +120,7 @@ def diagnose(
         raise ValueError("select must be 'held-out' where there is no test set, got 'test'")
     labels = y if isinstance(y, BinaryLabels | ClassLabels) else read_labels(y)
     tell = teller(progress)
+    columns = getattr(x, "columns", None) if columns is None else columns
     given = {"seed": seed, "select": select, "memory": memory, "out": out, "words": progress is True}
     read = functools.partial(problems.read, x, labels, attributes, test, kernel, limit=limit, seed=seed)
 

@@ -89,6 +89,9 @@ def read(
 ) -> Problem:
     """The problem, all arguments checked; raises `ValueError` in one line that names the one that is wrong."""
     x, kernel = _inputs("x", x, "kernel", kernel)
+    if x is not None and (x == x[:1]).all():
+        raise ValueError(f"x must differ between examples, got the same in all {len(x)}")
+    attributes = reading.columns(attributes)
     n = len(x) if x is not None else len(kernel)  # pyright: ignore[reportArgumentType]
     if kernel is not None and kernel.shape != (n, n):
         raise ValueError(f"kernel must be square, one row for each example, got shape {kernel.shape}")
@@ -108,10 +111,25 @@ def read(
             new = dataclasses.replace(new, kernel=new.kernel[:, rows])
     signs = signs[rows]
     held = _held_out(signs, np.asarray(labels.classes)[rows], known, rng)
-    notes = [sentence, *(a.reading for a in known), *([told] if told else [])]
+    notes = [sentence, *(a.reading for a in known), *([told] if told else []), *_remarks(x, known, new, names)]
     if not held.any():
         notes.append(f"none held out: fewer than {FEWEST} examples of a class")
     return Problem(x, kernel, signs, names, known, new, rows, held, n, sentence, told, tuple(notes), None, output)
+
+
+def _remarks(x: np.ndarray | None, known: list[Attribute], new: TestSet | None, names: tuple[str, str]) -> list[str]:
+    """What a reader should know about the data before believing what they say."""
+    told = []
+    if x is not None:
+        again = len(x) - len({row.tobytes() for row in np.ascontiguousarray(x)})
+        if again:
+            told.append(f"{again} of {len(x)} rows repeat another one: those held out are then not new")
+    if new is not None:
+        lacking = [a.name for a in known if a.test_code is None]
+        if lacking:
+            told.append(f"the test set has no column {', '.join(lacking)}: judged on training examples instead")
+        told += [f"the test set has no example of {names[sign > 0]}" for sign in (-1, 1) if not (new.y == sign).any()]
+    return told
 
 
 def _inputs(name: str, x: Any, other: str, kernel: Any) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -173,7 +191,7 @@ def _test(
     word = np.asarray(given.named) == names[1]
     if len(word) != m:
         raise ValueError(f"test y must have one label for each of the {m} test examples, got {len(word)}")
-    return TestSet(new, kernel, np.where(word, 1.0, -1.0)), get("attributes") or {}
+    return TestSet(new, kernel, np.where(word, 1.0, -1.0)), reading.columns(get("attributes"), "test attributes") or {}
 
 
 def _cells(classes: np.ndarray, known: list[Attribute], fewest: int) -> np.ndarray:

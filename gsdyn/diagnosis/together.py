@@ -16,6 +16,7 @@ from gsdyn.diagnosis.attributes import RARE
 from gsdyn.diagnosis.choices import STRATEGIES
 from gsdyn.diagnosis.groups import Examples, Groups
 from gsdyn.diagnosis.problem import Problem
+from gsdyn.diagnosis.sentences import about
 from gsdyn.diagnosis.solutions import Solutions
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _sentences(found: Groups, values: dict[str, np.ndarray], names: list[str], a
 
     kind = "training" if split == "train" else split
     lines = [
-        f"All classes together, the largest of their outputs deciding: plain training, stopped at time {stop:.2g}, "
+        f"All classes together, the largest of their outputs deciding: plain training, stopped at time {about(stop)}, "
         f"classifies {told(0)} of the {kind} examples rightly"
     ]
     pairs = [(name, found.one("aligned", name), found.one("conflicting", name)) for name in names]
