@@ -66,7 +66,7 @@ def small_report():
 def test_the_suggested_setting_is_the_one_with_the_best_worst_group():
     dataset = small_report().dataset
     expected = {
-        "plain": "cross-entropy, stopped at time 4",
+        "plain": "no setting that was tried has a better worst cell",
         "stopped": "cross-entropy, stopped at time 3",
         "decay": "weight decay 0.5 until time 10",
         "switch": "spectral decoupling 0.5 from time 0.5 for 0.5",
@@ -75,12 +75,14 @@ def test_the_suggested_setting_is_the_one_with_the_best_worst_group():
         dataset["choice_worst"].values[0, number] = 0.3 + number / 10
         setting = suggested(dataset)
         assert setting.words == words, strategy
+        assert setting.again == (strategy == "plain")
         assert (np.diff(setting.ts) > 0).all()
         assert float(setting.ts[-1]) <= sum(float(phase.duration) for phase in setting.phases)
     np.testing.assert_allclose(setting.ts[[0, -1]], [0.5, 1.0])
     np.testing.assert_allclose(setting.since, setting.ts - 0.5)
     none = suggested(dataset.isel(attribute=[]))
-    assert none.words == "the same: no attribute was given to choose by"
+    assert none.words == "no attribute was given to choose another setting by"
+    assert none.again
 
 
 def test_what_cannot_be_trained_is_said_or_refused():
