@@ -11,6 +11,7 @@ import numpy as np
 from gsdyn import _checks
 
 RARE = 5  # examples below which a value is no group of its own, and a group decides nothing
+CUT = ("<= ", "> ")  # how values of numbers that are cut begin
 SHOWN = 6  # values that a sentence names one by one
 MANY = 10  # different numbers above which an attribute is cut at its median
 
@@ -101,7 +102,7 @@ def _attribute(name: str, called: str, own: np.ndarray, other: np.ndarray | None
     if own.dtype.kind == "f" and len(values) > MANY:
         middle = float(np.median(own))
         middle = middle if middle < values[-1] else float(values[-2])
-        words = (f"<= {middle:g}", f"> {middle:g}")
+        words = (f"{CUT[0]}{middle:g}", f"{CUT[1]}{middle:g}")
         code, reading = (own > middle).astype(int), f"{name}: numbers, cut at their median {middle:g}"
         test_code = None if other is None else (other > middle).astype(int)
     else:
@@ -117,8 +118,8 @@ def _attribute(name: str, called: str, own: np.ndarray, other: np.ndarray | None
     reading = f"{reading} ({', '.join(told)})"
     if other is not None and test_code is not None and (test_code < 0).any():
         reading += (
-            f"; {(test_code < 0).sum()} of {len(test_code)} test examples have other values, such as "
-            f"{_word(other[np.argmax(test_code < 0)])}, and are in none of its groups"
+            f"; {(test_code < 0).sum()} of {len(test_code)} test examples, with other values such as "
+            f"{_word(other[np.argmax(test_code < 0)])}, are in none of its groups"
         )
     return Attribute(name, words, code, direction[code], reading, test_code, test_b)
 

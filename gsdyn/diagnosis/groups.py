@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from gsdyn import groups
-from gsdyn.diagnosis.attributes import RARE, Attribute
+from gsdyn.diagnosis.attributes import CUT, RARE, Attribute
 from gsdyn.diagnosis.problem import Problem
 
 
@@ -91,7 +91,8 @@ def made(names: Sequence[str], attributes: Sequence[Attribute], seen: Mapping[st
     for a in attributes:
         for label in names:
             for value in a.values:
-                found.append(Group(f"{a.name} = {value}, y = {label}", "cell", a.name, label, value))
+                named = f"{a.name} {value}" if value.startswith(CUT) else f"{a.name} = {value}"
+                found.append(Group(f"{named}, y = {label}", "cell", a.name, label, value))
         found += [Group(f"{a.name}: {kind}", kind, a.name) for kind in ("aligned", "conflicting")]
     sizes = [len(a.values) for a in attributes]
     return Groups(found, {split: _members(part, len(names), sizes) for split, part in seen.items()})

@@ -151,9 +151,11 @@ def without(ds: xr.Dataset, r: dict[str, Any] | None) -> str:
         j = int(np.argmax(np.where(large, earlier, -np.inf)))
         if earlier[j] > NOTABLE:
             gain = float(removed.response_gain[j])
-            grown = "the same" if abs(gain - 1) < 0.05 else f"{about(gain)} times its"
+            grown = (
+                "and the same" if abs(gain - 1) < 0.05 else f"{'and' if gain > 1 else 'but'} {about(gain)} times its"
+            )
             parts.append(
-                f"feature {j + 1} has half of its end {about(earlier[j])} times as early, and {grown} response when "
+                f"feature {j + 1} has half of its end {about(earlier[j])} times as early, {grown} response when "
                 "plain training stops"
             )
         else:

@@ -160,7 +160,7 @@ def _sentence(dataset: xr.Dataset, found: Groups, counts: Mapping[str, np.ndarra
         f"{ends[0]:.0%} (predicted {told[0]:.0%}); {words[1]}"
         + ("." if again else f", at {ends[1]:.0%} (predicted {told[1]:.0%}).")
     ]
-    grain = f"one example of the smallest group is {100 / smallest:.1f}"
+    grain = f"one example of the smallest group is {100 / smallest:.1f} points"
     for scale in dataset["trained_scale"].values:
         part = dataset.sel(trained_scale=scale)
         off, own = (100 * float(part[name].max()) for name in ("trained_apart", "trained_start_apart"))

@@ -183,7 +183,10 @@ def test_what_a_reader_should_know_of_the_data_is_said():
     test = {"x": X[:6], "y": np.ones(6), "attributes": {"site": there}}
     notes = " | ".join(read(twice, known={"site": site, "age": np.arange(40.0)}, test=test).notes)
     assert "10 of 40 rows repeat another one" in notes
-    assert "site: 2 values (a goes with -1, b goes with +1); 2 of 6 test examples have other values, such as c" in notes
+    assert (
+        "site: 2 values (a goes with -1, b goes with +1); 2 of 6 test examples, with other values such as c, are in none"
+        in notes
+    )
     assert "the test set has no column age: judged on training examples instead" in notes
     assert "the test set has no example of -1" in notes
     many = attributes.read({"site": np.arange(40) % 8}, Y, None, 0)[0]
@@ -209,3 +212,9 @@ def test_without_its_only_feature_a_kernel_is_zero_and_others_stay_symmetric():
         less = solver.without(Y * v / size, size**2, Y[:3] * v[:3] / size)
         np.testing.assert_array_equal(less.theta, np.asarray(less.theta).T)
         np.testing.assert_allclose(less.theta, left * np.eye(40), atol=1e-12 if left else 0.0)
+
+
+def test_groups_of_numbers_that_are_cut_are_named_as_they_are_read():
+    names = [g.name for g in groups.of(read(known={"age": np.arange(40.0), "colour": COLOUR})).all]
+    assert names[1:3] == ["age <= 19.5, y = -1", "age > 19.5, y = -1"]
+    assert "colour = 1, y = 1" in names

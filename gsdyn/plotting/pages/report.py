@@ -227,8 +227,8 @@ def _network(dataset: xr.Dataset, divs: dict[str, str]) -> list[str]:
         )
         told = html.escape(str(dataset.attrs.get("trained", "")))
         parts.append(card(
-            "Trained beside predicted", "The network trained by gradient descent with the plain and the suggested "
-            "setting.", f'<p class="told">{told}</p>{divs["trained_choices"]}<div class="pair">{figures}</div>'
+            "Trained beside predicted", "The network itself, trained with the plain and with the suggested setting.",
+            f'<p class="told">{told}</p>{divs["trained_choices"]}<div class="pair">{figures}</div>'
             f'<div class="caption">{network.CAPTION}</div>{network.trained_table(dataset)}'))  # fmt: skip
     return parts
 
