@@ -298,17 +298,18 @@ def _completed(dataset: xr.Dataset, verdict: Verdict) -> xr.Dataset:
     from gsdyn.diagnosis.features import large
 
     dataset.attrs.setdefault("rare", RARE)
-    if "large" not in dataset:
+    several = ("class",) if "class" in dataset.dims else ()
+    if "response_time" in dataset and "large" not in dataset:
         dims, _, about = _schema.variable("large", None)
-        last = dataset["response_time"].isel(time=-1)
-        several = [dim for dim in ("class",) if dim in dataset.dims]
-        dataset["large"] = ([*several, *dims], large(last.transpose(*several, *dims).values), about)
-    if "attribute_feature" not in dataset:
-        names, records = dataset.attribute.values, verdict.attributes
-        told = [[r["feature"] for r in records if r["attribute"] == name] for name in names]
-        dims, rows, about = _schema.variable("attribute_feature", np.array(told, int))
-        several = "class" in dataset.dims
-        dataset["attribute_feature"] = (("class", *dims), rows.T, about) if several else (dims, rows.reshape(-1), about)
+        last = dataset["response_time"].isel(time=-1).transpose(*several, *dims)
+        dataset["large"] = ((*several, *dims), large(last.values), about)
+    if "attribute" in dataset.coords and "attribute_feature" not in dataset:
+        dims, _, about = _schema.variable("attribute_feature", None)
+        told = [
+            [r["feature"] for r in verdict.attributes if r["attribute"] == name] for name in dataset["attribute"].values
+        ]
+        rows = np.array(told, int).reshape(len(told), dataset.sizes.get("class", 1)).T
+        dataset["attribute_feature"] = ((*several, *dims), rows if several else rows[0], about)
     return dataset
 
 
