@@ -89,7 +89,7 @@ def read(
 ) -> Problem:
     """The problem, all arguments checked; raises `ValueError` in one line that names the one that is wrong."""
     x, kernel = _inputs("x", x, "kernel", kernel)
-    if x is not None and (x == x[:1]).all():
+    if x is not None and all((row == x[0]).all() for row in x):
         raise ValueError(f"x must differ between examples, got the same in all {len(x)}")
     attributes = reading.columns(attributes)
     n = len(x) if x is not None else len(kernel)  # pyright: ignore[reportArgumentType]

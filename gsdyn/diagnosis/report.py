@@ -248,7 +248,7 @@ class Report:
             raise ValueError(f"path must be a saved report, .zarr or .json, got {source}")
         try:
             if source.suffix == ".json":
-                dataset = _revived(xr.Dataset.from_dict(json.loads(source.read_text())["dataset"]))
+                dataset = _revived(json.loads(source.read_text())["dataset"])
             else:
                 dataset = xr.open_zarr(source, consolidated=True).load()
             verdict = Verdict.from_dict(json.loads(dataset.attrs["verdict"]))
@@ -313,8 +313,16 @@ def _completed(dataset: xr.Dataset, verdict: Verdict) -> xr.Dataset:
     return dataset
 
 
-def _revived(dataset: xr.Dataset) -> xr.Dataset:
-    """The dataset as it was before JSON: numbers where null and words for infinities stood."""
+def _revived(given: dict[str, Any]) -> xr.Dataset:
+    """The dataset as it was before JSON: numbers where null and words for infinities stood, and empty tables whose
+    shape a list of nothing does not tell."""
+    import xarray as xr
+
+    for variable in (*given["coords"].values(), *given["data_vars"].values()):
+        shape = [given["dims"][dim] for dim in variable["dims"]]
+        if 0 in shape:
+            variable["data"] = np.zeros(shape)
+    dataset = xr.Dataset.from_dict(given)
     for name in dataset.variables:
         column = dataset[name]
         if column.dtype == object and not any(

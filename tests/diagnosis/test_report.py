@@ -317,9 +317,13 @@ def test_what_is_no_report_is_told(report, tmp_path):
         gs.Report.load(tmp_path / "none.zarr")
 
 
-def test_without_attributes_test_set_and_decoupling_there_is_a_report_too(given, ds):
+def test_without_attributes_test_set_and_decoupling_there_is_a_report_too(given, ds, tmp_path):
     plain = ask(given, switch_times=[], decouplings=[])
     assert plain.verdict.kind == "undecided"
     assert plain.verdict.sentences[0] == "No attribute was named, so none could be called a shortcut."
     assert plain.dataset.sizes["switch"] == plain.dataset.sizes["attribute"] == 0
     np.testing.assert_array_equal(plain.dataset.response_time, ds.response_time)
+    for suffix in (".json", ".zarr"):
+        back = gs.Report.load(plain.save(tmp_path / f"report{suffix}"))
+        xr.testing.assert_equal(back.dataset.load(), plain.dataset)
+        assert back.page()
