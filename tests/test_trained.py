@@ -13,13 +13,13 @@ STRATEGIES = ["plain", "stopped", "decay", "switch"]
 
 @pytest.mark.slow
 def test_predicted_and_trained_accuracies_agree_at_every_saved_time():
-    """Scikit-learn's digits in colour, a network of width 1,024 in the NTK parameterisation, 3 seeds.
+    """All of scikit-learn's digits in colour, a network of width 1,024 in the NTK parameterisation, 3 seeds; every
+    group has a hundred examples or more.
 
-    With outputs 30 times as large its kernel hardly moves: every group of the training and of the test set stays within
-    3 points, or one example where that is more, of what its own kernel at the start predicts, in plain training and
-    under spectral decoupling. At infinite width groups of a hundred examples do; smaller ones are 6 points apart,
-    because kernels of that width are. As it is the network leaves the theory under spectral decoupling."""
-    data = gs.data.colour_digits(300, 400, source=gs.data.digits())
+    In plain training every group is within 3 points of what the report predicts, and of what the own kernel at the
+    start does. With outputs 30 times as large its kernel hardly moves, and it is within 2 of its own kernel under
+    spectral decoupling too; the infinite width is 3.1 away. As it is the network leaves the theory after the switch."""
+    data = gs.data.colour_digits(1000, 797, source=gs.data.digits(), agreement=(0.8, 0.75), test_agreement=0.3)
     given = {
         "attributes": {"colour": np.asarray(data.train.colour)},
         "test": {"x": data.test.x, "y": data.test.y, "attributes": {"colour": np.asarray(data.test.colour)}},
@@ -28,16 +28,18 @@ def test_predicted_and_trained_accuracies_agree_at_every_saved_time():
     x, y = data.train.x, data.train.y
     report = diagnose(x, y, **given, progress=False)
     whole = measured(report, x, y, **given, lazy=False, train=True)
-    found, count = whole.dataset, report.dataset["count"].sel(split=["train", "test"]).values
-    lazy = found.sel(trained_scale=30.0)
-    grain = np.maximum(0.03, 1 / count)
-    assert (lazy["trained_start_apart"].values <= grain).all()
-    assert lazy["trained_start_apart"].values[:, count >= 100].max() <= 0.01
-    assert lazy["trained_apart"].values[:, count >= 100].max() <= 0.03
-    assert float(lazy["trained_apart"].max()) <= 0.07
-    real = found.sel(trained_scale=1.0)
-    assert float(real["trained_apart"].sel(trained_setting="plain").max()) <= 0.03
-    assert float(real["trained_apart"].max()) <= 0.08
+    found = whole.dataset
+    assert int(report.dataset["count"].sel(split=["train", "test"]).min()) >= 100
+    own, told = (found[name].max(["trained_split", "group"]) for name in ("trained_start_apart", "trained_apart"))
+    for scale, setting, allowed_own, allowed_told in (
+        (1.0, "plain", 0.03, 0.03),
+        (30.0, "plain", 0.01, 0.03),
+        (30.0, "suggested", 0.02, 0.035),
+        (1.0, "suggested", 0.09, 0.08),
+    ):
+        at = {"trained_scale": scale, "trained_setting": setting}
+        assert float(own.sel(at)) <= allowed_own, at
+        assert float(told.sel(at)) <= allowed_told, at
     # the prediction is the report's own
     last = report.dataset["accuracy_time"].sel(split=["train", "test"], time=report.dataset.attrs["plain_time"])
     plain = found["trained_predicted"].sel(trained_setting="plain").isel(trained_record=-1)
@@ -64,7 +66,7 @@ def small_report():
 def test_the_suggested_setting_is_the_one_with_the_best_worst_group():
     dataset = small_report().dataset
     expected = {
-        "plain": "cross-entropy, stopped at time 4",
+        "plain": "no setting that was tried has a better worst cell",
         "stopped": "cross-entropy, stopped at time 3",
         "decay": "weight decay 0.5 until time 10",
         "switch": "spectral decoupling 0.5 from time 0.5 for 0.5",
@@ -73,12 +75,14 @@ def test_the_suggested_setting_is_the_one_with_the_best_worst_group():
         dataset["choice_worst"].values[0, number] = 0.3 + number / 10
         setting = suggested(dataset)
         assert setting.words == words, strategy
+        assert setting.again == (strategy == "plain")
         assert (np.diff(setting.ts) > 0).all()
         assert float(setting.ts[-1]) <= sum(float(phase.duration) for phase in setting.phases)
     np.testing.assert_allclose(setting.ts[[0, -1]], [0.5, 1.0])
     np.testing.assert_allclose(setting.since, setting.ts - 0.5)
     none = suggested(dataset.isel(attribute=[]))
-    assert none.words == "the same: no attribute was given to choose by"
+    assert none.words == "no attribute was given to choose another setting by"
+    assert none.again
 
 
 def test_what_cannot_be_trained_is_said_or_refused():

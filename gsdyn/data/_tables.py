@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,6 +79,8 @@ def require_columns(there: Iterable[str], needed: Iterable[str], source: str) ->
     there = list(there)
     for name in needed:
         if name not in there:
+            near = difflib.get_close_matches(name, there, 3)
+            there = [*near, *(other for other in there if other not in near)]
             shown = ", ".join(there[:12]) + (f" and {len(there) - 12} more" if len(there) > 12 else "")
             raise ValueError(f"{source} must have a column {name!r}, got {shown}")
 

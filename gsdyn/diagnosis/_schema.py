@@ -26,6 +26,7 @@ VARIABLES: dict[str, Variable] = {
     "eigen_residual": Variable(("feature",), "1", "|K u - s^2 u| / s^2"),
     "repeated": Variable(("feature",), "1", "whether another feature has this strength, to rounding"),
     "half_time": Variable(("feature",), "time", "when plain training has half of its last response"),
+    "large": Variable(("feature",), "1", "whether its last response is 2% of the largest or more"),
     "mean_margin_share": Variable(("feature",), "1", "share of the mean margin at the plain stop"),
     "carrier_example": Variable(("feature", "carrier"), "row", "training examples that carry the feature most"),
     "carrier_weight": Variable(("feature", "carrier"), "1", "weight of the feature there, U_ij"),
@@ -83,6 +84,17 @@ for _path, _dims in _PATHS.items():
     VARIABLES[f"gap_rest_{_path}"] = Variable(_of, "margin", "what features beyond these carry of it")
 for _axis, _unit in (("time", "time"), ("decay", "1"), ("switch", "time"), ("decoupling", "1"), ("after", "time")):
     VARIABLES[f"choice_{_axis}"] = Variable(("attribute", "strategy"), _unit, f"{_axis} chosen; NaN where it has none")
+_TOGETHER = ("count", "accuracy_", "margin_", "gap_", "choice_")
+TOGETHER: dict[str, Variable] = {
+    f"all_{name}": Variable(
+        tuple("all_group" if dim == "group" else dim for dim in about.dims),
+        about.units,
+        f"{about.description}; all classes together, the largest output decides",
+    )
+    for name, about in VARIABLES.items()
+    if name.startswith(_TOGETHER) and not name.startswith(("gap_rest", "gap_share")) and "removed" not in about.dims
+}
+"""What a report on several classes says of all of them together."""
 _RUN = ("trained_split", "group", "trained_record")
 MEASURED: dict[str, Variable] = {
     "lazy_kernel_change": Variable(("lazy_time",), "1", "change of the kernel over its size, Frobenius norm"),
@@ -148,7 +160,7 @@ MEASURED_COORDINATES = {
 
 def variable(name: str, value: Any) -> tuple[tuple[str, ...], Any, dict[str, str]]:
     """A variable as `xarray.Dataset` takes it."""
-    about = VARIABLES[name] if name in VARIABLES else MEASURED[name]
+    about = (VARIABLES | TOGETHER | MEASURED)[name]
     return about.dims, value, {"units": about.units, "description": about.description}
 
 

@@ -34,11 +34,13 @@ FIRST = 0.01
 
 
 class Setting(NamedTuple):
-    """How to train: phases one after the other, times at which to look, and the same in words."""
+    """How to train: phases one after the other, times at which to look, the same in words; `again` where that is plain
+    training."""
 
     phases: tuple[Phase, ...]
     ts: np.ndarray
     words: str
+    again: bool = False
 
     @property
     def since(self) -> np.ndarray:
@@ -61,7 +63,7 @@ def suggested(dataset: xr.Dataset) -> Setting:
     """The choice of the best worst cell, over all attributes the one with the worst plain training."""
     select = dataset.attrs["select"]
     if not dataset.sizes["attribute"]:
-        return plain(dataset)._replace(words="the same: no attribute was given to choose by")
+        return plain(dataset)._replace(words="no attribute was given to choose another setting by", again=True)
     worst = dataset["choice_worst"].sel(split=select)
     attribute = str(worst.sel(strategy="plain").fillna(np.inf).idxmin("attribute").item())
     score = worst.sel(attribute=attribute).fillna(-np.inf)
@@ -70,6 +72,8 @@ def suggested(dataset: xr.Dataset) -> Setting:
         name: float(dataset[f"choice_{name}"].sel(attribute=attribute, strategy=strategy))
         for name in ("time", "decay", "switch", "decoupling", "after")
     }
+    if strategy == "plain":
+        return plain(dataset)._replace(words="no setting that was tried has a better worst cell", again=True)
     if strategy == "decay":
         lam, last = at["decay"], 5 / at["decay"]
         return _until(last, WeightDecay(lam), f"weight decay {lam:.3g} until time {last:.3g}")

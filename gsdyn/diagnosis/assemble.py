@@ -12,6 +12,8 @@ import xarray as xr
 
 from gsdyn.diagnosis import _schema, choices, features, groups, ties
 from gsdyn.diagnosis.attributes import RARE
+from gsdyn.diagnosis.groups import Groups
+from gsdyn.diagnosis.paths import Grids
 from gsdyn.diagnosis.problem import Problem
 from gsdyn.diagnosis.solutions import Solutions
 from gsdyn.special import r_lambertw
@@ -21,14 +23,15 @@ _AXES = {"time": ("time",), "decay": ("decay",), "switch": ("switch", "decouplin
 
 def assemble(problem: Problem, found: Solutions, select: str, attrs: Mapping[str, Any]) -> xr.Dataset:
     """The dataset, all but the verdict."""
+    seen, names = _groups(problem, found), [a.name for a in problem.attributes]
     values = {
         **_features(problem, found),
         **_responses(found),
         **found.ties,
         **_starvation(found),
-        **_groups(problem, found),
+        **seen,
         **_without(problem, found),
-        **_choices(problem, found, select),
+        **choice_values(found.groups, seen, names, select, found.plain_at, found.grids),
         "duality_gap": found.optima["duality_gap"],
         "alpha_error": found.starvation["optimum_error"],
         "flow_reached": np.array(list(found.reached.values())),
@@ -60,15 +63,20 @@ def _coordinates(problem: Problem, found: Solutions, values: Mapping[str, np.nda
         "path": np.array(list(found.reached)),
     }
     coords: dict[str, Any] = dict(_schema.coordinates(plain))
-    coords["group"] = ("group", np.arange(len(found.groups.all)))
-    for part in ("name", "kind", "attribute", "label", "value"):
-        coords[f"group_{part}"] = ("group", np.array([getattr(g, part) for g in found.groups.all], str))
+    coords |= group_coordinates("group", found.groups)
     if "direction" in values:
         count = values["direction"].shape[1]
         names = problem.columns or tuple(f"pixel {i}" for i in range(count))
         coords["input"] = ("input", np.arange(count))
         coords["input_name"] = ("input", np.array(names, str))
     return coords
+
+
+def group_coordinates(dim: str, found: Groups) -> dict[str, Any]:
+    """Numbers and names of groups along a dimension."""
+    parts = ("name", "kind", "attribute", "label", "value")
+    words = {f"{dim}_{part}": (dim, np.array([getattr(g, part) for g in found.all], str)) for part in parts}
+    return {dim: (dim, np.arange(len(found.all))), **words}
 
 
 def _features(problem: Problem, found: Solutions) -> dict[str, np.ndarray]:
@@ -83,6 +91,7 @@ def _features(problem: Problem, found: Solutions) -> dict[str, np.ndarray]:
         "eigen_residual": part["eigen_residual"],
         "repeated": part["repeated"],
         "half_time": features.half_times(found.grids.ts, z, z[-1]),
+        "large": features.large(z[-1]),
         "mean_margin_share": z[found.plain_at] * U.mean(axis=0) / mean if mean else np.full(U.shape[1], np.nan),
         "carrier_example": problem.rows[order],
         "carrier_weight": weight,
@@ -119,20 +128,28 @@ def _starvation(found: Solutions) -> dict[str, np.ndarray]:
     return values
 
 
-def _groups(problem: Problem, found: Solutions) -> dict[str, np.ndarray]:
-    """Accuracies, margins and gaps along every path, all splits together."""
-    splits, values = problem.splits, {}
-    for path in _AXES:
-        rows = [groups.metrics(found.groups, split, found.margins[path][split]) for split in splits]
+def group_values(found: Groups, margins: Mapping[str, Mapping[str, np.ndarray]], names: list[str]) -> dict[str, Any]:
+    """Counts of groups, their accuracies and margins, and the gaps of attributes, `names`, along every path of
+    `margins[path][split]`, (*path, m), all splits together."""
+    splits = list(found.members)
+    values: dict[str, Any] = {"count": np.stack([found.count(split) for split in splits])}
+    for path, by_split in margins.items():
+        rows = [groups.metrics(found, split, by_split[split]) for split in splits]
         for name, end in (("accuracy", ""), ("low", "_low"), ("high", "_high")):
             values[f"accuracy_{path}{end}"] = np.stack([row[name] for row in rows])
         values[f"margin_{path}"] = np.stack([row["margin"] for row in rows])
-        gaps = [groups.gap(found.contrasts[split], found.margins[path][split]) for split in splits]
+        gaps = [groups.gap(groups.contrasts(found, split, names), by_split[split]) for split in splits]
         values[f"gap_{path}"] = np.stack(gaps)
-        values[f"gap_rest_{path}"] = np.stack(
-            [gap - _by_features(found, path, split) for split, gap in zip(splits, gaps, strict=True)]
-        )
-    values["count"] = np.stack([found.groups.count(split) for split in splits])
+    return values
+
+
+def _groups(problem: Problem, found: Solutions) -> dict[str, np.ndarray]:
+    """The same of the problem, and what its features carry of the gaps."""
+    splits = problem.splits
+    values = group_values(found.groups, found.margins, [a.name for a in problem.attributes])
+    for path in _AXES:
+        carried = np.stack([_by_features(found, path, split) for split in splits])
+        values[f"gap_rest_{path}"] = values[f"gap_{path}"] - carried
     values["kappa"] = np.stack([_kappa(found, split) for split in splits])
     values["gap_share"] = found.gap_share.T
     return values
@@ -168,25 +185,23 @@ def _without(problem: Problem, found: Solutions) -> dict[str, np.ndarray]:
     }
 
 
-def _choices(problem: Problem, found: Solutions, select: str) -> dict[str, np.ndarray]:
-    accuracies = {
-        path: {split: groups.metrics(found.groups, split, rows)["accuracy"] for split, rows in by_split.items()}
-        for path, by_split in ((path, {s: found.margins[path][s] for s in problem.splits}) for path in _AXES)
-    }
-    names = [a.name for a in problem.attributes]
-    made = choices.choose(found.groups, accuracies, names, select, found.plain_at)
-    grids = found.grids
+def choice_values(
+    found: Groups, values: Mapping[str, np.ndarray], names: list[str], select: str, plain_at: int, grids: Grids
+) -> dict[str, np.ndarray]:
+    """The best of each strategy for each attribute, `names`, from what `group_values` gave."""
+    accuracies = {path: dict(zip(found.members, values[f"accuracy_{path}"], strict=True)) for path in _AXES}
+    made = choices.choose(found, accuracies, names, select, plain_at)
     axes = {
         "time": grids.ts, "decay": grids.decays, "switch": grids.switches, "decoupling": grids.decouplings,
         "after": grids.ts,
     }  # fmt: skip
-    values = {f"choice_{axis}": np.full((len(names), len(choices.STRATEGIES)), np.nan) for axis in axes}
+    chosen = {f"choice_{axis}": np.full((len(names), len(choices.STRATEGIES)), np.nan) for axis in axes}
     for j, strategy in enumerate(choices.STRATEGIES):
         for place, axis in enumerate(choices.axes(strategy)):
             at = made["index"][:, j, place]
             if len(axes[axis]):
-                values[f"choice_{axis}"][:, j] = np.where(at >= 0, axes[axis][np.maximum(at, 0)], np.nan)
-    return {**values, "choice_worst": made["worst"], "choice_average": made["average"]}
+                chosen[f"choice_{axis}"][:, j] = np.where(at >= 0, axes[axis][np.maximum(at, 0)], np.nan)
+    return {**chosen, "choice_worst": made["worst"], "choice_average": made["average"]}
 
 
 def attributes_of(problem: Problem, found: Solutions, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ import numpy as np
 from gsdyn import _checks
 
 RARE = 5  # examples below which a value is no group of its own, and a group decides nothing
+CUT = ("<= ", "> ")  # how values of numbers that are cut begin
+SHOWN = 6  # values that a sentence names one by one
 MANY = 10  # different numbers above which an attribute is cut at its median
 
 
@@ -63,12 +65,23 @@ def column(name: str, given: Any, n: int, rows: str) -> np.ndarray:
     return np.array([str(entry) for entry in array])
 
 
+def columns(given: Any, name: str = "attributes") -> dict[Any, Any] | None:
+    """Columns by name, of a dictionary or of a table of pandas; None where there are none."""
+    if given is None:
+        return None
+    if not isinstance(given, Mapping) and not hasattr(given, "columns"):
+        raise ValueError(f"{name} must be a dictionary of columns by name, got {_checks.in_short(given)}")
+    return dict(given.items())
+
+
 def read(given: Mapping[str, Any] | None, y: np.ndarray, test: Mapping[str, Any] | None, m: int) -> list[Attribute]:
     """The attributes of the training examples with labels `y`, and of m test examples where they have them."""
     if given is None:
         return []
-    if not isinstance(given, Mapping):
-        raise ValueError(f"attributes must be a dictionary of columns by name, got {_checks.in_short(given)}")
+    strange = [name for name in (test or {}) if name not in given]
+    if strange:
+        known = ", ".join(map(str, list(given)[:SHOWN])) or "none"
+        raise ValueError(f"test attributes must be among those of the examples, {known}, got {str(strange[0])!r}")
     found = []
     for name, entries in given.items():
         called = f"attributes[{str(name)!r}]"
@@ -89,7 +102,7 @@ def _attribute(name: str, called: str, own: np.ndarray, other: np.ndarray | None
     if own.dtype.kind == "f" and len(values) > MANY:
         middle = float(np.median(own))
         middle = middle if middle < values[-1] else float(values[-2])
-        words = (f"<= {middle:g}", f"> {middle:g}")
+        words = (f"{CUT[0]}{middle:g}", f"{CUT[1]}{middle:g}")
         code, reading = (own > middle).astype(int), f"{name}: numbers, cut at their median {middle:g}"
         test_code = None if other is None else (other > middle).astype(int)
     else:
@@ -100,8 +113,15 @@ def _attribute(name: str, called: str, own: np.ndarray, other: np.ndarray | None
     if len(words) == 2:  # the two are opposite also where both go with the labels alike
         direction = np.array([-1.0, 1.0]) if shares[1] >= shares[0] else np.array([1.0, -1.0])
     test_b = None if test_code is None else np.where(test_code >= 0, direction[test_code], 0.0)
-    told = ", ".join(f"{word} with {'+1' if d > 0 else '-1'}" for word, d in zip(words[:6], direction, strict=False))
-    return Attribute(name, words, code, direction[code], f"{reading}; goes {told}", test_code, test_b)
+    told = [f"{word} goes with {'+1' if d > 0 else '-1'}" for word, d in zip(words[:SHOWN], direction, strict=False)]
+    told += [f"and so on for {len(words) - SHOWN} more"] if len(words) > SHOWN else []
+    reading = f"{reading} ({', '.join(told)})"
+    if other is not None and test_code is not None and (test_code < 0).any():
+        reading += (
+            f"; {(test_code < 0).sum()} of {len(test_code)} test examples, with other values such as "
+            f"{_word(other[np.argmax(test_code < 0)])}, are in none of its groups"
+        )
+    return Attribute(name, words, code, direction[code], reading, test_code, test_b)
 
 
 def _categories(

@@ -20,7 +20,8 @@ def choose(
     - `select`: the split that decides. `plain`: the time of the plain stop.
 
     `index` (attribute, strategy, 3): places along the path's axes, -1 where it has fewer; `worst`, `average`
-    (attribute, strategy, split). The first of equals counts: the earliest time, the smallest decay.
+    (attribute, strategy, split). Of those with equal worst cells the best average counts, and of these the first: the
+    earliest time, the smallest decay.
     """
     splits = list(accuracies["time"])
     index = np.full((len(attributes), len(STRATEGIES), 3), -1)
@@ -31,7 +32,8 @@ def choose(
             score = worst(found, path[select], select, name)
             if not np.isfinite(score).any() or not score.size:
                 continue
-            best = np.argmax(np.where(np.isfinite(score), score, -np.inf))
+            score = np.where(np.isfinite(score), score, -np.inf)
+            best = np.argmax(np.where(score == score.max(), path[select][0], -np.inf))
             place = (plain,) if strategy == "plain" else np.unravel_index(best, score.shape)
             index[i, j, : len(place)] = place
             for k, split in enumerate(splits):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -50,6 +51,17 @@ def joined(reports: Mapping[str, Report]) -> Report:
     return Report(dataset, verdict)
 
 
+def with_all(report: Report, all_classes: xr.Dataset) -> Report:
+    """The report of several classes with what all together come to: a part of its dataset, and a sentence."""
+    dataset = report.dataset.merge(
+        all_classes.reindex(split=report.dataset.split, fill_value={"all_count": 0}), combine_attrs="no_conflicts"
+    )
+    first, *others = report.verdict.sentences
+    verdict = dataclasses.replace(report.verdict, sentences=(first, all_classes.attrs["all_told"], *others))
+    dataset.attrs["verdict"] = json.dumps(verdict.as_dict())
+    return Report(dataset, verdict)
+
+
 def _shared_notes(every: list[xr.Dataset]) -> list[str]:
     """How the data were read, whatever the class."""
     first, *others = [json.loads(ds.attrs["notes"]) for ds in every]
@@ -95,11 +107,12 @@ def parted(dataset: xr.Dataset, name: str) -> Report:
     own = json.loads(dataset.attrs["classes"])
     if name not in own:
         raise ValueError(f"name must be one of the classes {_listed(list(own))}, got {name!r}")
-    part = dataset.sel({"class": name}, drop=True)
+    part = dataset.drop_vars([v for v in dataset.variables if str(v).startswith("all_")])
+    part = part.sel({"class": name}, drop=True)
     if dataset.attrs.get("measured_class") != name:
         part = part.drop_vars([v for v in part.data_vars if v in MEASURED])
         part = part.drop_vars([c for c in part.coords if str(c).startswith(("lazy_", "trained_"))])
     part = part.sel(own[name].pop("has"))
-    kept = {key: value for key, value in dataset.attrs.items() if key not in ("classes", "measured_class")}
+    kept = {k: v for k, v in dataset.attrs.items() if k not in ("classes", "measured_class") and k[:4] != "all_"}
     part.attrs = {**kept, **own[name]}
     return Report(part, Verdict.from_dict(json.loads(own[name]["verdict"])))

@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from gsdyn.diagnosis.paths import GAP, RTOL
 from gsdyn.diagnosis.report import Report
 from gsdyn.diagnosis.stages import Stages, fingerprint, teller
 from gsdyn.diagnosis.starving import FEW
+from gsdyn.diagnosis.together import Together
 
 
 def diagnose(
@@ -60,7 +61,8 @@ def diagnose(
 
     - `x`: inputs, one example a row, shape (n, ...); None with a `kernel`. As the network would see them: nothing is
       scaled. `y`: labels in any form (see `gs.data.read_labels`).
-    - `attributes`: by name, one value for each example: what the network should not go by, such as colour or hospital.
+    - `attributes`: by name, one value for each example, a dictionary or a table of pandas: what the network should not
+      go by, such as colour or hospital.
       Numbers of many values are cut at their median, values of fewer than 5 examples taken as one.
     - `test`: new examples, a mapping (or object) with `x` (or `kernel`, shape (m, n)), `y` and perhaps `attributes`.
     - `network`: of `gs.networks` (default `FullyConnected(depth=3)`) at infinite width; with `params` any network that
@@ -68,13 +70,15 @@ def diagnose(
     - `positive`: the class that is learnt against the rest. By default the second of two; of more every class in turn,
       from one kernel: variables then have a dimension `class`, `report.of(name)` is the report of one class, `level`
       is shared by all, and it takes that many times as long. Of a network with an output for each class that of the
-      class is taken, with cross-entropy against the rest in place of softmax.
+      class is taken, with cross-entropy against the rest in place of softmax. All classes together are told too, the
+      largest of their outputs deciding: accuracies of every group over training, and the best settings (`all_...`).
     - `features`: how many of the strongest features are told, at least 1.
     - `ts`: saved times of training, increasing, >= 0; `decays`: weight decays > 0; `decouplings`: strengths of spectral
       decoupling > 0; `switch_times`: when it sets in, >= 0 (0: from the start). By default from the kernel's scales,
       and fewer beyond 4,000 examples.
     - `examples`: of more, so many are drawn, the same share of every group; None takes all.
-    - `columns`: a name for each input. `notes`: sentences about the data that the report shall repeat.
+    - `columns`: a name for each input; a table of pandas has its own. `notes`: sentences about the data for the report
+      to repeat.
     - `level`: the probability of any false tie between a feature and an attribute, in (0, 1).
     - `select`: on what the best time and penalty are chosen: "held-out", a fifth of the training examples, or "test".
     - `seed`: of the draws. `memory`: bytes that may be used; by default what is free.
@@ -116,28 +120,40 @@ def diagnose(
         raise ValueError("select must be 'held-out' where there is no test set, got 'test'")
     labels = y if isinstance(y, BinaryLabels | ClassLabels) else read_labels(y)
     tell = teller(progress)
+    columns = getattr(x, "columns", None) if columns is None else columns
     given = {"seed": seed, "select": select, "memory": memory, "out": out, "words": progress is True}
     read = functools.partial(problems.read, x, labels, attributes, test, kernel, limit=limit, seed=seed)
 
-    def one(name: Any, wishes: solutions.Wishes, tell: Progress, kernels: Gram | None) -> tuple[Report, Gram]:
+    def one(name: Any, wishes: solutions.Wishes, tell: Progress, kernels: Gram | None) -> _Done:
         problem = problems.named(read(positive=name), columns, notes)
         return _one(problem, network, params, wishes, tell, kernels, given)
 
     if positive is not None or not isinstance(labels, ClassLabels):
-        return one(positive, wishes, tell, None)[0]
-    return _each(labels.names, one, wishes, tell)
+        return one(positive, wishes, tell, None).report
+    return _each(labels.names, one, wishes, tell, select)
+
+
+class _Done(NamedTuple):
+    """A report on two classes, and what it was made of."""
+
+    report: Report
+    kernels: Gram
+    problem: problems.Problem
+    found: solutions.Solutions
 
 
 def _each(
-    names: tuple[str, ...], one: Callable[..., tuple[Report, Gram]], wishes: solutions.Wishes, tell: Progress
+    names: tuple[str, ...], one: Callable[..., _Done], wishes: solutions.Wishes, tell: Progress, select: str
 ) -> Report:
-    """The report of every class against the rest, on the grids of the first; the level is shared by all."""
+    """The report of every class against the rest, on the grids of the first, and of all together; the level is shared
+    by all."""
     wishes = dataclasses.replace(wishes, level=wishes.level / len(names))
-    kernels = None
+    kernels, together = None, Together(names)
 
     def diagnosed(name: str, tell: Progress) -> Report:
         nonlocal kernels, wishes
-        report, kernels = one(name, wishes, tell, kernels)
+        report, kernels, problem, found = one(name, wishes, tell, kernels)
+        together.add(problem, found)
         ds = report.dataset
         wishes = dataclasses.replace(
             wishes, ts=ds.time.values, decays=ds.decay.values, switch_times=ds.switch.values,
@@ -145,7 +161,7 @@ def _each(
         )  # fmt: skip
         return report
 
-    return classes.each(names, tell, diagnosed)
+    return classes.with_all(classes.each(names, tell, diagnosed), together.dataset(select))
 
 
 def _one(
@@ -156,8 +172,8 @@ def _one(
     tell: Progress,
     kernels: Gram | None,
     given: Mapping[str, Any],
-) -> tuple[Report, Gram]:
-    """The report of two classes, and its kernels: those of another class where that has no output of its own."""
+) -> _Done:
+    """The report of two classes; `kernels` are those of another class, for a class that has no output of its own."""
     seed, select = given["seed"], given["select"]
     chosen = select if select in problem.splits else "train"
     limit = given["memory"]
@@ -179,7 +195,7 @@ def _one(
         **provenance({"features": wishes.features, "seed": seed, "select": select, "level": wishes.level}),
     }
     dataset = assemble(problem, found, chosen, attributes_of(problem, found, told))
-    return verdict.finished(dataset), kernels
+    return _Done(verdict.finished(dataset), kernels, problem, found)
 
 
 def _key(problem: problems.Problem, network: Any, params: Any, wishes: solutions.Wishes, out: str | Path | None) -> str:

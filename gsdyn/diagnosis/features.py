@@ -11,6 +11,7 @@ from gsdyn.features import FeatureBasis
 from gsdyn.predictions import feature_functions
 
 CARRIERS = 8  # examples shown of each feature
+LARGE = 0.02  # of the largest response, from which a feature is told of as one that others starve
 
 
 def leading(theta: Array, y: np.ndarray, rank: int, new: Array | None) -> dict[str, np.ndarray]:
@@ -64,6 +65,11 @@ def directions(U: np.ndarray, y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray,
     spread = phi.std(axis=0)
     d = (phi / np.where(spread > 0, spread, 1.0)).T @ centred / len(flat)
     return d, centred.std(axis=0)
+
+
+def large(z: np.ndarray) -> np.ndarray:
+    """Which of the responses `z` (..., k) are a notable part of the largest."""
+    return np.abs(z) >= LARGE * np.abs(z).max(axis=-1, keepdims=True)
 
 
 def half_times(ts: np.ndarray, z: np.ndarray, end: np.ndarray) -> np.ndarray:

@@ -64,11 +64,23 @@ def gram(problem: Problem, network: Any, params: Any) -> Gram:
     if params is None and isinstance(network, InfiniteWidth):
         theta = infinite_ntk(network, x)
         between = None if new is None else infinite_ntk(network, new, x)
-        return Gram(theta, between, f"NTK at infinite width of {network}")
+        return Gram(theta, between, f"NTK at infinite width of {_brief(network)}")
     model, _, outputs = _model.prepare(network, params, x=x)
     apply = _networks.single(model, outputs.count, problem.output)
     found = _at(apply, model.leaves, x, new, f"NTK of {_checks.in_short(network)} at its parameters")
     return dataclasses.replace(found, one=problem.output is not None and outputs.count > 1)
+
+
+def _brief(network: InfiniteWidth) -> str:
+    """A network in words, without what is as always, and what has no meaning at infinite width."""
+    if not dataclasses.is_dataclass(network):
+        return _checks.in_short(network)
+    told = [
+        f"{field.name}={getattr(network, field.name)!r}"
+        for field in dataclasses.fields(network)
+        if field.repr and field.name != "width" and getattr(network, field.name) != field.default
+    ]
+    return f"{type(network).__name__}({', '.join(told)})"
 
 
 def at_start(problem: Problem, net: _networks.Network) -> Gram:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from gsdyn import groups
-from gsdyn.diagnosis.attributes import RARE
+from gsdyn.diagnosis.attributes import CUT, RARE, Attribute
 from gsdyn.diagnosis.problem import Problem
 
 
@@ -55,24 +56,53 @@ class Groups:
         return cells[self.count(split)[cells] >= RARE]
 
 
-def of(problem: Problem) -> Groups:
-    """The groups: all examples; for each attribute the cells of label and value, the aligned, and the conflicting."""
-    found = [Group("all", "all")]
-    for a in problem.attributes:
-        for i, label in enumerate(problem.names):
-            for value in a.values:
-                found.append(Group(f"{a.name} = {value}, y = {problem.names[i]}", "cell", a.name, label, value))
-        found += [Group(f"{a.name}: {kind}", kind, a.name) for kind in ("aligned", "conflicting")]
-    return Groups(found, {split: _members(problem, split) for split in problem.splits})
+@dataclasses.dataclass(frozen=True, eq=False)
+class Examples:
+    """What groups are made of: the `label` of every example, 0.., (m,); of every attribute its value's `code`, 0.. or
+    -1 where unknown, and whether it `agrees` with the label: 1, -1, or 0 where unknown, (A, m)."""
+
+    label: np.ndarray
+    code: np.ndarray
+    agrees: np.ndarray
 
 
-def _members(problem: Problem, split: str) -> np.ndarray:
+def examples(problem: Problem, split: str) -> Examples:
+    """Those of a split of a problem."""
     y, columns = problem.examples(split)
-    rows = [np.ones(len(y), bool)]
-    for a, known in zip(problem.attributes, columns, strict=True):
-        code, b = (np.full(len(y), -1), np.zeros(len(y))) if known is None else known
-        rows += [(y == sign) & (code == i) for sign in (-1, 1) for i in range(len(a.values))]
-        rows += [b == y, b == -y]
+    shape = (len(columns), len(y))
+    code, agrees = np.full(shape, -1), np.zeros(shape, int)
+    for i, known in enumerate(columns):
+        if known is not None:
+            code[i], agrees[i] = known[0], known[1] * y
+    return Examples((y > 0).astype(int), code, agrees)
+
+
+def of(problem: Problem) -> Groups:
+    """The groups of a problem."""
+    return made(problem.names, problem.attributes, {split: examples(problem, split) for split in problem.splits})
+
+
+def made(names: Sequence[str], attributes: Sequence[Attribute], seen: Mapping[str, Examples]) -> Groups:
+    """The groups: all examples; for each attribute the cells of label and value, the aligned, and the conflicting.
+
+    - `names`: of the labels. `seen`: the examples of each split.
+    """
+    found = [Group("all", "all")]
+    for a in attributes:
+        for label in names:
+            for value in a.values:
+                named = f"{a.name} {value}" if value.startswith(CUT) else f"{a.name} = {value}"
+                found.append(Group(f"{named}, y = {label}", "cell", a.name, label, value))
+        found += [Group(f"{a.name}: {kind}", kind, a.name) for kind in ("aligned", "conflicting")]
+    sizes = [len(a.values) for a in attributes]
+    return Groups(found, {split: _members(part, len(names), sizes) for split, part in seen.items()})
+
+
+def _members(seen: Examples, labels: int, sizes: Sequence[int]) -> np.ndarray:
+    rows = [np.ones(len(seen.label), bool)]
+    for code, agrees, size in zip(seen.code, seen.agrees, sizes, strict=True):
+        rows += [(seen.label == label) & (code == i) for label in range(labels) for i in range(size)]
+        rows += [agrees == 1, agrees == -1]
     return np.stack(rows)
 
 

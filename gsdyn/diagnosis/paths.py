@@ -94,12 +94,18 @@ class Solver:
         return self.flow(Unregularised(), ts)
 
     def without(self, u: np.ndarray, s2: float, phi: np.ndarray | None) -> Solver:
-        """The same examples in a kernel that lacks one feature: `K - s^2 u u^T`, and so at new inputs."""
+        """The same examples in a kernel that lacks one feature: `K - s^2 u u^T`, and so at new inputs. Where that
+        was all there is it is zero: what rounding leaves is no kernel."""
         v = jnp.asarray(self.y * u).astype(self.theta.dtype)
         new = self.new
         if new is not None and phi is not None:
             new = new - s2 * jnp.asarray(phi).astype(new.dtype)[:, None] * v[None, :]
-        return Solver(self.theta - s2 * v[:, None] * v[None, :], self.y, new, self.new_y)
+        left = self.theta - s2 * (v[:, None] * v[None, :])
+        total = jnp.trace(self.theta)
+        some = jnp.trace(left) > len(self.y) * jnp.finfo(left.dtype).eps * total
+        return Solver(
+            jnp.where(some, left, 0.0), self.y, None if new is None else jnp.where(some, new, 0.0), self.new_y
+        )
 
 
 def rest(solver: Solver, held: np.ndarray) -> Solver:

@@ -90,6 +90,9 @@ def read(
 ) -> Problem:
     """The problem, all arguments checked; raises `ValueError` in one line that names the one that is wrong."""
     x, kernel = _inputs("x", x, "kernel", kernel)
+    if x is not None and all((row == x[0]).all() for row in x):
+        raise ValueError(f"x must differ between examples, got the same in all {len(x)}")
+    attributes = reading.columns(attributes)
     n = len(x) if x is not None else len(kernel)  # pyright: ignore[reportArgumentType]
     if kernel is not None and kernel.shape != (n, n):
         raise ValueError(f"kernel must be square, one row for each example, got shape {kernel.shape}")
@@ -108,11 +111,26 @@ def read(
         if new is not None and new.kernel is not None:
             new = dataclasses.replace(new, kernel=new.kernel[:, rows])
     signs = signs[rows]
-    held = _held_out(signs, known, rng)
-    notes = [sentence, *(a.reading for a in known), *([told] if told else [])]
+    held = _held_out(signs, np.asarray(labels.classes)[rows], known, rng)
+    notes = [sentence, *(a.reading for a in known), *([told] if told else []), *_remarks(x, known, new, names)]
     if not held.any():
         notes.append(f"none held out: fewer than {FEWEST} examples of a class")
     return Problem(x, kernel, signs, names, known, new, rows, held, n, sentence, told, tuple(notes), None, output)
+
+
+def _remarks(x: np.ndarray | None, known: list[Attribute], new: TestSet | None, names: tuple[str, str]) -> list[str]:
+    """What a reader should know about the data before believing what they say."""
+    told = []
+    if x is not None:
+        again = len(x) - len({row.tobytes() for row in np.ascontiguousarray(x)})
+        if again:
+            told.append(f"{again} of {len(x)} rows repeat another one: those held out are then not new")
+    if new is not None:
+        lacking = [a.name for a in known if a.test_code is None]
+        if lacking:
+            told.append(f"the test set has no column {', '.join(lacking)}: judged on training examples instead")
+        told += [f"the test set has no example of {names[sign > 0]}" for sign in (-1, 1) if not (new.y == sign).any()]
+    return told
 
 
 def _inputs(name: str, x: Any, other: str, kernel: Any) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -174,7 +192,7 @@ def _test(
     word = np.asarray(given.named) == names[1]
     if len(word) != m:
         raise ValueError(f"test y must have one label for each of the {m} test examples, got {len(word)}")
-    return TestSet(new, kernel, np.where(word, 1.0, -1.0)), get("attributes") or {}
+    return TestSet(new, kernel, np.where(word, 1.0, -1.0)), reading.columns(get("attributes"), "test attributes") or {}
 
 
 def _cells(classes: np.ndarray, known: list[Attribute], fewest: int) -> np.ndarray:
@@ -187,12 +205,12 @@ def _cells(classes: np.ndarray, known: list[Attribute], fewest: int) -> np.ndarr
     return cell
 
 
-def _held_out(y: np.ndarray, known: list[Attribute], rng: np.random.Generator) -> np.ndarray:
-    """A fifth of every cell, drawn at random."""
+def _held_out(y: np.ndarray, classes: np.ndarray, known: list[Attribute], rng: np.random.Generator) -> np.ndarray:
+    """A fifth of every cell, drawn at random: of several classes the same, whichever is learnt against the rest."""
     held = np.zeros(len(y), bool)
     if min((y > 0).sum(), (y < 0).sum()) < FEWEST:
         return held
-    cell = _cells((y > 0).astype(int), known, FEWEST)
+    cell = _cells(classes, known, FEWEST)
     for i in range(cell.max() + 1):
         rows = rng.permutation(np.flatnonzero(cell == i))
         held[rows[: round(HELD_OUT * len(rows))]] = True

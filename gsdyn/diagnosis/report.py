@@ -25,6 +25,7 @@ Features (feature, ...)
     strength              s_j                               strength_share        s_j^2 / trace K
     eigen_residual        |K u - s^2 u| / s^2               repeated              shares its strength with another: bool
     half_time             when plain training has half of its response at the last time (NaN: none)
+    large                 whether its response at the last time is 2% of the largest or more: bool
     mean_margin_share     z_j mean(U_j) / mean f at the plain stop (features and the rest sum to 1)
     carrier_example (feature, carrier)  int, row of the training data;  carrier_weight   U_ij;  carrier_label  words
     direction (feature, input)   mean change of the input for one standard deviation of the feature, in units of x
@@ -92,19 +93,25 @@ Measured of the network itself, where `gs.diagnosis.measured` was asked, in dime
     trained_apart (trained_setting, trained_scale, trained_split, group)    the largest distance over time of the mean
         over seeds from trained_predicted;  trained_start_apart: from the mean of trained_start
 
-Several classes: every variable has the dimension `class` too, and what classes differ in is NaN or 0 where one has none
-of it (a split, a feature removed); attributes that differ are in the attribute `classes` (JSON). `Report.of(name)` is
-the report of one class against the rest, in the schema above. What was measured is of the class `measured_class` alone.
+All of several classes together, where the largest of an example's outputs decides (margin: the own class's output less
+the largest of the others; aligned: the attribute goes with the own class), in splits that all classes have
+    all_count, all_accuracy_P, all_margin_P, all_gap_P   as above, with the dimension all_group, named as group is
+    all_choice_...                                       as above, by the worst cell of class and value
+
+Several classes: every other variable has the dimension `class` too, and what classes differ in is NaN or 0 where one
+has none of it (a split, a feature removed); attributes that differ are in the attribute `classes` (JSON).
+`Report.of(name)` is the report of one class against the rest, in the schema above. What was measured is of
+`measured_class` alone.
 
 Trust
     duality_gap (decay)     relative, certified;  alpha_error (decay)  bound of |alpha - alpha*|
     flow_reached (path)     whether every saved time of a flow was reached, bool; path: names of the flows
 
 Attributes: title, n, n_given, n_held_out, n_test, features, seed, select, level, rare (examples below which a group
-decides nothing), positive, negative (label words),
-labels (how they were read), input_shape (JSON list), kernel (words), plain_time, rtol, memory (bytes announced),
-subsample (words or ""), notes (JSON list of words), plus `gsdyn_version`, `settings` and their like; `verdict`: the
-verdict as JSON.
+decides nothing), positive, negative (label words), labels (how they were read), input_shape (JSON list), kernel
+(words), plain_time, rtol, memory (bytes announced), subsample (words or ""), notes (JSON list of words), plus
+`gsdyn_version`, `settings` and their like; `verdict`: the verdict as JSON; of several classes together all_plain_time,
+all_select, all_told (words).
 """
 
 from __future__ import annotations
@@ -241,7 +248,7 @@ class Report:
             raise ValueError(f"path must be a saved report, .zarr or .json, got {source}")
         try:
             if source.suffix == ".json":
-                dataset = _revived(xr.Dataset.from_dict(json.loads(source.read_text())["dataset"]))
+                dataset = _revived(json.loads(source.read_text())["dataset"])
             else:
                 dataset = xr.open_zarr(source, consolidated=True).load()
             verdict = Verdict.from_dict(json.loads(dataset.attrs["verdict"]))
@@ -288,19 +295,34 @@ def _completed(dataset: xr.Dataset, verdict: Verdict) -> xr.Dataset:
     """A saved dataset with what reports of before lack and the verdict told in its records."""
     from gsdyn.diagnosis import _schema
     from gsdyn.diagnosis.attributes import RARE
+    from gsdyn.diagnosis.features import large
 
     dataset.attrs.setdefault("rare", RARE)
-    if "attribute_feature" not in dataset:
-        names, records = dataset.attribute.values, verdict.attributes
-        told = [[r["feature"] for r in records if r["attribute"] == name] for name in names]
-        dims, rows, about = _schema.variable("attribute_feature", np.array(told, int))
-        several = "class" in dataset.dims
-        dataset["attribute_feature"] = (("class", *dims), rows.T, about) if several else (dims, rows.reshape(-1), about)
+    several = ("class",) if "class" in dataset.dims else ()
+    if "response_time" in dataset and "large" not in dataset:
+        dims, _, about = _schema.variable("large", None)
+        last = dataset["response_time"].isel(time=-1).transpose(*several, *dims)
+        dataset["large"] = ((*several, *dims), large(last.values), about)
+    if "attribute" in dataset.coords and "attribute_feature" not in dataset:
+        dims, _, about = _schema.variable("attribute_feature", None)
+        told = [
+            [r["feature"] for r in verdict.attributes if r["attribute"] == name] for name in dataset["attribute"].values
+        ]
+        rows = np.array(told, int).reshape(len(told), dataset.sizes.get("class", 1)).T
+        dataset["attribute_feature"] = ((*several, *dims), rows if several else rows[0], about)
     return dataset
 
 
-def _revived(dataset: xr.Dataset) -> xr.Dataset:
-    """The dataset as it was before JSON: numbers where null and words for infinities stood."""
+def _revived(given: dict[str, Any]) -> xr.Dataset:
+    """The dataset as it was before JSON: numbers where null and words for infinities stood, and empty tables whose
+    shape a list of nothing does not tell."""
+    import xarray as xr
+
+    for variable in (*given["coords"].values(), *given["data_vars"].values()):
+        shape = [given["dims"][dim] for dim in variable["dims"]]
+        if 0 in shape:
+            variable["data"] = np.zeros(shape)
+    dataset = xr.Dataset.from_dict(given)
     for name in dataset.variables:
         column = dataset[name]
         if column.dtype == object and not any(

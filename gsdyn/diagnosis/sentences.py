@@ -18,6 +18,11 @@ def number(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
+def about(value: Any) -> str:
+    """Two digits of a number."""
+    return f"{float(f'{float(value):.2g}'):g}"
+
+
 def kind(split: str) -> str:
     """What the examples of a split are called."""
     return "training" if split == "train" else split
@@ -35,9 +40,9 @@ def shortcut(r: dict[str, Any]) -> str:
     return (
         f"{quoted(r['attribute'])} is a shortcut: feature {r['feature']} follows it "
         f"(R^2 = {r['r2']:.2f} [{r['r2_low']:.2f}, {r['r2_high']:.2f}]) and carries {100 * r['gap_share_feature']:.0f}%"
-        f"{others} of the gap of {r['gap']:.2g} between the margins of examples where it agrees with the label and of "
-        f"those where it does not; plain training classifies {percent(r, 'aligned')} of the aligned {where} examples "
-        f"rightly and {percent(r, 'conflicting')} of the conflicting ones."
+        f"{others} of the gap of {about(r['gap'])} between the margins of examples where it agrees with the label and "
+        f"of those where it does not; plain training classifies {percent(r, 'aligned')} of the aligned {where} "
+        f"examples rightly and {percent(r, 'conflicting')} of the conflicting ones."
     )
 
 
@@ -48,7 +53,7 @@ def none(records: list[dict[str, Any]]) -> str:
         names = ", ".join(quoted(r["attribute"]) for r in untied[:4])
         more = f" and {len(untied) - 4} more" if len(untied) > 4 else ""
         least = min(number(r["p_corrected"]) for r in untied)
-        told.insert(0, f"no feature is tied to {names}{more} beyond chance (least corrected p {least:.2g})")
+        told.insert(0, f"no feature is tied to {names}{more} beyond chance (least corrected p {about(least)})")
     text = "; ".join(told)
     return f"{text[0].upper()}{text[1:]}."
 
@@ -66,11 +71,10 @@ def transient(ds: xr.Dataset, r: dict[str, Any]) -> str:
     where = kind(r["split"])
     if top <= start + 1:
         return f"No spectral decoupling that was tried makes more of the conflicting {where} examples right."
-    since = f"from time {float(peak.switch):.2g} on" if float(peak.switch) else "from the start"
     falls = f", and then falls back to {end:.0f}%: it unlearns the strongest features first" if end < top - 1 else ""
     return (
-        f"Spectral decoupling {float(peak.decoupling):g} {since} takes the conflicting {where} examples from "
-        f"{start:.0f}% to {top:.0f}% at {float(peak.after):.2g} after it sets in{falls}."
+        f"Spectral decoupling {about(peak.decoupling)} {_since(peak.switch)} takes the conflicting {where} examples "
+        f"from {start:.0f}% to {top:.0f}% at {about(peak.after)} after it sets in{falls}."
     )
 
 
@@ -90,10 +94,10 @@ def choice(ds: xr.Dataset, r: dict[str, Any]) -> str:
             "tried does better than plain training."
         )
     chosen = {
-        "stopped": f"to stop plain training at {float(best.choice_time):.2g}",
-        "decay": f"weight decay {float(best.choice_decay):.2g}",
-        "switch": f"spectral decoupling {float(best.choice_decoupling):g} from time {float(best.choice_switch):.2g} "
-        f"on, stopped {float(best.choice_after):.2g} later",
+        "stopped": f"to stop plain training at {about(best.choice_time)}",
+        "decay": f"weight decay {about(best.choice_decay)}",
+        "switch": f"spectral decoupling {about(best.choice_decoupling)} {_since(best.choice_switch)}, stopped "
+        f"{about(best.choice_after)} later",
     }[str(best.strategy.values)]
     parts = []
     for split in [select, *([r["split"]] if r["split"] != select else [])]:
@@ -101,6 +105,10 @@ def choice(ds: xr.Dataset, r: dict[str, Any]) -> str:
         if np.isfinite([now, then]).all():
             parts.append(f"{then:.0f}% instead of {now:.0f}% ({split})")
     return f"Chosen by {judge}: {chosen}, for a worst cell of {', '.join(parts)}."
+
+
+def _since(switch: Any) -> str:
+    return f"from time {about(switch)} on" if float(switch) else "from the start"
 
 
 def _uncounted(ds: xr.Dataset, attribute: str, split: str) -> str:
@@ -120,12 +128,12 @@ def starving(ds: xr.Dataset) -> str:
     elastic = np.where(at.starves_decay.values, at.elasticity_decay.values, 0.0)
     lost = -elastic * np.abs(at.response_decay.values)[:, None]
     if not lost.max(initial=0.0) > 0:
-        return f"At weight decay {float(at.decay):.2g} no feature starves another for certain."
+        return f"At weight decay {about(at.decay)} no feature starves another for certain."
     j, i = np.unravel_index(np.argmax(lost), lost.shape)
     count = int(at.starves_decay.values[:, i].sum())
     return (
-        f"At weight decay {float(at.decay):.2g} the largest certain starvation is that of feature {j + 1} by feature "
-        f"{i + 1}: 1% more of its squared strength takes {-elastic[j, i]:.2g}% of that response; feature {i + 1} "
+        f"At weight decay {about(at.decay)} the largest certain starvation is that of feature {j + 1} by feature "
+        f"{i + 1}: 1% more of its squared strength takes {about(-elastic[j, i])}% of that response; feature {i + 1} "
         f"starves {count} of the other {len(lost) - 1} leading features."
     )
 
@@ -137,16 +145,18 @@ def without(ds: xr.Dataset, r: dict[str, Any] | None) -> str:
     removed = ds.isel(removed=0)
     cause = int(removed.removed)
     earlier = ds.half_time.values / removed.half_time_without.values
-    size = np.abs(ds.response_time.values[-1])
-    large = (size >= 0.02 * size.max()) & (ds.feature.values != cause) & np.isfinite(earlier)
+    large = ds.large.values & (ds.feature.values != cause) & np.isfinite(earlier)
     parts = []
     if large.any():
         j = int(np.argmax(np.where(large, earlier, -np.inf)))
         if earlier[j] > NOTABLE:
             gain = float(removed.response_gain[j])
+            grown = (
+                "and the same" if abs(gain - 1) < 0.05 else f"{'and' if gain > 1 else 'but'} {about(gain)} times its"
+            )
             parts.append(
-                f"feature {j + 1} has half of its end {earlier[j]:.2g} times as early, and {gain:.2g} times its "
-                "response when plain training stops"
+                f"feature {j + 1} has half of its end {about(earlier[j])} times as early, {grown} response when "
+                "plain training stops"
             )
         else:
             parts.append("no other large feature is learnt notably earlier")

@@ -97,7 +97,7 @@ def trained(
         for scale in scales:
             for setting in chosen.values():
                 progress("training", len(measured) * total // len(seeds) + len(runs), total)
-                runs.append(told(training.measured(net.leaves, setting, scale)))
+                runs.append(runs[-1] if setting.again else told(training.measured(net.leaves, setting, scale)))
         measured.append(np.array(runs).reshape(len(scales), len(chosen), *runs[0].shape))
     progress("training", total, total)
     numbers = {
@@ -142,10 +142,10 @@ def _dataset(
         ),
     ).assign_coords(group=report["group"])
     counts = {str(split): found.count(str(split)) for split in dataset["trained_split"].values}
-    return dataset.assign_attrs(trained=_sentence(dataset, found, counts))
+    return dataset.assign_attrs(trained=_sentence(dataset, found, counts, chosen["suggested"].again))
 
 
-def _sentence(dataset: xr.Dataset, found: Groups, counts: Mapping[str, np.ndarray]) -> str:
+def _sentence(dataset: xr.Dataset, found: Groups, counts: Mapping[str, np.ndarray], again: bool) -> str:
     """The worst cell at the end, and how far groups are from what was predicted."""
     split = str(dataset["trained_split"].values[-1])
     cells = [i for i, g in enumerate(found.all) if g.kind == "cell" and counts[split][i] >= RARE]
@@ -154,12 +154,13 @@ def _sentence(dataset: xr.Dataset, found: Groups, counts: Mapping[str, np.ndarra
     end = dataset.sel(trained_split=split).isel(trained_record=-1, group=at)
     ends = end["trained_accuracy"].mean("trained_seed").isel(trained_scale=0).min("group").values
     told = end["trained_predicted"].min("group").values
-    words = dataset["trained_words"].values
+    words, count = dataset["trained_words"].values, dataset.sizes["trained_seed"]
     lines = [
-        f"Trained ({dataset.sizes['trained_seed']} seeds): {words[0]}, accuracy on {worst} {split} examples ends at "
-        f"{ends[0]:.0%} (predicted {told[0]:.0%}); {words[1]}, at {ends[1]:.0%} (predicted {told[1]:.0%})."
+        f"Trained ({count} seed{'s' if count > 1 else ''}): {words[0]}, accuracy on {worst} {split} examples ends at "
+        f"{ends[0]:.0%} (predicted {told[0]:.0%}); {words[1]}"
+        + ("." if again else f", at {ends[1]:.0%} (predicted {told[1]:.0%}).")
     ]
-    grain = f"one example of the smallest group is {100 / smallest:.1f}"
+    grain = f"one example of the smallest group is {100 / smallest:.1f} points"
     for scale in dataset["trained_scale"].values:
         part = dataset.sel(trained_scale=scale)
         off, own = (100 * float(part[name].max()) for name in ("trained_apart", "trained_start_apart"))

@@ -103,7 +103,7 @@ def _decided(r: dict[str, Any], told: bool) -> tuple[Kind, str]:
     if few < RARE:
         return "undecided", f"only {few} {sentences.kind(r['split'])} examples are in one of its two groups"
     if not (sentences.number(r["gap"]) > 0 and r["gap_share"] > 0.5):
-        part = f"{100 * r['gap_share']:.0f}% of a gap of {sentences.number(r['gap']):.2g}"
+        part = f"{100 * r['gap_share']:.0f}% of a gap of {sentences.about(sentences.number(r['gap']))}"
         return "no shortcut", f"features tied to it carry {part} between its groups"
     apart = r["accuracy_aligned"] - r["accuracy_conflicting"]
     if r["accuracy_aligned_low"] > r["accuracy_conflicting_high"]:

@@ -16,6 +16,7 @@ from typing import Any
 from bokeh.application import Application
 from bokeh.application.handlers.function import FunctionHandler
 from bokeh.server.server import Server
+from threadpoolctl import threadpool_limits
 from tornado.ioloop import IOLoop
 from tornado.web import RedirectHandler, RequestHandler
 
@@ -54,9 +55,9 @@ def serve(
     server = Server(
         applications, port=port, address=LOOPBACK, allow_websocket_origin=origins, use_index=False, extra_patterns=pages
     )
-    prepare()
     address = f"http://{LOOPBACK}:{port}"
-    with _stopping(server.io_loop):
+    with one_thread(), _stopping(server.io_loop):
+        prepare()
         server.start()
         ready(address)
         if browse:
@@ -70,6 +71,12 @@ def prepare() -> None:
     two_features.view(two_features.Settings())
     two_features.view(two_features.Settings(decay=0.0))
     two_moons.view(two_moons.Settings(decoupling=0.1))
+
+
+def one_thread() -> threadpool_limits:
+    """While it is entered, linear algebra in one thread: a move factorises systems of a hundred unknowns, on which
+    several threads wait for each other, at full speed, many times longer than they compute."""
+    return threadpool_limits(1, "blas")
 
 
 def _free(port: int) -> int:

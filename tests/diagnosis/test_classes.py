@@ -26,6 +26,7 @@ def small(name, kind, *, removed, splits, attributes=("site",)):
             "accuracy_time": (("split", "group", "time"), rng.random((len(splits), 2, 3))),
             "response_without": (("removed", "time", "feature"), rng.random((len(removed), 3, 2))),
             "flow_reached": ("path", np.ones(len(paths), bool)),
+            "large": ("feature", [True, len(removed) > 1]),
             "attribute_feature": ("attribute", [len(removed)]),
         },
         coords={"attribute": [*attributes], "split": splits, "removed": removed, "time": [1.0, 2.0, 3.0], "path": paths,

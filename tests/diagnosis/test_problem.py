@@ -1,10 +1,11 @@
 """What is read: labels, attributes, test sets, what is held out; and one clear line for what cannot be."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import gsdyn as gs
-from gsdyn.diagnosis import attributes, groups, problem
+from gsdyn.diagnosis import attributes, groups, paths, problem
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(40, 3)), np.repeat([-1.0, 1.0], 20)
@@ -24,6 +25,11 @@ def read(x=X, y=Y, known=None, test=None, kernel=None, positive=None, limit=None
         ({"y": np.arange(40) % 3}, "y must have two classes, got 3: name by positive= the one to learn"),
         ({"y": np.arange(40) % 3, "positive": 7}, "positive must be one of the classes 0, 1, 2, got 7"),
         ({"x": np.full((40, 3), np.nan)}, "x must be finite, got nan"),
+        ({"x": np.ones((40, 2))}, "x must differ between examples, got the same in all 40"),
+        (
+            {"test": {"x": X, "y": Y, "attributes": {"color": COLOUR}}, "known": {"colour": COLOUR}},
+            "test attributes must be among those of the examples, colour, got 'color'",
+        ),
         ({"x": Y}, "x must have one row for each example, got shape (40,)"),
         ({"x": None}, "x must be given, or kernel in its place, got neither"),
         ({"x": None, "kernel": X}, "kernel must be square, one row for each example, got shape (40, 3)"),
@@ -167,3 +173,45 @@ def test_cells_of_two_examples_decide_nothing():
     assert len(parts.deciding("train", "b")) < 4
     sizes = parts.count("train")[parts.deciding("train", "b")]
     assert sizes.min() >= 5
+
+
+def test_what_a_reader_should_know_of_the_data_is_said():
+    twice = X.copy()
+    twice[30:] = twice[:10]
+    site = np.array(["a", "b"])[(COLOUR > 0).astype(int)]
+    there = np.where(np.arange(6) < 2, "c", "a")
+    test = {"x": X[:6], "y": np.ones(6), "attributes": {"site": there}}
+    notes = " | ".join(read(twice, known={"site": site, "age": np.arange(40.0)}, test=test).notes)
+    assert "10 of 40 rows repeat another one" in notes
+    assert "site: 2 values (a goes with -1, b goes with +1); 2 of 6 test examples, with other values such as c" in notes
+    assert "the test set has no column age: judged on training examples instead" in notes
+    assert "the test set has no example of -1" in notes
+    many = attributes.read({"site": np.arange(40) % 8}, Y, None, 0)[0]
+    assert many.reading.endswith("and so on for 2 more)")
+    assert not any("repeat" in note or "test set" in note for note in read(known={"site": site}).notes)
+
+
+def test_tables_of_pandas_are_taken_with_the_names_of_their_columns():
+    pandas = pytest.importorskip("pandas")
+    table, known = pandas.DataFrame(X, columns=["a", "b", "c"]), pandas.DataFrame({"colour": COLOUR})
+    test = {"x": table[:10], "y": pandas.Series(Y), "attributes": known}
+    found = read(table, pandas.Series(Y), known, test | {"x": table})
+    assert [a.name for a in found.attributes] == ["colour"]
+    np.testing.assert_array_equal(found.x, X)
+    np.testing.assert_array_equal(found.attributes[0].test_code, found.attributes[0].code)
+
+
+def test_without_its_only_feature_a_kernel_is_zero_and_others_stay_symmetric():
+    v = RNG.normal(size=40)
+    for theta, left in ((np.outer(v, v), 0.0), (np.outer(v, v) + np.eye(40), 1.0)):
+        solver = paths.Solver(jnp.asarray(theta), Y, jnp.asarray(theta[:3]), Y[:3])
+        size = np.linalg.norm(v)
+        less = solver.without(Y * v / size, size**2, Y[:3] * v[:3] / size)
+        np.testing.assert_array_equal(less.theta, np.asarray(less.theta).T)
+        np.testing.assert_allclose(less.theta, left * np.eye(40), atol=1e-12 if left else 0.0)
+
+
+def test_groups_of_numbers_that_are_cut_are_named_as_they_are_read():
+    names = [g.name for g in groups.of(read(known={"age": np.arange(40.0), "colour": COLOUR})).all]
+    assert names[1:3] == ["age <= 19.5, y = -1", "age > 19.5, y = -1"]
+    assert "colour = 1, y = 1" in names

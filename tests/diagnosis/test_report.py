@@ -299,7 +299,7 @@ def test_the_feature_told_for_an_attribute_is_the_tied_one_that_carries_most(ds,
 
 
 def test_a_report_saved_before_some_things_were_told_opens(report, tmp_path):
-    old = gs.Report(report.dataset.drop_vars("attribute_feature"), report.verdict)
+    old = gs.Report(report.dataset.drop_vars(["attribute_feature", "large"]), report.verdict)
     old.dataset.attrs.pop("rare")
     for path in (old.save(tmp_path / "old.json"), old.save(tmp_path / "old.zarr")):
         back = gs.Report.load(path)
@@ -317,9 +317,13 @@ def test_what_is_no_report_is_told(report, tmp_path):
         gs.Report.load(tmp_path / "none.zarr")
 
 
-def test_without_attributes_test_set_and_decoupling_there_is_a_report_too(given, ds):
+def test_without_attributes_test_set_and_decoupling_there_is_a_report_too(given, ds, tmp_path):
     plain = ask(given, switch_times=[], decouplings=[])
     assert plain.verdict.kind == "undecided"
     assert plain.verdict.sentences[0] == "No attribute was named, so none could be called a shortcut."
     assert plain.dataset.sizes["switch"] == plain.dataset.sizes["attribute"] == 0
     np.testing.assert_array_equal(plain.dataset.response_time, ds.response_time)
+    for suffix in (".json", ".zarr"):
+        back = gs.Report.load(plain.save(tmp_path / f"report{suffix}"))
+        xr.testing.assert_equal(back.dataset.load(), plain.dataset)
+        assert back.page()

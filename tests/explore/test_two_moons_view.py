@@ -1,10 +1,12 @@
 """What the page of the two moons shows, against the equations written anew in NumPy."""
 
 import dataclasses
+import time
 
 import numpy as np
 from scipy.integrate import solve_ivp
 
+from gsdyn.explore.server import one_thread
 from gsdyn.explore.two_moons import CELLS, EXAMPLES, FOLLOWED, RTOL, Settings, grid, view
 from gsdyn.explore.two_moons_page import boundary
 
@@ -67,6 +69,17 @@ def test_the_boundary_is_where_the_outputs_vanish():
     np.testing.assert_allclose(lines["x"][0], 0.31, atol=1e-12)
     assert (lines["y"][0].min(), lines["y"][0].max()) == (-2.0, 2.0)
     assert boundary(None) == {"x": [], "y": []}
+
+
+def test_a_move_of_the_margin_is_computed_within_a_third_of_a_second():
+    """Some 0.07 s on a machine of today; where threads of linear algebra wait for each other, up to 0.9."""
+    spent = []
+    with one_thread():
+        for number in range(6):
+            began = time.process_time()
+            view(dataclasses.replace(SETTINGS, margin=0.011 * number))
+            spent.append(time.process_time() - began)
+    assert np.median(spent[1:]) < 0.3
 
 
 def test_moves_of_the_time_keep_the_data():

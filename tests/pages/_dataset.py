@@ -34,6 +34,7 @@ def dataset(*, attributes=("colour", "hospital"), shape=(6, 5), features=10, tim
 
     for name in ("strength", "strength_share", "eigen_residual", "half_time", "mean_margin_share"):
         put(name, "feature")
+    made["large"] = (("feature",), np.arange(features) % 3 != 2)
     made["repeated"] = (("feature",), np.zeros(features, bool))
     made["carrier_example"] = (("feature", "carrier"), rng.integers(0, 99, (features, 8)))
     put("carrier_weight", "feature", "carrier", low=-1)
@@ -105,6 +106,23 @@ def _attrs(shape, features, times):
         "plain_time": float(np.geomspace(1e-2, 1e2, times)[times // 2]), "notes": json.dumps(["a note"]),
         "gsdyn_version": "0", "rare": 5,
     }  # fmt: skip
+
+
+def with_all(given, *, seed=2):
+    """The dataset with what a report on several classes says of all together; no class holds examples out."""
+    rng = np.random.default_rng(seed)
+    sizes = dict(given.sizes) | {"all_group": given.sizes["group"]}
+    part = xr.Dataset({
+        name: _schema.variable(name, rng.uniform(0, 1, [sizes[dim] for dim in about.dims]))
+        for name, about in _schema.TOGETHER.items()
+    })  # fmt: skip
+    count = rng.integers(5, 99, (3, sizes["group"])) * np.array([[1], [0], [1]])
+    part["all_count"] = (("split", "all_group"), count)
+    names = {
+        f"all_group_{name}": ("all_group", given[f"group_{name}"].values) for name in ("name", "kind", "attribute")
+    }
+    stop = {"all_plain_time": given.attrs["plain_time"], "all_select": "train", "all_told": "All <together>."}
+    return given.assign(part.assign_coords(names)).assign_attrs(stop)
 
 
 def with_network(given, *, scales=(1.0, 30.0), seed=1):

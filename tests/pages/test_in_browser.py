@@ -11,12 +11,13 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from _browser import CHROMIUM, Browser
-from _dataset import dataset, verdict, with_network
+from _dataset import dataset, verdict, with_all, with_network
 from tornado.ioloop import IOLoop
 
 from gsdyn.diagnosis import Report, Verdict
 from gsdyn.explore import serve, two_features, two_moons
 from gsdyn.plotting import report_page
+from gsdyn.plotting.pages import tables
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here to open pages in")
 
@@ -153,24 +154,56 @@ def training_is_beside_what_was_predicted(page, report):
     close(page.column("lazy_source", "lazy_kernel_change"), report["lazy_kernel_change"].values)
 
 
-def test_each_of_several_classes_has_a_section_that_opens(browser, tmp_path):
+def test_each_of_several_classes_has_a_section_that_opens(browser, tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "CELLS", 2)
     kinds = {"cat": "no shortcut", "<b>dog": "shortcut", "owl": "undecided"}
     classes = {
         name: SimpleNamespace(dataset=dataset(features=3, seed=i), verdict=verdict(kind, (f"{kind} it is.",)))
         for i, (name, kind) in enumerate(kinds.items())
     }
     path = tmp_path / "report.html"
-    path.write_text(report_page(dataset(features=3), verdict(), classes))
+    whole = with_all(dataset(features=3))
+    path.write_text(report_page(whole, verdict(), classes))
     page = browser.open(path.as_uri())
     heads = page.evaluate("Array.from(document.querySelectorAll('details.class > summary')).map(s => s.innerText)")
     assert heads == ["<b>dog against the rest: shortcut", "owl against the rest: undecided",
                      "cat against the rest: no shortcut"]  # fmt: skip
+    all_together_are_shown(page, whole)
+    of_many_cells_the_largest_are_shown(page, classes["<b>dog"].dataset)
     second = "document.querySelectorAll('details.class')[1]"
     wide = f"Array.from({second}.querySelectorAll('.bk-Figure')).map(f => f.clientWidth)"
     assert page.evaluate(f"{second}.open") is False
     page.evaluate(f"void ({second}.open = true)")
     page.wait(f"({wide}).length === 6 && ({wide}).every(w => w > 100)")
     quiet(page)
+
+
+def all_together_are_shown(page, whole):
+    test = whole.sel(split="test")
+    names = [f"{n} ({c})" for n, c in zip(test["all_group_name"].values, test["all_count"].values, strict=True)]
+    for along in ("time", "decay"):
+        shown = page.column(f"all_{along}_source", "name")
+        assert sorted(shown) == sorted(names)
+        lines = page.evaluate(f"{page.model(f'all_{along}_source')}.data.y.map(r => Array.from(r))")
+        order = [names.index(name) for name in shown]
+        close(np.ravel(lines), test[f"all_accuracy_{along}"].transpose("all_group", along).values[order].ravel())
+    text = page.evaluate("document.querySelector('main').innerText")
+    assert "All classes together" in text
+    assert f"{100 * float(whole['all_choice_worst'][0, 0, 2]):.1f}% / " in text
+    assert "held-out: worst cell" not in text.split("against the rest")[0]
+
+
+def of_many_cells_the_largest_are_shown(page, first):
+    test = first.sel(split="test")
+    own = [g for g, name in enumerate(first["group_attribute"].values) if name in ("", "colour")]
+    cells = [g for g in own if first["group_kind"].values[g] == "cell"]
+    largest = sorted(cells, key=lambda g: -int(test["count"][g]))[:2]
+    shown = [g for g in own if g not in cells or g in largest]
+    names = [f"{test['group_name'].values[g]} ({test['count'].values[g]})" for g in shown]
+    assert page.column("group_bars_source", "group") == names
+    worst = test["accuracy_time"].isel(group=cells, time=first.sizes["time"] // 2).min()
+    assert f"<td>{100 * float(worst):.1f}%</td>" in page.evaluate(f"{page.model('values')}.text")
+    assert "colour: 2 smaller cells" in page.evaluate("document.querySelector('details.class').innerText")
 
 
 def fits_a_phone(page):

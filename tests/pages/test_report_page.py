@@ -11,6 +11,7 @@ import xarray as xr
 from _dataset import dataset, verdict, with_network
 
 from gsdyn.plotting import report_page
+from gsdyn.plotting.pages import tables
 from gsdyn.plotting.pages.pictures import image_shape
 
 OUTSIDE = re.compile(r"""(?:src|href|action)\s*=\s*["']?(?!data:)[a-z]+:|url\(\s*["']?(?!data:)[a-z]+:|@import""", re.I)
@@ -115,3 +116,23 @@ def test_pictures_of_directions_are_upright_with_their_channels_side_by_side():
     assert changed == {(0, 4), (5, 6)}
     assert pixels[0, 4, 2] > pixels[0, 4, 0]  # purple for more
     assert pixels[5, 6, 0] > pixels[5, 6, 2]  # orange for less
+
+
+def test_starvations_that_cost_most_come_first_and_small_features_are_not_told_of():
+    given = dataset(features=4, removed=(2,))
+    E, sure = given["elasticity_decay"], given["starves_decay"]
+    E[0], sure[0] = 0.1, False
+    for (j, i), value in {(0, 1): -0.2, (2, 3): -0.9, (3, 0): -0.3}.items():
+        E[0, j, i], sure[0, j, i] = value, True
+    given["response_decay"][0] = [8.0, 1.0, 0.01, -4.0]  # lost for one percent: 1.6, 0.009 and 1.2
+    rows = [row.split("</td><td>") for row in tables.starving(given).split("<tr><td>")[1:]]
+    assert [row[:2] for row in rows] == [
+        ["feature 2", "feature 1"],
+        ["feature 1", "feature 4"],
+        ["feature 4", "feature 3"],
+    ]
+    assert rows[0][2:] == ["8", "0.2%</td></tr>"]
+    given["large"][:] = [True, True, False, True]
+    given["response_gain"][0] = [0.5, 9.0, 99.0, 2.0]
+    told = [row.split("</td><td>")[1:3] for row in tables.without(given).split("<tr><td>")[1:]]
+    assert told == [["feature 4", "2 times"], ["feature 1", "0.5 times"]]

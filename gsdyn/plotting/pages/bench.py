@@ -23,8 +23,8 @@ from bokeh.models import (
 )
 from bokeh.models.layouts import Column
 
-from gsdyn.plotting.pages import look
-from gsdyn.plotting.pages.moves import MOVE
+from gsdyn.plotting.pages import look, tables
+from gsdyn.plotting.pages.moves import GROUPS, MOVE
 
 SCENARIOS = ("stop training", "weight decay", "decouple")
 SHOWN = "return values[Math.max(0, Math.min(values.length - 1, Math.round(tick)))]"
@@ -38,7 +38,7 @@ def bench(dataset: xr.Dataset) -> dict[str, Model]:
     widgets = _widgets(dataset)
     figures, sources, parts = _figures(dataset)
     values = look.table_div("values")
-    move = CustomJS(code=MOVE, args={**widgets, **sources, **parts, **_tables(dataset), "values": values})
+    move = CustomJS(code=GROUPS + MOVE, args={**widgets, **sources, **parts, **_tables(dataset), "values": values})
     for widget in widgets.values():
         widget.js_on_change("active" if isinstance(widget, RadioButtonGroup) else "value", move)
     shown = list(widgets.values())
@@ -93,7 +93,7 @@ def _on_grid(name: str, title: str, values: np.ndarray, at: int) -> Slider:
 def _tables(dataset: xr.Dataset) -> dict[str, Any]:
     """All grids in one form: (..., switch, decoupling, along), of one switch and decoupling where there is none."""
     k, nothing = dataset.sizes["feature"], np.empty((0,), np.float32)
-    tables = {}
+    grids = {}
     for name, label in (
         ("time", "time of plain training"),
         ("decay", "weight decay"),
@@ -108,7 +108,7 @@ def _tables(dataset: xr.Dataset) -> dict[str, Any]:
             return column.transpose(*leading, "switch", "decoupling", along, *last).values.astype(np.float32)
 
         followed = name != "switch"
-        tables[name] = {
+        grids[name] = {
             "x": dataset[along].values.astype(float),
             "label": label,
             "z": grid(f"response_{name}"),
@@ -121,7 +121,7 @@ def _tables(dataset: xr.Dataset) -> dict[str, Any]:
             "starves": _square(dataset, f"starves_{name}", k).astype(np.uint8) if followed else nothing,
         }
     return {
-        "tables": tables,
+        "tables": grids,
         "kappa": dataset["kappa"].transpose("split", "attribute", "feature").values.astype(np.float32),
         "splits": [str(s) for s in dataset["split"].values],
         "attributes": [str(a) for a in dataset["attribute"].values],
@@ -129,6 +129,7 @@ def _tables(dataset: xr.Dataset) -> dict[str, Any]:
         "groups": groups(dataset),
         **_ranked(dataset),
         "rare": int(dataset.attrs["rare"]),
+        "most_cells": tables.CELLS,
         "rises": RISES,
         "falls": FALLS,
         "total": TOTAL,
@@ -201,10 +202,17 @@ def _lines(title: str, y: str, source: ColumnDataSource, span: Span) -> Any:
 
 def _bars(source: ColumnDataSource, k: list[str]) -> Any:
     plot = look.figure("Responses there", "feature", "response z", x_range=FactorRange(factors=k))
+    _upright(plot, k)
     drawn = plot.vbar(x="feature", top="z", width=0.75, source=source, color="colour", line_color=None)
     plot.add_tools(HoverTool(renderers=[drawn], tooltips=[("feature", "@feature"), ("z", "@z{0.0000}")]))
     plot.xgrid.visible = False
     return plot
+
+
+def _upright(plot: Any, k: list[str]) -> None:
+    """The numbers of many features written upwards, where they would run into each other."""
+    if len(k) > 12:
+        plot.xaxis.major_label_orientation = "vertical"
 
 
 def _shares(source: ColumnDataSource) -> tuple[Any, FactorRange]:
@@ -236,6 +244,7 @@ def _matrix(source: ColumnDataSource, k: list[str]) -> tuple[Any, LinearColorMap
     mapper = LinearColorMapper(palette=look.DIVERGING, low=-1, high=1, nan_color="#eef1f4")
     plot = look.figure("Who starves whom", "strength of feature", "response of feature", height=340,
                        x_range=FactorRange(factors=k), y_range=FactorRange(factors=k[::-1]))  # fmt: skip
+    _upright(plot, k)
     fill = {"field": "value", "transform": mapper}
     drawn = plot.rect(x="cause", y="feature", width=0.96, height=0.96, source=source, fill_color=fill, line_color=None)
     plot.text(x="cause", y="feature", text="mark", source=source, text_align="center", text_baseline="middle",

@@ -1,5 +1,14 @@
 """What a move of a slider does in the browser: it picks entries of grids that were computed before."""
 
+GROUPS = """
+const told_groups = (attribute, count) => {  // of many cells the largest
+  const all = groups.map((g, n) => n).filter((n) => ['', attribute].includes(groups[n].attribute));
+  const cells = all.filter((n) => groups[n].kind === 'cell');
+  const largest = [...cells].sort((a, b) => count(b) - count(a)).slice(0, most_cells);
+  return all.filter((n) => groups[n].kind !== 'cell' || largest.includes(n));
+};
+"""
+
 MOVE = """
 const mode = ['time', 'decay', 'switch'][scenario.active];
 const t = tables[mode];
@@ -21,8 +30,7 @@ const percent = (v) => Number.isFinite(v) ? (100 * v).toFixed(1) + '%' : '–';
 // curves along the grid of the scenario, and where the slider stands on it
 const xs = Array.from(t.x), shown = xs.map((x, n) => n).filter((n) => xs[n] > 0);
 const line = (value) => shown.map(value);
-const own = ['', attributes[attribute]];
-const here = groups.map((g, n) => n).filter((n) => own.includes(groups[n].attribute));
+const here = told_groups(attributes[attribute], (n) => groups[n].count[split]);
 const every = [...Array(k).keys()].sort((a, b) => rank[b] - rank[a]);
 const many = (list) => list.map(() => line((n) => xs[n]));
 curves.data = {
@@ -86,11 +94,10 @@ mapper.high = size; mapper.low = -size;
 matrix_title.text = t.elasticity.length ? 'Who starves whom' : 'Who starves whom: not told after a switch';
 
 // the same in words
-const accuracies = of(t.accuracy);
-const counts = (g) => groups[g].kind === 'cell' && groups[g].count[split] >= rare;
-const known_cell = (n) => counts(here[n]) && Number.isFinite(accuracies[n]);
-const cells_here = here.map((g, n) => n).filter(known_cell);
-const worst = cells_here.reduce((best, n) => best < 0 || accuracies[n] < accuracies[best] ? n : best, -1);
+const accuracies = groups.map((g, n) => pick(t.accuracy, split, n, i, j, at));
+const counts = (g) => g.kind === 'cell' && g.attribute === attributes[attribute] && g.count[split] >= rare;
+const known_cells = groups.map((g, n) => n).filter((n) => counts(groups[n]) && Number.isFinite(accuracies[n]));
+const worst = known_cells.reduce((best, n) => best < 0 || accuracies[n] < accuracies[best] ? n : best, -1);
 const rows = [
   [{time: 'plain training until', decay: 'weight decay', switch: 'decoupling since'}[mode], said(xs[at])],
   ['accuracy of all', percent(accuracies[0])],

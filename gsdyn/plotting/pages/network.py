@@ -14,7 +14,8 @@ from bokeh.models.layouts import Column
 from gsdyn.plotting.pages import look
 from gsdyn.plotting.pages.bench import groups
 from gsdyn.plotting.pages.look import number
-from gsdyn.plotting.pages.tables import percent, table
+from gsdyn.plotting.pages.moves import GROUPS
+from gsdyn.plotting.pages.tables import CELLS, percent, table, told_groups
 
 CHANGES = {
     "lazy_kernel_change": "change of the kernel",
@@ -25,8 +26,8 @@ SHOWN = "return values[Math.round(tick)] ?? ''"
 MOVE = """
 const split = Math.max(splits.indexOf(trained_split.value), 0);
 const scale = Math.max(scales.indexOf(trained_network.value), 0);
-const own = ['', trained_groups.value];
-const here = groups.map((g, n) => n).filter((n) => own.includes(groups[n].attribute));
+const at = counted.indexOf(trained_split.value);
+const here = told_groups(trained_groups.value, (n) => groups[n].count[at]);
 const pick = (a, ...where) => {
   let flat = 0;
   where.forEach((w, d) => { flat = flat * a.shape[d] + w; });
@@ -104,8 +105,11 @@ def trained_figures(dataset: xr.Dataset) -> dict[str, Model]:
     ]
     widgets = _choices(dataset)
     tables, names = _tables(dataset), groups(dataset)
-    arguments = {**widgets, **tables, "groups": names, "settings": settings, "lines": lines, "points": points}
-    move = CustomJS(code=MOVE, args=arguments)
+    arguments = {
+        **widgets, **tables, "groups": names, "settings": settings, "lines": lines, "points": points,
+        "counted": [str(s) for s in dataset["split"].values], "most_cells": CELLS,
+    }  # fmt: skip
+    move = CustomJS(code=GROUPS + MOVE, args=arguments)
     for widget in widgets.values():
         widget.js_on_change("value", move)
     document = Document()
@@ -208,7 +212,7 @@ def trained_table(dataset: xr.Dataset) -> str:
     mean, told = end["trained_accuracy"].mean("trained_seed"), end["trained_predicted"]
     rows = []
     for s, setting in enumerate(str(v) for v in dataset["trained_setting"].values):
-        for g in range(dataset.sizes["group"]):
+        for g in told_groups(dataset, split)[0]:
             at = {"trained_setting": s, "group": g}
             row = [setting, str(dataset["group_name"].values[g]), percent(told.isel(at))]
             for c in range(dataset.sizes["trained_scale"]):

@@ -10,7 +10,7 @@ import xarray as xr
 from bokeh.embed import components
 from bokeh.resources import Resources
 
-from gsdyn.plotting.pages import look, network, tables
+from gsdyn.plotting.pages import look, network, tables, together
 from gsdyn.plotting.pages.bench import bench, default_split
 from gsdyn.plotting.pages.pictures import image_shape, pictures
 
@@ -24,8 +24,7 @@ STYLE = """
 .tile img { display: block; width: 100%; image-rendering: pixelated;
   border: 1px solid var(--line); border-radius: 6px; margin: .25rem 0; }
 .tile figcaption { color: var(--soft); font-size: .8rem; } .none { color: var(--soft); }
-table.small { font-size: .8rem; } table.small th { max-width: 90px; padding-right: .3rem;
-  white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+table.small { font-size: .8rem; } table.small th { padding-right: .3rem; line-height: 1.2; overflow-wrap: anywhere; }
 table.small td { white-space: nowrap; }
 table.values thead th { border-bottom: 2px solid var(--line); white-space: nowrap; }
 table.values td { padding-right: 1.1rem; } .scroll th { min-width: 4.5rem; }
@@ -58,7 +57,8 @@ CAPTIONS = {
     "groups_over": ("The share of each group on the right side, along the same grid, on the chosen examples. Colours "
                     "as in the accuracies below."),
     "responses": "The responses where the slider stands, those that grow largest in plain training in colour.",
-    "shares": "Every group there, with its number of examples; the line is Wilson's 95% interval.",
+    "shares": ("Every group there, with its number of examples, of many cells the largest; the line is Wilson's 95% "
+               "interval."),
     "gap": "The gap there, as the exact sum of what each feature carries (orange adds, green takes away).",
     "matrix": ("The response of a row to the strength of a column, in percent for one percent. Purple helps, orange "
                "starves; a dot marks what is certain to starve. Empty: not known. After a switch to "
@@ -92,7 +92,7 @@ def report_page(dataset: xr.Dataset, verdict: Any, classes: Mapping[str, Any] | 
         >>> page = gs.plotting.report_page(report.dataset, report.verdict)  # doctest: +SKIP
     """
     if classes:
-        script, body = _of_classes(verdict, classes)
+        script, body = _of_classes(dataset, verdict, classes)
     else:
         script, divs = _embedded(dataset)
         body = _body(dataset, verdict, divs) + GLOSSARY
@@ -141,12 +141,13 @@ def _body(dataset: xr.Dataset, verdict: Any, divs: dict[str, str]) -> str:
             "beyond the label and the other attributes. A dot: certain, corrected for the number of tests.",
             tables.ties(dataset)))  # fmt: skip
     parts.append(card(
-        "Who starves whom", "The largest starvations that are certain, where training ends under the smallest weight "
-        "decay; the sliders above show all of them, at every decay and time.", tables.starving(dataset)))  # fmt: skip
+        "Who starves whom", "The starvations that are certain and take most, where training ends under the smallest "
+        "weight decay; the sliders above show all of them, at every decay and time.",
+        tables.starving(dataset)))  # fmt: skip
     if dataset.sizes["removed"]:
         parts.append(card(
             "Without a strong feature", "The problem solved again without it: how much more, and how much earlier, "
-            "others are learnt then.", tables.without(dataset)))  # fmt: skip
+            "the other large features are learnt then.", tables.without(dataset)))  # fmt: skip
     parts.append(card(
         "Groups at the plain stop", f"On the {split} examples: accuracy with Wilson's 95% interval.",
         tables.group_table(dataset, split)))  # fmt: skip
@@ -171,14 +172,18 @@ def _body(dataset: xr.Dataset, verdict: Any, divs: dict[str, str]) -> str:
     return "".join(parts)
 
 
-def _of_classes(verdict: Any, classes: Mapping[str, Any]) -> tuple[str, str]:
-    """The verdict on all, and the sections of every class, which open by themselves."""
+def _of_classes(dataset: xr.Dataset, verdict: Any, classes: Mapping[str, Any]) -> tuple[str, str]:
+    """The verdict on all, all of them together, and the sections of every class, which open by themselves."""
     kinds = [str(report.verdict.kind) for report in classes.values()]
     order = sorted(range(len(kinds)), key=lambda i: (KINDS.index(kinds[i]), i))
     names = list(classes)
     rows = [[names[i], kinds[i], classes[names[i]].verdict.sentences[0]] for i in order]
     parts = [card("What it comes to", "", tables.verdict_of(verdict) + tables.table(["class", "verdict", ""], rows))]
     scripts = []
+    if "all_group" in dataset.dims:  # reports of before lack it
+        script, divs = components(together.figures(dataset))
+        scripts.append(script)
+        parts.append(card("All classes together", together.LEAD, together.body(dataset, divs)))
     for place, i in enumerate(order[:MOST]):
         report = classes[names[i]]
         script, divs = _embedded(report.dataset)
@@ -222,8 +227,8 @@ def _network(dataset: xr.Dataset, divs: dict[str, str]) -> list[str]:
         )
         told = html.escape(str(dataset.attrs.get("trained", "")))
         parts.append(card(
-            "Trained beside predicted", "The network trained by gradient descent with the plain and the suggested "
-            "setting.", f'<p class="told">{told}</p>{divs["trained_choices"]}<div class="pair">{figures}</div>'
+            "Trained beside predicted", "The network itself, trained with the plain and with the suggested setting.",
+            f'<p class="told">{told}</p>{divs["trained_choices"]}<div class="pair">{figures}</div>'
             f'<div class="caption">{network.CAPTION}</div>{network.trained_table(dataset)}'))  # fmt: skip
     return parts
 

@@ -17,6 +17,7 @@ BADGES = {
     "undecided": ("Undecided", "#8a6100"),
 }
 MOST = 30  # rows of a table
+CELLS = 12  # of an attribute that are shown
 
 
 def verdict_of(verdict: Any) -> str:
@@ -80,16 +81,18 @@ def ties(dataset: xr.Dataset) -> str:
 
 
 def starving(dataset: xr.Dataset) -> str:
-    """The largest starvations whose sign is certain, at the smallest weight decay."""
+    """The starvations whose sign is certain that cost most of a response, at the smallest weight decay."""
     E, sure = dataset["elasticity_decay"].values[0], dataset["starves_decay"].values[0]
-    found = [(float(E[j, i]), j, i) for j, i in np.argwhere(sure) if np.isfinite(E[j, i])]
+    lost = -E * np.abs(dataset["response_decay"].values[0])[:, None]
+    found = [(float(lost[j, i]), j, i) for j, i in np.argwhere(sure) if np.isfinite(lost[j, i])]
     rows = []
-    for value, j, i in sorted(found)[:10]:
+    for _, j, i in sorted(found, reverse=True)[:10]:
         cause, effect = int(dataset["cause"].values[i]), int(dataset["feature"].values[j])
-        rows.append([f"feature {cause}", f"feature {effect}", f"{number(value, 3)}%"])
+        z = number(dataset["response_decay"].values[0, j], 3)
+        rows.append([f"feature {cause}", f"feature {effect}", z, f"{number(-E[j, i], 3)}%"])
     if not rows:
         return "<p>No feature is certain to starve another at the smallest weight decay.</p>"
-    heads = ["1% more of the squared strength of", "takes from the response of", "so much"]
+    heads = ["1% more of the squared strength of", "takes from", "whose response is", "so much of it"]
     return table(heads, rows)
 
 
@@ -98,10 +101,8 @@ def without(dataset: xr.Dataset) -> str:
     rows = []
     for r in range(dataset.sizes["removed"]):
         gain, removed = dataset["response_gain"].values[r], int(dataset["removed"].values[r])
-        order = [j for j in np.argsort(-np.nan_to_num(gain)) if np.isfinite(gain[j])][:5]
-        for j in order:
-            if int(dataset["feature"].values[j]) == removed:
-                continue
+        told = np.isfinite(gain) & dataset["large"].values & (dataset["feature"].values != removed)
+        for j in [j for j in np.argsort(-np.nan_to_num(gain), kind="stable") if told[j]][:5]:
             before, after = dataset["half_time"].values[j], dataset["half_time_without"].values[r, j]
             rows.append([
                 f"feature {removed}", f"feature {int(dataset['feature'].values[j])}", f"{number(gain[j], 3)} times",
@@ -115,6 +116,7 @@ def group_table(dataset: xr.Dataset, split: str) -> str:
     """Every group at the plain stop."""
     at = int(np.argmin(np.abs(dataset["time"].values - float(dataset.attrs["plain_time"]))))
     seen = dataset.sel(split=split).isel(time=at)
+    shown, left = told_groups(dataset, split)
     rows = [
         [
             str(seen["group_name"].values[g]),
@@ -123,9 +125,25 @@ def group_table(dataset: xr.Dataset, split: str) -> str:
             f"{percent(seen['accuracy_time_high'].values[g])}]",
             number(seen["margin_time"].values[g], 3),
         ]
-        for g in range(dataset.sizes["group"])
+        for g in shown
     ]
+    rows += [[f"{name}: {count} smaller cells", "", "", ""] for name, count in left.items()]
     return table(["group", "examples", "accuracy, 95% interval", "mean margin"], rows)
+
+
+def told_groups(dataset: xr.Dataset, split: str) -> tuple[list[int], dict[str, int]]:
+    """The numbers of the groups that are shown, of an attribute of many values the `CELLS` cells with most examples in
+    a split; and how many cells of which attributes are left out."""
+    kinds, owners = dataset["group_kind"].values, dataset["group_attribute"].values
+    count, left = dataset["count"].sel(split=split).values, {}
+    shown = kinds != "cell"
+    for name in dict.fromkeys(str(owner) for owner in owners[~shown]):
+        cells = np.flatnonzero((kinds == "cell") & (owners == name))
+        largest = cells[np.argsort(-count[cells], kind="stable")[:CELLS]]
+        shown[largest] = True
+        if len(cells) > len(largest):
+            left[name] = len(cells) - len(largest)
+    return [int(g) for g in np.flatnonzero(shown)], left
 
 
 def choices(dataset: xr.Dataset) -> str:
@@ -179,7 +197,7 @@ def interval(dataset: xr.Dataset, j: int, a: int) -> str:
 def percent(share: Any) -> str:
     """A share as people read it; a dash where there is none."""
     share = float(share)
-    return f"{100 * share:.1f}%" if np.isfinite(share) else "–"
+    return f"{100 * share:z.1f}%" if np.isfinite(share) else "–"
 
 
 def table(heads: list[str], rows: list[list[str]]) -> str:
