@@ -9,6 +9,8 @@ from pathlib import Path
 
 # what the command line compiles is kept for no other process, and taken from none
 os.environ.setdefault("GSDYN_CACHE", "off")
+# two workers on two cores, each with as many threads as cores, would wait for each other at every small matrix
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax
 from _programs import quickly
