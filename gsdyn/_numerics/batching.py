@@ -61,7 +61,13 @@ def in_double(solve: Callable[..., S]) -> Callable[..., S]:
 
 
 def in_turn(alone: Callable[[P], S]) -> Callable[[P], S]:
-    """`alone` for one problem, a pytree of arrays; under `vmap` for one problem after the other."""
+    """`alone` for one problem, a pytree of arrays; under `vmap` for one problem after the other.
+
+    On a CPU's factorisations that is the quickest: a problem stays in the cache, and none waits for the steps of
+    another. An accelerator takes a batch as it is.
+    """
+    if jax.default_backend() != "cpu":
+        return alone
 
     @custom_vmap
     def one(problem: P) -> S:
