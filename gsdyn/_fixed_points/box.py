@@ -4,7 +4,7 @@ With `z = sqrt(c) y`, `B = U sqrt(c)` and the slacks `p - q = B y - 1` of every 
 `y = B^T (a - T f + pull)`, `a p = 0`, `(1 - a) q = 0`, `0 <= a <= 1`, `p, q >= 0`. A Newton step for all of these is
 the library's one system, `(I + B^T (T + W) B) dy`, with `1/W = p/a + q/(1-a)`. Responses are unknowns of their own:
 from the pulls they would come out of cancellation as soon as `c` is large. What the method finds is the side of every
-example; `active_set` gives the digits. Where the kernel is not far from singular, `sides` tells sooner.
+example; `active_set` gives the digits. In a batch `sides` tells sooner, where the kernel is far from singular.
 """
 
 from __future__ import annotations
@@ -40,15 +40,18 @@ def solve(problem: Problem, limit: int) -> Support:
     """The optimum of the hinge loss, differentiable in `U`, `c` and the tilt."""
     loss = problem.loss
 
-    def located(arrays: tuple) -> Support:
+    def alone(arrays: tuple) -> Support:
         U, c, tilt = arrays
-        problem = Problem(U, c, loss, tilt)
-        if tilt is not None:
-            return _located(problem, limit)
-        found = sides.optimum(problem, limit)
-        return jax.lax.cond(found.consistent, lambda: found, lambda: _located(problem, limit))
+        return _located(Problem(U, c, loss, tilt), limit)
 
-    found = in_turn(located)(jax.lax.stop_gradient((problem.U, problem.c, problem.tilt)))
+    def in_batch(arrays: tuple) -> Support:
+        U, c, tilt = arrays
+        if tilt is not None:
+            return alone(arrays)
+        found = sides.optimum(Problem(U, c, loss, None), limit)
+        return jax.lax.cond(found.strict, lambda: found, lambda: alone(arrays))
+
+    found = in_turn(alone, in_batch)(jax.lax.stop_gradient((problem.U, problem.c, problem.tilt)))
     return active_set.answering(problem, found)
 
 

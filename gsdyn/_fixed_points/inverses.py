@@ -126,7 +126,7 @@ class Condensed(NamedTuple):
         both = jnp.where(system.inside, own + U @ z, 0.0)
         short, made = self.lack @ both, U @ (system.c * linear.adjoint(U, G @ both))
         total = short + sum(U.shape) * eps * jnp.where(system.inside, made, 0.0)  # with the rounding of `K` and `H`
-        little = jnp.all(short <= eps ** (1 / 3) * both) & jnp.all(total <= both / 2)
+        little = jnp.all(short <= eps ** (1 / 3) * both) & jnp.all(total <= both / 64)
         own = own + jnp.where(little, 2 * total, jnp.inf)
         dp = G @ own + jnp.abs(self.G @ system.U) @ z
         return dp, H @ own + jnp.abs(system.U - self.H @ system.U) @ z
@@ -149,10 +149,13 @@ class Condensed(NamedTuple):
 
 
 def inverse(system: System) -> Float[Array, "m m"]:
-    """A rough inverse of the system's matrix, condensed where that is enough."""
+    """A rough inverse of the system's matrix; in a batch condensed, where that is enough."""
 
-    def alone(system: System) -> Array:
+    def rough(system: System) -> Array:
+        return Rough.of(system).X
+
+    def condensed(system: System) -> Array:
         found = Condensed.of(system)
-        return jax.lax.cond(found.enough(system), found.matrix, lambda system: Rough.of(system).X, system)
+        return jax.lax.cond(found.enough(system), found.matrix, rough, system)
 
-    return in_turn(alone)(system)
+    return in_turn(rough, condensed)(system)

@@ -1,4 +1,4 @@
-"""The hinge's optimum where the kernel of support examples is not far from singular: the dual's box problem, quickly.
+"""The hinge's optimum where the kernel of support examples is far from singular: the dual's box problem, quickly.
 
 `min a^T K a / 2 - sum a` over `0 <= a <= 1`, `K = U c U^T`. With slacks `p - q = K a - 1` from the start all equations
 but `a p = 0`, `(1 - a) q = 0` hold, and a step of the interior point method is one system, `(K + p/a + q/(1-a)) da`. A
@@ -25,7 +25,7 @@ Slacks = tuple[Array, Array, Array, Array]
 
 
 def optimum(problem: Problem, limit: int) -> Support:
-    """The optimum without a tilt, consistent where this is one."""
+    """The optimum without a tilt, if the sides are `strict`."""
     a, p, q, steps = _interior_point(kernel(problem.U, problem.c), min(limit, STEPS))
     side = jnp.where(q > 1 - a, ABOVE, INSIDE)
     side = jnp.where((p * jnp.max(a) > a) & (p > q), BELOW, side)
