@@ -56,7 +56,7 @@ def _answering_jvp(primals: tuple, tangents: tuple) -> tuple[Pair, Pair]:
     X = jax.lax.stop_gradient(inverse(jax.lax.stop_gradient(system)))
 
     def solve(matvec: Callable[[Array], Array], b: Array, inverse: Array) -> Array:
-        return jax.lax.fori_loop(0, Rough.refinements + 1, lambda _, x: x + inverse @ (b - matvec(x)), jnp.zeros_like(b))
+        return jax.lax.fori_loop(0, Rough.refinements, lambda _, x: x + inverse @ (b - matvec(x)), inverse @ b)
 
     # one vector: reverse derivatives fail where one of two right-hand sides does not change
     dx = jax.lax.custom_linear_solve(

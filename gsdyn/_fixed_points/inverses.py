@@ -127,9 +127,9 @@ class Condensed(NamedTuple):
         short, made = self.lack @ both, U @ (system.c * linear.adjoint(U, G @ both))
         total = short + sum(U.shape) * eps * jnp.where(system.inside, made, 0.0)  # with the rounding of `K` and `H`
         little = jnp.all(short <= eps ** (1 / 3) * both) & jnp.all(total <= both / 64)
-        own = own + jnp.where(little, 2 * total, jnp.inf)
-        dp = G @ own + jnp.abs(self.G @ system.U) @ z
-        return dp, H @ own + jnp.abs(system.U - self.H @ system.U) @ z
+        dp = G @ (own + 2 * total) + jnp.abs(self.G @ system.U) @ z
+        df = H @ (own + 2 * total) + jnp.abs(system.U - self.H @ system.U) @ z
+        return jnp.where(little, dp, jnp.inf), jnp.where(little, df, jnp.inf)
 
     def matrix(self, system: System) -> Float[Array, "m m"]:
         """The inverse written out."""

@@ -81,7 +81,8 @@ def in_turn(alone: Callable[[P], S], in_batch: Callable[[P], S] | None = None) -
 
         def solve(own: list[Array]) -> S:
             own = own[::-1]
-            return in_turn(in_batch or alone)(tree.unflatten([own.pop() if b else x for x, b in zip(leaves, each, strict=True)]))
+            problem = tree.unflatten([own.pop() if b else x for x, b in zip(leaves, each, strict=True)])
+            return in_turn(in_batch or alone)(problem)
 
         return _all_batched(jax.lax.map(solve, [x for x, b in zip(leaves, each, strict=True) if b]))
 
