@@ -7,9 +7,11 @@ few of them tell most sides; the others change in a few rounds of `active_set`.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from gsdyn._fixed_points import active_set
 from gsdyn._fixed_points.active_set import ABOVE, BELOW, INSIDE, Support
@@ -21,59 +23,59 @@ BACK = 0.995  # how much of the longest step is taken
 CLOSE = 1e-3  # the gap, as a part of what it is a gap of, from where on sides are looked at
 STEPS, ROUNDS = 16, 8
 
-Slacks = tuple[Array, Array, Array, Array]
+
+class State(NamedTuple):
+    """Dual variables, slacks above and below the hinge, their products' sum, and steps."""
+
+    a: Float[Array, " n"]
+    p: Float[Array, " n"]
+    q: Float[Array, " n"]
+    gap: Float[Array, ""]
+    i: Int[Array, ""]
 
 
 def optimum(problem: Problem, limit: int) -> Support:
     """The optimum without a tilt, if the sides are `strict`."""
-    a, p, q, steps = _interior_point(kernel(problem.U, problem.c), min(limit, STEPS))
-    side = jnp.where(q > 1 - a, ABOVE, INSIDE)
-    side = jnp.where((p * jnp.max(a) > a) & (p > q), BELOW, side)
-    found = active_set.located(problem, side, a, min(limit, ROUNDS), Condensed)
-    return found._replace(iterations=steps + found.iterations)
+    end = _interior_point(kernel(problem.U, problem.c), min(limit, STEPS))
+    side = jnp.where(end.q > 1 - end.a, ABOVE, INSIDE)
+    side = jnp.where((end.p * jnp.max(end.a) > end.a) & (end.p > end.q), BELOW, side)
+    found = active_set.located(problem, side, end.a, min(limit, ROUNDS), Condensed)
+    return found._replace(iterations=end.i + found.iterations)
 
 
-def _solver(matrix: Float[Array, "n n"]) -> dense.Solver:
-    """For a symmetric positive definite matrix, whose rows may have any scales."""
-    scale = 1 / jnp.sqrt(jnp.diagonal(matrix))
-    solve = dense.spd_solver(scale[:, None] * matrix * scale[None, :])
-    return lambda b: scale * solve(scale * b)
-
-
-def _interior_point(K: Float[Array, "n n"], limit: int) -> tuple[Array, Array, Array, Array]:
-    """Dual variables, slacks above and below the hinge, and steps."""
-    n = len(K)
+def _interior_point(K: Float[Array, "n n"], limit: int) -> State:
+    n, diagonal = len(K), jnp.diagonal(K)
 
     def gap(a: Array, p: Array, q: Array) -> Array:
-        return jnp.sum(a * p) + jnp.sum((1 - a) * q)
+        return jnp.sum(a * p + (1 - a) * q)
 
-    def go(state: Slacks) -> Array:
-        a, p, q, i = state
-        return (gap(a, p, q) > CLOSE * jnp.sum(a)) & (i < limit)
-
-    def step(state: Slacks) -> Slacks:
-        a, p, q, i = state
-        b, now = 1 - a, gap(a, p, q)
-        solve = _solver(K + jnp.diag(p / a + q / b))
+    def step(state: State) -> State:
+        a, p, q = state.a, state.p, state.q
+        b, bent = 1 - a, p / a + q / (1 - a)
+        scale = 1 / jnp.sqrt(diagonal + bent)
+        solve = dense.spd_solver(scale[:, None] * (K + jnp.diag(bent)) * scale[None, :])
 
         def direction(low: Array, high: Array) -> tuple[Array, Array, Array]:
             """The step towards `a p = low`, `(1 - a) q = high`, with what is left of these."""
-            da = solve(low / a - high / b)
+            da = scale * solve(scale * (low / a - high / b))
             return da, (low - p * da) / a, (high + q * da) / b
 
         def longest(da: Array, dp: Array, dq: Array) -> Array:
-            return 1 / jnp.maximum(jnp.max(jnp.concatenate([-da / a, da / b, -dp / p, -dq / q])), 1.0)
+            out = jnp.maximum(jnp.maximum(-da / a, da / b), jnp.maximum(-dp / p, -dq / q))
+            return 1 / jnp.maximum(jnp.max(out), 1.0)
 
         da, dp, dq = direction(-a * p, -b * q)
         t = longest(da, dp, dq)
-        aim = (gap(a + t * da, p + t * dp, q + t * dq) / now) ** 3 * (now / (2 * n))
+        aim = (gap(a + t * da, p + t * dp, q + t * dq) / state.gap) ** 3 * (state.gap / (2 * n))
         da, dp, dq = direction(aim - a * p - da * dp, aim - b * q + da * dq)
         t = BACK * longest(da, dp, dq)
-        return a + t * da, p + t * dp, q + t * dq, i + 1
+        a, p, q = a + t * da, p + t * dp, q + t * dq
+        return State(a, p, q, gap(a, p, q), state.i + 1)
 
-    a = 0.5 / jnp.sqrt(jnp.maximum(jnp.diagonal(K), 1.0))
+    a = 0.5 / jnp.sqrt(jnp.maximum(diagonal, 1.0))
     f = K @ a
-    t = jnp.minimum(1.0, jnp.sum(a) / (a @ f))  # where the dual is largest along `a`
-    short = t * f - 1
-    root = jnp.sqrt(short * short + 1)
-    return jax.lax.while_loop(go, step, (t * a, (root + short) / 2, (root - short) / 2, jnp.zeros((), jnp.int32)))
+    a, f = (jnp.minimum(1.0, jnp.sum(a) / (a @ f)) * x for x in (a, f))  # where the dual is largest along `a`
+    root = jnp.sqrt((f - 1) ** 2 + 1)
+    p, q = (root + f - 1) / 2, (root - f + 1) / 2
+    start = State(a, p, q, gap(a, p, q), jnp.zeros((), jnp.int32))
+    return jax.lax.while_loop(lambda s: (s.gap > CLOSE * jnp.sum(s.a)) & (s.i < limit), step, start)
