@@ -126,7 +126,7 @@ class Condensed(NamedTuple):
         both = jnp.where(system.inside, own + U @ z, 0.0)
         short, made = self.lack @ both, U @ (system.c * linear.adjoint(U, G @ both))
         total = short + sum(U.shape) * eps * jnp.where(system.inside, made, 0.0)  # with the rounding of `K` and `H`
-        little = jnp.all(short <= eps ** (1 / 3) * both) & jnp.all(total <= both / 64)
+        little = jnp.all(short <= eps ** (1 / 3) * both) & jnp.all(total <= own)  # no more than the residuals
         dp = G @ (own + 2 * total) + jnp.abs(self.G @ system.U) @ z
         df = H @ (own + 2 * total) + jnp.abs(system.U - self.H @ system.U) @ z
         return jnp.where(little, dp, jnp.inf), jnp.where(little, df, jnp.inf)
