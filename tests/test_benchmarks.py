@@ -9,7 +9,7 @@ import pytest
 
 import gsdyn as gs
 from benchmarks import __main__ as command
-from benchmarks import _race, descent, flows, grids, large_n, trajectories
+from benchmarks import _race, batches, descent, flows, grids, large_n, trajectories
 
 
 def test_a_race_takes_turns_and_scales_shares(monkeypatch):
@@ -97,3 +97,11 @@ def test_descent_and_flow_of_a_kernel_agree():
     for make in (flows._numpy, flows._jax):
         beta = np.asarray(make(K, 0.1, 0.0, 1.0 / steps, np.zeros(6), steps)())
         np.testing.assert_allclose(K @ beta, entry.run()[-1], atol=1e-3)
+
+
+@pytest.mark.parametrize("name", batches.LOSSES)
+def test_batches_solve_the_same_problems(name):
+    batch = batches.problems(4, 3)
+    alpha, *_, converged = batches.ours(batches.LOSSES[name])(*batch)
+    assert np.all(converged)
+    np.testing.assert_allclose(batches.scipy_loop(batch, name), alpha, atol=1e-6)

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import scipy.optimize
 from _problems import EXAMPLES, LABELS, LOSSES, PENALTIES, central_difference, orthogonal, solve
+from _programs import QUICK
 from _tolerances import assert_close, units
 
 import gsdyn as gs
+from gsdyn._fixed_points import sides
+from gsdyn._problem import Problem
 
 HINGE = LOSSES["hinge"]
 
@@ -183,3 +186,37 @@ def test_reverse_derivatives_in_the_strengths_alone():
     values, slopes = jax.jit(jax.vmap(jax.vmap(jax.value_and_grad(total))))(moved)
     expected = central_difference(values[1:], h)
     assert_close(slopes[0, 0], expected, 1e-9 / units(1.0, 1), scale=np.max(np.abs(expected)))
+
+
+def test_ordinary_problems_of_a_batch_need_no_whole_systems():
+    U, s = problems(40)
+    lam = np.resize(10.0 ** np.arange(-3.0, 2.0), 40)
+
+    def quick(U, c):
+        return sides.optimum(Problem(U, c, HINGE, None), 200)
+
+    found = jax.jit(jax.vmap(quick), compiler_options=QUICK)(U, s**2 / lam[:, None])
+    assert np.mean(found.strict) > 0.9
+    for i in np.flatnonzero(found.strict)[::4]:
+        expected = box_qp(U[i], s[i] ** 2 / lam[i])
+        assert np.max(np.abs(found.alpha[i] - expected)) <= np.max(found.alpha_error[i]) + 1e-9
+
+
+def test_a_batch_is_solved_as_each_alone():
+    U, s = problems(4, seed=8)
+    s[1, 2:], s[2], s[3] = 0.0, 10 ** np.linspace(-6, 6, EXAMPLES), 1.0  # singular, of every size, and all tied
+
+    def alone(problem):
+        U, s = problem
+        basis = gs.FeatureBasis(U, s)
+        fp = gs.fixed_point(basis, HINGE, gs.WeightDecay(1.0))
+        return fp.alpha, fp.z, fp.error_bound, fp.converged, gs.starvation_matrix(basis, fp)
+
+    batch = jax.jit(jax.vmap(alone), compiler_options=QUICK)((U, s))
+    each = jax.jit(lambda problems: jax.lax.map(alone, problems), compiler_options=QUICK)((U, s))
+    assert np.all(batch[3])
+    assert np.all(each[3])
+    assert np.all(np.linalg.norm(batch[0] - each[0], axis=1) <= batch[2] + each[2])
+    for i in range(4):
+        assert_close(batch[1][i], each[1][i], 1e3, scale=np.max(np.abs(each[1][i])))
+        assert_close(batch[4][i], each[4][i], 1e3, scale=np.max(np.abs(each[4][i])))

@@ -6,6 +6,7 @@ iteration is ever unrolled.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,7 +15,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from gsdyn._fixed_points import cells, certificate
-from gsdyn._numerics import linear, pairs
+from gsdyn._numerics import dense, linear, pairs
+from gsdyn._numerics.batching import in_turn
 from gsdyn._problem import Problem
 from gsdyn.losses import CellLoss, Loss
 from gsdyn.losses.softmax import sum_to_zero
@@ -56,7 +58,12 @@ def solve(problem: Problem, limit: int) -> Solution:
     if U.shape == (2, 2) and problem.tilt is None and isinstance(loss, CellLoss) and limit >= cells.LEAST:
         return Solution(*cells.solver(loss, limit)((pairs.entries(U), (c[0], c[1]))))
     equal, back = separated(problem)
-    solution = Solution(*certificate.minimum(equal, limit))
+    arrays, rest = eqx.partition(equal, eqx.is_array)
+
+    def alone(arrays: Problem) -> Solution:
+        return Solution(*certificate.minimum(eqx.combine(arrays, rest), limit))
+
+    solution = (in_turn(alone) if math.prod(loss.shape(len(c))) > dense.OWN_LIMIT else alone)(arrays)
     return solution._replace(z=back(solution.z))
 
 

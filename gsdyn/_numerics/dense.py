@@ -8,6 +8,7 @@ abreast as there are cores. Derivatives of every order come from the equations t
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 
@@ -77,23 +78,51 @@ def eigh(matrix: Float[Array, "n n"]) -> tuple[Float[Array, " n"], Float[Array, 
     return one_at_a_time(lambda problem: tuple(jnp.linalg.eigh(*problem, symmetrize_input=False)))((matrix,))
 
 
-def inverse(matrix: Float[Array, "m m"], own: Callable | None = None) -> Float[Array, "m m"]:
-    """The inverse of a matrix, by columns that OpenBLAS solves for in one thread; of a batch by `own`, if given."""
+def inverse(matrix: Float[Array, "m m"]) -> Float[Array, "m m"]:
+    """The inverse of a matrix."""
 
     def lapack(problem: tuple[Array]) -> Array:
         lu, _, order = jax.lax.linalg.lu(*problem)
-        m = len(lu)
-        width = min(m, max(NARROW, SLIGHT // m))
-        unit = jnp.pad(jnp.eye(m, dtype=lu.dtype)[order], ((0, 0), (0, -m % width)))
 
         def columns(b: Array) -> Array:
             b = jax.lax.linalg.triangular_solve(lu, b, left_side=True, lower=True, unit_diagonal=True)
             return jax.lax.linalg.triangular_solve(lu, b, left_side=True)
 
-        found = jax.lax.map(columns, jnp.moveaxis(unit.reshape(m, -1, width), 1, 0))
-        return jnp.moveaxis(found, 0, 1).reshape(m, -1)[:, :m]
+        return _by_columns(columns, jnp.eye(len(lu), dtype=lu.dtype)[order])
 
-    return one_at_a_time(lapack, own)((matrix,))
+    return one_at_a_time(lapack)((matrix,))
+
+
+def spd_inverse(matrix: Float[Array, "k k"]) -> Float[Array, "k k"]:
+    """The inverse of a symmetric positive definite matrix, NaN of any other."""
+
+    def lapack(problem: tuple[Array]) -> Array:
+        return _lower_inverse(jax.lax.linalg.cholesky(*problem, symmetrize_input=False), 2)
+
+    root = one_at_a_time(lapack)((matrix,))
+    return root.T @ root
+
+
+def _lower_inverse(factor: Float[Array, "k k"], halvings: int) -> Float[Array, "k k"]:
+    """`L^-1` by halves, whose products are quicker than solving for columns."""
+    k = len(factor)
+    if halvings == 0 or k * k <= SLIGHT:
+        solve = functools.partial(jax.lax.linalg.triangular_solve, factor, left_side=True, lower=True)
+        return _by_columns(solve, jnp.eye(k, dtype=factor.dtype))
+    half = k // 2
+    first, last = _lower_inverse(factor[:half, :half], halvings - 1), _lower_inverse(factor[half:, half:], halvings - 1)
+    below = -last @ (factor[half:, :half] @ first)
+    return jnp.block([[first, jnp.zeros((half, k - half), factor.dtype)], [below, last]])
+
+
+def _by_columns(solve: Solver, b: Float[Array, "m m"]) -> Float[Array, "m m"]:
+    """`solve(b)`, by as many columns at a time as OpenBLAS solves for in one thread."""
+    m = len(b)
+    width = min(m, max(NARROW, SLIGHT // m))
+    if width == m:
+        return solve(b)
+    parts = jnp.pad(b, ((0, 0), (0, -m % width))).reshape(m, -1, width)
+    return jnp.moveaxis(jax.lax.map(solve, jnp.moveaxis(parts, 1, 0)), 0, 1).reshape(m, -1)[:, :m]
 
 
 def one_at_a_time(lapack: Callable, own: Callable | None = None, in_batch: Callable | None = None) -> Callable:
