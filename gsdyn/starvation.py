@@ -122,7 +122,7 @@ def _matrix(basis: FeatureBasis, fp: FixedPoint, same: Array) -> Array:
     c = problem.c
     source = source * jnp.where(same, 1.0, jnp.nan).astype(source.dtype)
     if not fp.loss.smooth:
-        return active_set.answer(problem, fp.alpha)[0] * source[None, :]
+        return active_set.answer(problem, fp.alpha, fp.z).matrix * source[None, :]
     root = problem.root_curvature(fp.margins)
 
     def column(unit: Array) -> Array:
@@ -185,20 +185,21 @@ def _errors(basis: FeatureBasis, fp: FixedPoint, same: Array) -> Array:
     k, unit = len(c), _unit(U)
     matrix = _matrix(basis, fp, same)
     if not fp.loss.smooth:
-        wrong = active_set.answer(problem, fp.alpha)[1]
-        return wrong * jnp.abs(source)[None, :] + unit * jnp.abs(matrix)
+        found = active_set.answer(problem, fp.alpha, z)
+        change = _source_error(basis, fp, problem, source, found.dz, found.dp)
+        off = found.wrong * (jnp.abs(source) + change)[None, :] + jnp.abs(found.matrix) * change[None, :]
+        return off + unit * jnp.abs(matrix)
     root = problem.root_curvature(fp.margins)
     V = jnp.abs(linear.weighted(root, U))  # one row for each example (and class), one column for each response
     q = V.shape[1]
     cs, flat = jnp.repeat(c, q // k), jnp.abs(matrix).reshape(q, k)
     answer = jnp.abs(_inverse(U, c, root, z.shape)).reshape(q, q)
-    dz, bent = _moved(problem, fp, root, answer)
+    dz, bent, dp = _moved(problem, fp, root, answer)
     size = jnp.sqrt(cs * (1 + cs * jnp.sum(V * V, axis=0)))
     other = jnp.where(cs > 0, size / jnp.where(cs > 0, cs, 1.0), 0.0)
     rounding = unit * (size[:, None] * other[None, :] + jnp.eye(q, dtype=c.dtype))
     system = cs[:, None] * (V.T @ (bent.reshape(-1, 1) * V)) + rounding
-    slope = jnp.where(c > 0, fp.penalty.filter_slope(basis.s * basis.s).astype(c.dtype), 0.0)
-    change = implicit.columns(slope / jnp.where(c > 0, c, 1.0), z) * dz + unit * jnp.abs(source)
+    change = _source_error(basis, fp, problem, source, dz, dp)
     spread = jnp.zeros((k, q // k, k), c.dtype).at[jnp.arange(k), :, jnp.arange(k)].set(change.reshape(k, -1))
     error = answer @ (system @ flat + spread.reshape(q, k)) + unit * flat
     if z.ndim == 1:
@@ -208,8 +209,16 @@ def _errors(basis: FeatureBasis, fp: FixedPoint, same: Array) -> Array:
     return error.reshape(matrix.shape)
 
 
-def _moved(problem: Problem, fp: FixedPoint, root: Array, answer: Array) -> tuple[Array, Array]:
-    """How far rounding can have moved the optimal responses, and by what part the curvature at its margins.
+def _source_error(basis: FeatureBasis, fp: FixedPoint, problem: Problem, source: Array, dz: Array, dp: Array) -> Array:
+    """How far the source `c' U^T alpha` can be off, by the errors of responses and, at strength 0, of pulls."""
+    slope = fp.penalty.filter_slope(basis.s * basis.s).astype(problem.c.dtype)
+    live, c, slope = (implicit.columns(part, fp.z) for part in (problem.c > 0, problem.c, slope))
+    moved = jnp.where(live, dz / jnp.where(live, c, 1.0), linear.adjoint(jnp.abs(problem.U), dp))
+    return slope * moved + _unit(problem.U) * jnp.abs(source)
+
+
+def _moved(problem: Problem, fp: FixedPoint, root: Array, answer: Array) -> tuple[Array, Array, Array]:
+    """How far rounding can have moved the optimal responses, by what part the curvature at its margins, and the pulls.
 
     `|l'''| <= m l''` along a change of the margins by `m`. `answer` is `|(I + c U^T W U)^-1|`.
     """
@@ -223,7 +232,7 @@ def _moved(problem: Problem, fp: FixedPoint, root: Array, answer: Array) -> tupl
     dz = (answer @ left.reshape(-1)).reshape(z.shape)
     df = U @ dz + unit * f
     m = df if z.ndim == 1 else 2 * jnp.max(df, axis=1, keepdims=True) + jnp.zeros_like(df)
-    return dz, jnp.expm1(jnp.minimum(m, 40.0))
+    return dz, jnp.expm1(jnp.minimum(m, 40.0)), w * m + unit * jnp.abs(problem.pull(fp.margins))
 
 
 def _unit(U: Array) -> float:

@@ -3,6 +3,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import mpmath as mp
 import numpy as np
 import pytest
 import scipy.optimize
@@ -220,3 +221,43 @@ def test_a_batch_is_solved_as_each_alone():
     for i in range(4):
         assert_close(batch[1][i], each[1][i], 1e3, scale=np.max(np.abs(each[1][i])))
         assert_close(batch[4][i], each[4][i], 1e3, scale=np.max(np.abs(each[4][i])))
+
+
+def exact_starvation(U, s, lam, alpha):
+    """The derivative on the support of `alpha` with 50 digits: `U_S dz = 0`, `dz = c U^T da + source`."""
+    n, lam = len(s), mp.mpf(float(lam))
+    U, c = mp.matrix(U.tolist()), [mp.mpf(float(x)) ** 2 / lam for x in s]
+    K = U * mp.diag(c) * U.T
+    inside, above = (np.flatnonzero(which).tolist() for which in ((alpha > 0) & (alpha < 1), alpha == 1))
+    A = mp.matrix([[K[i, j] for j in inside] for i in inside])
+    a = mp.matrix(n, 1)
+    right = mp.matrix([1 - mp.fsum(K[i, j] for j in above) for i in inside])
+    for i, value in zip([*inside, *above], [*mp.lu_solve(A, right), *[1] * len(above)], strict=True):
+        a[i] = value
+    source = U.T * a / lam
+    columns = [mp.lu_solve(A, mp.matrix([-U[i, t] * source[t] for i in inside])) for t in range(n)]
+    return [
+        [(source[t] if j == t else 0) + c[j] * mp.fsum(U[i, j] * columns[t][r] for r, i in enumerate(inside))
+         for t in range(n)] for j in range(n)
+    ]  # fmt: skip
+
+
+def test_errors_of_the_starvation_matrix_hold_where_strengths_are_far_apart():
+    n, count = 13, 12
+    rng = np.random.default_rng(13)
+    U = np.stack([np.linalg.qr(rng.normal(size=(n, n)))[0] for _ in range(count)])
+    s, lam = 10 ** rng.uniform(-3, 1, (count, n)), 10 ** rng.uniform(-3, 0, count)
+
+    def answer(U, s, lam):
+        basis = gs.FeatureBasis(U, s)
+        fp = gs.fixed_point(basis, HINGE, gs.WeightDecay(lam))
+        return fp.alpha, fp.converged, gs.starvation_matrix(basis, fp), gs.starvation_error(basis, fp)
+
+    alpha, converged, G, error = map(np.asarray, jax.jit(jax.vmap(answer), compiler_options=QUICK)(U, s, lam))
+    assert converged.all()
+    assert np.median(error / np.abs(G)) < 1e-11
+    with mp.workdps(50):
+        for i in range(count):
+            exact = exact_starvation(U[i], s[i], lam[i], alpha[i])
+            off = [[abs(float(mp.mpf(float(G[i, j, t])) - exact[j][t])) for t in range(n)] for j in range(n)]
+            assert np.all(np.array(off) <= error[i])

@@ -159,14 +159,23 @@ def _on(system: System, pull: Array, side: Array, inverse: Rough | Condensed) ->
     return found, move
 
 
-def answer(problem: Problem, alpha: Float[Array, " n"]) -> tuple[Float[Array, "k k"], Float[Array, "k k"]]:
-    """How the responses answer to sources of their own, `dz = c U^T dp + source`, on the support `0 < alpha < 1`; and
-    the errors that rounding leaves in that."""
+class Answer(NamedTuple):
+    """How the responses answer to sources of their own, `dz = c U^T dp + source`, on the support `0 < alpha < 1`, with
+    the errors that rounding leaves in that (`wrong`), and how far it can have moved responses and pulls themselves."""
+
+    matrix: Float[Array, "k k"]
+    wrong: Float[Array, "k k"]
+    dz: Float[Array, " k"]
+    dp: Float[Array, " n"]
+
+
+def answer(problem: Problem, alpha: Float[Array, " n"], z: Float[Array, " k"]) -> Answer:
+    """Of the optimum with these dual variables and responses."""
     U = problem.U
     n, k = U.shape
     eps = float(jnp.finfo(U.dtype).eps)
     inside = (alpha > 0) & (alpha < 1)
-    system, _ = _system(problem, inside, jnp.where(inside, alpha, 1.0))
+    system, pull = _system(problem, inside, jnp.where(inside, alpha, 1.0))
     X = jax.lax.stop_gradient(inverse(jax.lax.stop_gradient(system)))
     exact, unit = system._replace(compliance=jnp.zeros(n, U.dtype)), (n + k + 16) * eps
     apply = jax.vmap(exact, in_axes=1, out_axes=1)
@@ -180,7 +189,12 @@ def answer(problem: Problem, alpha: Float[Array, " n"]) -> tuple[Float[Array, "k
         found = found + X @ (jnp.eye(n + k, k, -n, dtype=U.dtype) - jnp.concatenate(rest))
     rest = jnp.concatenate(apply(columns(found))) - jnp.eye(n + k, k, -n, dtype=U.dtype)
     size = jnp.concatenate(jax.vmap(exact.size, in_axes=1, out_axes=1)(columns(found)))
-    return found[n:], 2 * (jnp.abs(X) @ (jnp.abs(rest) + unit * size))[n:]
+    wrong = 2 * (jnp.abs(X) @ (jnp.abs(rest) + unit * size))[n:]
+    b = _right(system, pull, alpha)
+    x = alpha + pull - system.T * jnp.where(inside, 1.0, U @ z), z
+    left = jax.tree.map(lambda b, y, size: jnp.abs(b - y) + unit * (size + jnp.abs(b)), b, exact(x), exact.size(x))
+    moved = 2 * (jnp.abs(X) @ jnp.concatenate(left))
+    return Answer(found[n:], wrong, moved[n:], moved[:n])
 
 
 def bounds(problem: Problem, found: Support) -> tuple[Array, Array]:
