@@ -185,7 +185,7 @@ class FeatureBasis(Readable):
         Singular values below `max(n, m) eps max(s)` are set to zero. What derivatives mean where strengths repeat:
         see `from_kernel`.
         """
-        shape = tuple(getattr(phi, "shape", ()))
+        shape = psd.shape_of(phi)
         if len(shape) == 3 and shape[1] == 1:
             phi = phi.reshape(shape[0], shape[2])  # pyright: ignore[reportAttributeAccessIssue]
         phi = _checks.finite("phi", phi, ndim=2)

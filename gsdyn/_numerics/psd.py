@@ -63,9 +63,15 @@ def tolerance(value: float) -> float:
     return _checks.number("tolerance", value, "a number in [0, 1)", lambda v: 0 <= v < 1)
 
 
+def shape_of(x: Any) -> tuple[int, ...]:
+    """The shape of an array of any library; () of anything else."""
+    shape = getattr(x, "shape", ())
+    return tuple(shape) if isinstance(shape, tuple) else ()
+
+
 def of_one_output(theta: ArrayLike) -> ArrayLike:
     """`theta`; the kernel of a network with outputs of shape (n, 1), which has shape (n1, n2, 1, 1), as (n1, n2)."""
-    shape = tuple(getattr(theta, "shape", ()))
+    shape = shape_of(theta)
     return theta.reshape(shape[:2]) if len(shape) == 4 and shape[2:] == (1, 1) else theta  # pyright: ignore
 
 
