@@ -35,7 +35,8 @@ def problems(n: int, count: int = PROBLEMS) -> Batch:
 
 def _entries(n: int, loss: gs.Loss, name: str) -> list[Entry]:
     batch = problems(n)
-    few = tuple(x[:SCIPY_PROBLEMS] for x in batch)
+    U, s, lam = (x[:SCIPY_PROBLEMS] for x in batch)
+    few = U, s, lam
     on_device, run = tuple(map(jnp.asarray, batch)), ours(loss)
     error = np.max(np.abs(scipy_loop(few, name) - run(*few)[0]))  # compiled apart from the whole batch
     return [
@@ -60,7 +61,7 @@ def scipy_loop(batch: Batch, name: str) -> np.ndarray:
     return np.stack([solve(U * (s / np.sqrt(lam))) for U, s, lam in zip(*batch, strict=True)])
 
 
-def _minimum(value_and_slope: Callable, start: np.ndarray, bounds: tuple | None = None) -> np.ndarray:
+def _minimum(value_and_slope: Callable, start: np.ndarray, bounds: list | None = None) -> np.ndarray:
     options = {"maxiter": 10_000, "maxfun": 100_000, "ftol": 1e-15, "gtol": 1e-9}
     return minimize(value_and_slope, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
 

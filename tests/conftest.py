@@ -13,10 +13,12 @@ os.environ.setdefault("GSDYN_CACHE", "off")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax
+import pytest
 from _programs import quickly
 from hypothesis import settings
 
 import gsdyn as gs
+from gsdyn._traced import checked_beforehand
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -40,3 +42,12 @@ def pytest_configure(config):
     settings.load_profile("same" if quick else "new")
     if quick:
         quickly()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Checks in compiled code are kept in no cache: `make test` leaves them out but where a test is about them."""
+    if item.config.getoption("markexpr") == "not slow" and not item.get_closest_marker("traced"):
+        with checked_beforehand():
+            return (yield)
+    return (yield)

@@ -195,6 +195,7 @@ TRACED = {
 }
 
 
+@pytest.mark.traced
 @pytest.mark.parametrize("message", TRACED)
 def test_traced_bad_input_fails_when_it_runs(message):
     build, good, bad = TRACED[message]
@@ -205,6 +206,7 @@ def test_traced_bad_input_fails_when_it_runs(message):
             jax.block_until_ready(jitted(jnp.asarray(value)))
 
 
+@pytest.mark.traced
 def test_traced_check_stands_in_front_of_the_solver():
     curve = eqx.filter_jit(lambda lam: solve(penalty=gs.WeightDecay(lam)).z)
     assert np.all(np.isfinite(curve(jnp.asarray(0.5))))
@@ -273,6 +275,7 @@ def test_a_kernel_in_place_of_a_basis_is_called_what_it_is():
             run(lambda kernel: gs.fixed_point(kernel, gs.CrossEntropy(), gs.WeightDecay(1.0)))
 
 
+@pytest.mark.traced
 def test_a_traced_basis_must_be_orthonormal_and_a_traced_kernel_symmetric():
     for build, good, bad, message in (
         (lambda u: Basis(u, jnp.ones(2)).U, EYE, EYE + 0.1, "U must have orthonormal columns"),

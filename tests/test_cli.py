@@ -215,6 +215,7 @@ def test_a_reader_that_leaves_early_is_no_error():
         assert not child.stderr.read()
 
 
+@pytest.mark.traced
 def test_a_check_in_compiled_code_is_one_line(monkeypatch, capsys):
     def checked(self):
         jax.jit(lambda lam: gsdyn.WeightDecay(lam).lam)(-1.0)

@@ -154,6 +154,7 @@ def test_kernel_that_is_indefinite_by_rounding_only_is_accepted():
     np.testing.assert_array_equal(basis.s[2:], 0)
 
 
+@pytest.mark.traced
 def test_traced_indefinite_kernel_fails_when_it_runs():
     build = eqx.filter_jit(gs.FeatureBasis.from_kernel)
     assert np.isfinite(build(jnp.eye(3), jnp.ones(3)).s).all()

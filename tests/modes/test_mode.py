@@ -271,6 +271,7 @@ def test_bad_input(name):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.traced
 def test_bad_input_inside_jit():
     with pytest.raises(Exception, match="at most the margin"):
         jax.jit(lambda u: Mode(1.0, u0=0.1, loss=HINGE).time_to(u))(1.5)

@@ -129,6 +129,7 @@ def test_float32_stays_float32_and_integers_integers():
     assert (ds["value"] == 2 * ds["lam"]).all()
 
 
+@pytest.mark.traced
 def test_a_cell_that_is_not_allowed_is_named():
     def checked(lam, delta):
         return gs.closed_forms.equal_strengths(lam, 0.1)[0] + delta

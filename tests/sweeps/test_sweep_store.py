@@ -213,6 +213,7 @@ def unlucky(lam):
     return {"fine": lam, "whole": lam.astype(int), "bad": gs.WeightDecay(lam).lam}
 
 
+@pytest.mark.traced
 @pytest.mark.parametrize("fn", [unlucky, lambda lam: {}])
 def test_a_sweep_that_fails_takes_away_what_it_made_and_nothing_else(tmp_path, fn):
     def fail(out):

@@ -145,6 +145,7 @@ def test_two_classes_as_signs_name_the_conversion():
     refused(lambda: two(jnp.asarray(W), X, Y.astype(int)), message)
 
 
+@pytest.mark.traced
 def test_traced_labels_are_checked_when_it_runs():
     @eqx.filter_jit
     def binary(y):
