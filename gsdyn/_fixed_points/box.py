@@ -16,13 +16,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from gsdyn._fixed_points import active_set, sides
-from gsdyn._fixed_points.active_set import ABOVE, BELOW, INSIDE, Support
+from gsdyn._fixed_points.active_set import Support
 from gsdyn._numerics import linear
 from gsdyn._numerics.batching import in_turn
 from gsdyn._problem import Problem
 from gsdyn.penalties import Tilt
-
-BACK = 0.995  # how much of the longest step is taken
 
 
 class State(NamedTuple):
@@ -57,10 +55,7 @@ def solve(problem: Problem, limit: int) -> Support:
 
 def _located(problem: Problem, limit: int) -> Support:
     end = _interior_point(problem.B, problem.tilt, limit)
-    largest = jnp.max(end.a)
-    side = jnp.where(end.q > 1 - end.a, ABOVE, INSIDE)
-    side = jnp.where((end.p * largest > end.a) & (end.p > end.q), BELOW, side)
-    found = active_set.located(problem, side, end.a, limit)
+    found = active_set.located(problem, sides.told_by(end.a, end.p, end.q), end.a, limit)
     return found._replace(iterations=found.iterations + end.i)
 
 
@@ -102,7 +97,7 @@ def _interior_point(B: Float[Array, "n k"], tilt: Tilt | None, limit: int) -> St
         after = jnp.sum((a + t * da) * (p + t * dp)) + jnp.sum((b - t * da) * (q + t * dq))
         aim = (after / gap) ** 3 * (gap / (2 * n))
         dy, da, dp, dq = direction(aim - a * p - da * dp, aim - b * q + da * dq)
-        t = BACK * longest(da, dp, dq)
+        t = sides.BACK * longest(da, dp, dq)
         new = State(y + t * dy, a + t * da, p + t * dp, q + t * dq, s.i + 1, s.done)
         level = jnp.sum(jax.nn.relu(1 - f)) + jnp.sum(y * y) / 2 + jnp.abs(jnp.sum(T * f * f / 2 - pull * f))
         # what is left of the two linear equations shrinks together

@@ -37,10 +37,14 @@ class State(NamedTuple):
 def optimum(problem: Problem, limit: int) -> Support:
     """The optimum without a tilt, if the sides are `strict`."""
     end = _interior_point(kernel(problem.U, problem.c), min(limit, STEPS))
-    side = jnp.where(end.q > 1 - end.a, ABOVE, INSIDE)
-    side = jnp.where((end.p * jnp.max(end.a) > end.a) & (end.p > end.q), BELOW, side)
-    found = active_set.located(problem, side, end.a, min(limit, ROUNDS), Condensed)
+    found = active_set.located(problem, told_by(end.a, end.p, end.q), end.a, min(limit, ROUNDS), Condensed)
     return found._replace(iterations=end.i + found.iterations)
+
+
+def told_by(a: Float[Array, " n"], p: Float[Array, " n"], q: Float[Array, " n"]) -> Int[Array, " n"]:
+    """The side of every example, near the optimum, by its dual variable and the slacks above and below the hinge."""
+    side = jnp.where(q > 1 - a, ABOVE, INSIDE)
+    return jnp.where((p * jnp.max(a) > a) & (p > q), BELOW, side)
 
 
 def _interior_point(K: Float[Array, "n n"], limit: int) -> State:
