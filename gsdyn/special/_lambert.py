@@ -21,25 +21,25 @@ _INVERSE_E_REST = -1.2428753672788363e-17
 _E = 2.718281828459045
 _LOG2 = 0.6931471805599453
 
-# exp(-W(c)) in powers of 2 sqrt(e c + 1) - 1, highest first, for c in [-1/e, 0]: interpolated in
+# exp(-W(c)) in powers of 2 sqrt(e c + 1) - 1, lowest first, for c in [-1/e, 0]: interpolated in
 # Chebyshev points with 60 digits, relative error 2e-17.
 _EXP_MINUS_W = (
-    3.14294950518985e-10, -9.070224202797085e-10, 8.874648901482667e-10, -2.7788429526595404e-09,
-    1.2745343213415967e-08, -3.740944287207776e-08, 1.0430457382819825e-07, -3.0883807406684223e-07,
-    9.177030826562314e-07, -2.7057580527786662e-06, 7.962422037596271e-06, -2.3396038469902835e-05,
-    6.858450226689284e-05, -0.0002004721960111542, 0.0005838782743670625, -0.0016927447150287566,
-    0.004877743629574047, -0.013938546226561507, 0.03935206684355263, -0.10903535635318946,
-    0.2924880581120205, -0.7342473430088268, 1.5217615844909445,
+    1.5217615844909445, -0.7342473430088268, 0.2924880581120205, -0.10903535635318946,
+    0.03935206684355263, -0.013938546226561507, 0.004877743629574047, -0.0016927447150287566,
+    0.0005838782743670625, -0.0002004721960111542, 6.858450226689284e-05, -2.3396038469902835e-05,
+    7.962422037596271e-06, -2.7057580527786662e-06, 9.177030826562314e-07, -3.0883807406684223e-07,
+    1.0430457382819825e-07, -3.740944287207776e-08, 1.2745343213415967e-08, -2.7788429526595404e-09,
+    8.874648901482667e-10, -9.070224202797085e-10, 3.14294950518985e-10,
 )  # fmt: skip
 
 # (1 + W(c))/sqrt(e c + 1), made in the same way: from 1 + W itself no digit is left near the branch point
 _TO_BRANCH = (
-    -9.41204403941339e-12, 2.8756800203672453e-11, -3.864820058063e-11, 1.265676918294552e-10,
-    -5.252050749453606e-10, 1.659372063264e-09, -5.125129905933377e-09, 1.6424377241756616e-08,
-    -5.296968721839672e-08, 1.7123862745725426e-07, -5.568153488215324e-07, 1.8234470196403933e-06,
-    -6.0208188510166526e-06, 2.007898652427952e-05, -6.77893958318444e-05, 0.0002324476762347244,
-    -0.00081337649319635, 0.0029258167651214305, -0.01095273558353502, 0.043663626781992024,
-    -0.19526624341170204, 1.1602627980519542,
+    1.1602627980519542, -0.19526624341170204, 0.043663626781992024, -0.01095273558353502,
+    0.0029258167651214305, -0.00081337649319635, 0.0002324476762347244, -6.77893958318444e-05,
+    2.007898652427952e-05, -6.0208188510166526e-06, 1.8234470196403933e-06, -5.568153488215324e-07,
+    1.7123862745725426e-07, -5.296968721839672e-08, 1.6424377241756616e-08, -5.125129905933377e-09,
+    1.659372063264e-09, -5.252050749453606e-10, 1.265676918294552e-10, -3.864820058063e-11,
+    2.8756800203672453e-11, -9.41204403941339e-12,
 )  # fmt: skip
 
 
@@ -133,8 +133,8 @@ def _lambertw_jvp(primals, tangents):
     above = _above_branch(jnp.minimum(c, 0))
     near = (c < 0) & (above > 0)
     root = jnp.sqrt(_E * jnp.where(near, above, 1))
-    one_more = jnp.where(near, root * polynomial(_TO_BRANCH[::-1], 2 * root - 1), 1 + w)
-    return w, tangents[0] * _decay(c, w, w, c) / one_more
+    one_more = jnp.where(near, root * polynomial(_TO_BRANCH, 2 * root - 1), 1 + w)
+    return w, tangents[0] * _decay(c, w, c) / one_more
 
 
 @jax.custom_jvp
@@ -170,14 +170,14 @@ def _r_lambertw_jvp(primals, tangents):
     x = _r_lambertw(c)
     # 1 / (1 + (1 + x) e^x) without overflow; x is 0 on the side that is not taken
     above, below = jnp.where(x > 0, x, 0), jnp.where(x > 0, 0, jnp.maximum(x, -1e3))
-    decay = _decay(c, above, above, c - above)
+    decay = _decay(c, above, c - above)
     return x, tangents[0] * jnp.where(x > 0, decay / (1 + x + decay), 1 / (1 + (1 + below) * jnp.exp(below)))
 
 
-def _decay(c: Array, w: Array, part: Array, whole: Array) -> Array:
-    """`e^-w`, by the equation `part/whole` where `c > 1`: a rounding of a large `w` is multiplied by it in `e^-w`."""
+def _decay(c: Array, w: Array, whole: Array) -> Array:
+    """`e^-w`, by the equation `w/whole` where `c > 1`: a rounding of a large `w` is multiplied by it in `e^-w`."""
     large = (c > 1) & (c < jnp.inf)
-    return jnp.where(large, part / jnp.where(large, whole, 1), jnp.exp(-w))
+    return jnp.where(large, w / jnp.where(large, whole, 1), jnp.exp(-w))
 
 
 @jax.custom_jvp
@@ -232,7 +232,7 @@ def _above_branch(c: Array) -> Array:
 def _lambertw_falling(c: Array) -> Array:
     """`W(c)` for c in [-1/e, 0]."""
     above = _above_branch(c)
-    return jnp.where(above == 0, -1, c * polynomial(_EXP_MINUS_W[::-1], 2 * jnp.sqrt(_E * above) - 1))
+    return jnp.where(above == 0, -1, c * polynomial(_EXP_MINUS_W, 2 * jnp.sqrt(_E * above) - 1))
 
 
 def _r_lambert_start(log1p_half_c: Array) -> Array:
