@@ -45,18 +45,14 @@ def assemble(problem: Problem, found: Solutions, select: str, attrs: Mapping[str
 
 
 def _coordinates(problem: Problem, found: Solutions, values: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    k, grids = len(found.features["s"]), found.grids
+    k = len(found.features["s"])
     number = np.arange(1, k + 1)
     plain: dict[str, Any] = {
         "feature": number,
         "cause": number,
         "attribute": np.array([a.name for a in problem.attributes], str),
         "split": np.array(problem.splits),
-        "time": grids.ts,
-        "decay": grids.decays,
-        "switch": grids.switches,
-        "decoupling": grids.decouplings,
-        "after": grids.ts,
+        **found.grids.axes,
         "removed": np.array([j + 1 for j in found.removed], int),
         "carrier": np.arange(values["carrier_example"].shape[1]),
         "strategy": np.array(choices.STRATEGIES),
@@ -132,13 +128,14 @@ def group_values(found: Groups, margins: Mapping[str, Mapping[str, np.ndarray]],
     """Counts of groups, their accuracies and margins, and the gaps of attributes, `names`, along every path of
     `margins[path][split]`, (*path, m), all splits together."""
     splits = list(found.members)
+    contrasts = {split: groups.contrasts(found, split, names) for split in splits}
     values: dict[str, Any] = {"count": np.stack([found.count(split) for split in splits])}
     for path, by_split in margins.items():
         rows = [groups.metrics(found, split, by_split[split]) for split in splits]
         for name, end in (("accuracy", ""), ("low", "_low"), ("high", "_high")):
             values[f"accuracy_{path}{end}"] = np.stack([row[name] for row in rows])
         values[f"margin_{path}"] = np.stack([row["margin"] for row in rows])
-        gaps = [groups.gap(groups.contrasts(found, split, names), by_split[split]) for split in splits]
+        gaps = [groups.gap(contrasts[split], by_split[split]) for split in splits]
         values[f"gap_{path}"] = np.stack(gaps)
     return values
 
@@ -191,10 +188,7 @@ def choice_values(
     """The best of each strategy for each attribute, `names`, from what `group_values` gave."""
     accuracies = {path: dict(zip(found.members, values[f"accuracy_{path}"], strict=True)) for path in _AXES}
     made = choices.choose(found, accuracies, names, select, plain_at)
-    axes = {
-        "time": grids.ts, "decay": grids.decays, "switch": grids.switches, "decoupling": grids.decouplings,
-        "after": grids.ts,
-    }  # fmt: skip
+    axes = grids.axes
     chosen = {f"choice_{axis}": np.full((len(names), len(choices.STRATEGIES)), np.nan) for axis in axes}
     for j, strategy in enumerate(choices.STRATEGIES):
         for place, axis in enumerate(choices.axes(strategy)):

@@ -32,6 +32,14 @@ class Grids:
     switches: np.ndarray
     decouplings: np.ndarray
 
+    @property
+    def axes(self) -> dict[str, np.ndarray]:
+        """The grids by the names of the axes along which solutions are told."""
+        return {
+            "time": self.ts, "decay": self.decays, "switch": self.switches, "decoupling": self.decouplings,
+            "after": self.ts,
+        }  # fmt: skip
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Solver:

@@ -71,10 +71,11 @@ class Together:
         values |= choice_values(found, values, names, select, at, grids)
         variables = {f"all_{name}": _schema.variable(f"all_{name}", value) for name, value in values.items()}
         axes = {
-            "attribute": np.array(names, str), "strategy": np.array(STRATEGIES), "split": np.array(splits),
-            "time": grids.ts, "decay": grids.decays, "switch": grids.switches, "decoupling": grids.decouplings,
-            "after": grids.ts,
-        }  # fmt: skip
+            "attribute": np.array(names, str),
+            "strategy": np.array(STRATEGIES),
+            "split": np.array(splits),
+            **grids.axes,
+        }
         coords = group_coordinates("all_group", found) | _schema.coordinates(axes)
         stop = float(grids.ts[at])
         told = _sentences(found, values, names, at, stop)
