@@ -37,17 +37,21 @@ settings.register_profile("same", derandomize=True, database=None, deadline=None
 settings.register_profile("new", print_blob=True, deadline=None)
 
 
+def quick(config):
+    """Whether this is `make test`, not `make slow`."""
+    return config.getoption("markexpr") == "not slow"
+
+
 def pytest_configure(config):
-    quick = config.getoption("markexpr") == "not slow"
-    settings.load_profile("same" if quick else "new")
-    if quick:
+    settings.load_profile("same" if quick(config) else "new")
+    if quick(config):
         quickly()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
     """Checks in compiled code are kept in no cache: `make test` leaves them out but where a test is about them."""
-    if item.config.getoption("markexpr") == "not slow" and not item.get_closest_marker("traced"):
+    if quick(item.config) and not item.get_closest_marker("traced"):
         with checked_beforehand():
             return (yield)
     return (yield)
