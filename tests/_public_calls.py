@@ -128,7 +128,10 @@ def _core() -> Iterator[Call]:
     yield call(
         "steady_state", gs.steady_state, flow=(flow, "thing"), **tolerances, **limit, adjoint=(None, "thing or none")
     )
-    yield call("starvation_over_time", gs.starvation_over_time, flow=(flow, "thing"), **ts, **tolerances, **limit)
+    after = {"after": (None, "thing or none")}
+    yield call(
+        "starvation_over_time", gs.starvation_over_time, flow=(flow, "thing"), **ts, **tolerances, **limit, **after
+    )
     kernel = {"theta": theta, "y": signed, "loss": loss, "rtol": (1e-8, "tolerance"), "tolerance": accuracy}
     iterations = {"max_iterations": (100, "count")}
     yield call(
