@@ -71,9 +71,9 @@ def _naming(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Make `content` the content of `path`, as JSON, in one step."""
-    write(path, json.dumps(content, indent=1, allow_nan=False).encode())
+def write_json(path: Path, content: Any, *, indent: int | None = 1) -> None:
+    """Make `content` the content of `path`, as JSON, in one step; long lists of numbers without an `indent`."""
+    write(path, json.dumps(content, indent=indent, allow_nan=False).encode())
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

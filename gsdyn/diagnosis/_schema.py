@@ -53,7 +53,6 @@ VARIABLES: dict[str, Variable] = {
     "attribute_feature": Variable(("attribute",), "1", "number of the feature that is told for it"),
     "attribute_split": Variable(("attribute",), "", "the examples on which it is judged"),
     "attribute_verdict": Variable(("attribute",), "", "shortcut, no shortcut or undecided"),
-    "few_error_time": Variable(("time",), "1", "relative error of the few features' model in margins"),
     "response_without": Variable(("removed", "time", "feature"), "margin", "response without the removed feature"),
     "half_time_without": Variable(("removed", "feature"), "time", "when it has half of the end it has with all"),
     "response_gain": Variable(("removed", "feature"), "1", "response without over with, at the plain stop"),
@@ -67,12 +66,15 @@ VARIABLES: dict[str, Variable] = {
     "alpha_error": Variable(("decay",), "1", "bound of the error of the dual optimum, 2-norm"),
     "flow_reached": Variable(("path",), "1", "whether the flow reached all saved times"),
 }
-for _path, _dims in {"decay": ("decay",), "time": ("time",)}.items():
+for _path, _dims in _PATHS.items():
     _pair = (*_dims, "feature", "cause")
     VARIABLES[f"starvation_{_path}"] = Variable(_pair, "margin per squared strength", f"G {_SUFFIX[_path]}")
     VARIABLES[f"starvation_{_path}_error"] = Variable(_pair, "margin per squared strength", "bound of its error")
     VARIABLES[f"elasticity_{_path}"] = Variable(_pair, "1", f"(s_i^2/z_j) dz_j/d(s_i^2) {_SUFFIX[_path]}")
     VARIABLES[f"starves_{_path}"] = Variable(_pair, "1", "whether cause starves feature for certain")
+for _path in ("time", "switch"):
+    _about = f"relative error of the few features' model in margins, {_SUFFIX[_path]}"
+    VARIABLES[f"few_error_{_path}"] = Variable(_PATHS[_path], "1", _about)
 for _path, _dims in _PATHS.items():
     _of = ("split", "group", *_dims)
     VARIABLES[f"accuracy_{_path}"] = Variable(_of, "1", f"accuracy {_SUFFIX[_path]}")

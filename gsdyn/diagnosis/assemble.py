@@ -16,6 +16,7 @@ from gsdyn.diagnosis.groups import Groups
 from gsdyn.diagnosis.paths import Grids
 from gsdyn.diagnosis.problem import Problem
 from gsdyn.diagnosis.solutions import Solutions
+from gsdyn.diagnosis.starving import HOLDS
 from gsdyn.special import r_lambertw
 
 _AXES = {"time": ("time",), "decay": ("decay",), "switch": ("switch", "decoupling", "after")}
@@ -116,12 +117,14 @@ def _responses(found: Solutions) -> dict[str, np.ndarray]:
 
 
 def _starvation(found: Solutions) -> dict[str, np.ndarray]:
-    values = {}
-    for path, part in (("decay", found.starvation), ("time", found.over_time)):
-        values[f"starvation_{path}"], values[f"starvation_{path}_error"] = part["matrix"], part["error"]
-        values[f"elasticity_{path}"], values[f"starves_{path}"] = part["elasticity"], part["starves"]
-    values["few_error_time"] = found.over_time["apart"]
-    return values
+    part = found.starvation
+    return {
+        "starvation_decay": part["matrix"],
+        "starvation_decay_error": part["error"],
+        "elasticity_decay": part["elasticity"],
+        "starves_decay": part["starves"],
+        **found.over_time,
+    }
 
 
 def group_values(found: Groups, margins: Mapping[str, Mapping[str, np.ndarray]], names: list[str]) -> dict[str, Any]:
@@ -215,5 +218,6 @@ def attributes_of(problem: Problem, found: Solutions, given: Mapping[str, Any]) 
         "plain_time": float(found.grids.ts[found.plain_at]),
         "subsample": problem.subsample,
         "rare": RARE,
+        "holds": HOLDS,
         **given,
     }

@@ -215,7 +215,7 @@ def _key(problem: problems.Problem, network: Any, params: Any, wishes: solutions
         "network": repr(network),
         "precision": str(jax.numpy.zeros(()).astype(float).dtype),
         "version": gsdyn.__version__,
-        "method": [RTOL, GAP, FEW],
+        "method": [RTOL, GAP, FEW, "starvation since switches"],
     }
     return fingerprint({name: value for name, value in given.items() if value is not None}, settings)
 

@@ -51,9 +51,10 @@ Ties (feature, attribute)
 Starvation (..., feature, cause): G[j, i] = d z_j / d(s_i^2), exact in the whole kernel at the optimum
     starvation_decay, starvation_decay_error, elasticity_decay, starves_decay   (decay, feature, cause); the last bool,
         true only where the sign is certain
-    starvation_time, starvation_time_error, elasticity_time, starves_time       (time, feature, cause), in the model of
-        the few leading features alone (NaN for the others);  few_error_time (time): how far its margins are from those
-        of all features, relative; starves_time is True only while that is at most 0.1
+    starvation_P, starvation_P_error, elasticity_P, starves_P   (*dims of P, feature, cause) over plain training (P =
+        time) and since spectral decoupling set in (P = switch), in the model of the few leading features alone (NaN
+        for the others);  few_error_P (*dims of P): how far its margins are from those of all features, relative;
+        starves_P is True only while that is at most 0.1;  dims of P: see Groups
 
 Counterfactual: solved again without a feature
     response_without (removed, time, feature)               half_time_without (removed, feature)
@@ -108,10 +109,10 @@ Trust
     flow_reached (path)     whether every saved time of a flow was reached, bool; path: names of the flows
 
 Attributes: title, n, n_given, n_held_out, n_test, features, seed, select, level, rare (examples below which a group
-decides nothing), positive, negative (label words), labels (how they were read), input_shape (JSON list), kernel
-(words), plain_time, rtol, memory (bytes announced), subsample (words or ""), notes (JSON list of words), plus
-`gsdyn_version`, `settings` and their like; `verdict`: the verdict as JSON; of several classes together all_plain_time,
-all_select, all_told (words).
+decides nothing), holds (few_error_P up to which starves_P is told), positive, negative (label words), labels (how they
+were read), input_shape (JSON list), kernel (words), plain_time, rtol, memory (bytes announced), subsample (words or
+""), notes (JSON list of words), plus `gsdyn_version`, `settings` and their like; `verdict`: the verdict as JSON; of
+several classes together all_plain_time, all_select, all_told (words).
 """
 
 from __future__ import annotations
@@ -203,7 +204,9 @@ class Report:
                 _files.write(staged, self.page().encode())
             elif target.suffix == ".json":
                 _files.write_json(
-                    staged, {"verdict": self.verdict.as_dict(), "dataset": _plain(self.dataset.to_dict())}
+                    staged,
+                    {"verdict": self.verdict.as_dict(), "dataset": _plain(self.dataset.to_dict())},
+                    indent=None,
                 )
             else:
                 self.dataset.to_zarr(staged, zarr_format=2, consolidated=True)
@@ -296,8 +299,10 @@ def _completed(dataset: xr.Dataset, verdict: Verdict) -> xr.Dataset:
     from gsdyn.diagnosis import _schema
     from gsdyn.diagnosis.attributes import RARE
     from gsdyn.diagnosis.features import large
+    from gsdyn.diagnosis.starving import HOLDS
 
     dataset.attrs.setdefault("rare", RARE)
+    dataset.attrs.setdefault("holds", HOLDS)
     several = ("class",) if "class" in dataset.dims else ()
     if "response_time" in dataset and "large" not in dataset:
         dims, _, about = _schema.variable("large", None)

@@ -72,7 +72,7 @@ def solve(problem: Problem, kernels: Gram, wishes: Wishes, stages: Stages) -> So
     held = stages.do("held out", lambda: _held_out(solver, problem, grids))
     basis = FeatureBasis(leading["U"], leading["s"])
     starved = stages.do("starvation", lambda: starving.at_optima(_signed(solver), basis, optima["alpha"], grids.decays))
-    over_time = stages.do("over time", lambda: starving.over_time(basis, grids.ts, plain["margins"]))
+    over_time = stages.do("over time", lambda: starving.over_time(basis, grids, plain["margins"], switched["margins"]))
 
     found = groups.of(problem)
     tied = ties.ties(leading["U"], y, problem.attributes, wishes.level)

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gsdyn.diagnosis.paths import Grids
 from gsdyn.features import FeatureBasis
 from gsdyn.flows import PrimalFlow
 from gsdyn.losses import CrossEntropy
-from gsdyn.penalties import Unregularised
-from gsdyn.starvation_paths import starvation_over_time
+from gsdyn.penalties import Penalty, SpectralDecoupling, Unregularised
+from gsdyn.starvation_paths import StarvationPath, starvation_over_time
 
 HOLDS = 0.1  # how far, relative, margins of the model of these may be from all features' for its signs to be told
 FEW = 8  # leading features whose starvation is followed over time, in a model of these alone
@@ -124,25 +126,62 @@ def _solved(
     return X, left
 
 
-def over_time(basis: FeatureBasis, ts: np.ndarray, margins: np.ndarray) -> dict[str, np.ndarray]:
-    """`G(t)` of plain training among the few leading features, in a model of these alone, NaN for the others; how far
-    its margins are from `margins` (t, n), those of all features, relative; and what starves for certain as long as that
-    is at most `HOLDS`."""
+def over_time(basis: FeatureBasis, grids: Grids, plain: np.ndarray, switched: np.ndarray) -> dict[str, np.ndarray]:
+    """`G` over plain training and since each switch to spectral decoupling, among the few leading features, in a model
+    of these alone, NaN for the others; how far its margins are from those of all features, relative; and what starves
+    for certain as long as that is at most `HOLDS`.
+
+    - `plain`: margins over training, (t, n). `switched`: since the switches, (switch, decoupling, after, n).
+
+    What is told is named as in the report's dataset. All paths are of one compiled program.
+    """
     U, s = jnp.asarray(basis.U), jnp.asarray(basis.s)
-    few, k = min(FEW, len(s)), len(s)
-    small = FeatureBasis._of(U[:, :few], s[:few])
-    flow = PrimalFlow(small, CrossEntropy(), Unregularised())
-    path = starvation_over_time(flow, ts.astype(U.dtype), rtol=1e-6)
-    z, part = np.asarray(path.z), np.full((3, len(ts), k, k), np.nan)
-    part[0, :, :few, :few], part[1, :, :few, :few] = np.asarray(path.matrix), np.asarray(path.error)
-    part[2, :, :few, :few] = np.asarray(path.elasticities())
-    harm = part[0, :, :few, :few] * np.sign(z)[:, :, None]
+    few = min(FEW, len(s))
+    small, ts = FeatureBasis._of(U[:, :few], s[:few]), grids.ts.astype(U.dtype)
+
+    def path(penalty: Penalty, after: StarvationPath | None = None) -> StarvationPath:
+        flow = PrimalFlow(small, CrossEntropy(), penalty)
+        return jax.tree.map(np.asarray, starvation_over_time(flow, ts, after=after, rtol=1e-6))
+
+    training = path(Unregularised())
+    plainly = _told(training, len(s), plain)
+    since = [
+        _told(path(SpectralDecoupling(lam), _until(training, switch)), len(s), switched[i, j])
+        for i, switch in enumerate(grids.switches)
+        for j, lam in enumerate(grids.decouplings)
+    ]
+    shape = switched.shape[:2]
+    found = {name.format("time"): value for name, value in plainly.items()}
+    for name, value in plainly.items():
+        parts = np.array([one[name] for one in since], value.dtype)
+        found[name.format("switch")] = parts.reshape(*shape, *value.shape)
+    return found
+
+
+def _until(path: StarvationPath, switch: float) -> StarvationPath | None:
+    """A path up to the saved time of a switch; nothing comes before one from the start."""
+    return path[: int(np.argmin(np.abs(np.asarray(path.ts) - switch))) + 1] if switch > 0 else None
+
+
+def _told(path: StarvationPath, k: int, margins: np.ndarray) -> dict[str, np.ndarray]:
+    """What is told of a path of few features among k, beside the margins (t, n) of all of them; `{}`: which path."""
+    z, G, error = (np.asarray(v) for v in (path.z, path.matrix, path.error))
+    few = z.shape[1]
+
+    def whole(part: np.ndarray, missing: float | bool) -> np.ndarray:
+        return np.pad(part, [(0, 0), *[(0, k - few)] * 2], constant_values=missing)
+
     size = np.linalg.norm(margins, axis=1)
-    apart = np.linalg.norm(margins - z @ np.asarray(small.U).T, axis=1) / np.where(size > 0, size, 1.0)
-    certain = np.zeros((len(ts), k, k), bool)
-    certain[:, :few, :few] = (harm < -part[1, :, :few, :few]) & ~np.eye(few, dtype=bool)
-    certain &= (apart <= HOLDS)[:, None, None]
-    return {"matrix": part[0], "error": part[1], "elasticity": part[2], "starves": certain, "apart": apart}
+    apart = np.linalg.norm(margins - z @ np.asarray(path._basis.U).T, axis=1) / np.where(size > 0, size, 1.0)
+    harm = G * np.sign(z)[:, :, None]
+    known = (np.abs(z) > np.asarray(path.z_error))[:, :, None] & (apart <= HOLDS)[:, None, None]
+    return {
+        "starvation_{}": whole(G, np.nan),
+        "starvation_{}_error": whole(error, np.nan),
+        "elasticity_{}": whole(np.asarray(path.elasticities()), np.nan),
+        "starves_{}": whole((harm < -error) & known & ~np.eye(few, dtype=bool), False),
+        "few_error_{}": apart,
+    }
 
 
 def _absolute(K: np.ndarray, v: np.ndarray) -> np.ndarray:

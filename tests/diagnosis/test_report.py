@@ -10,7 +10,7 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import root
 
 import gsdyn as gs
-from gsdyn.diagnosis import paths, verdict
+from gsdyn.diagnosis import paths, starving, verdict
 from gsdyn.diagnosis._schema import COORDINATES, VARIABLES
 from gsdyn.diagnosis.ties import told_of
 
@@ -132,6 +132,44 @@ def test_training_over_time_is_that_of_scipy(given, ds):
         after[:, own].mean(axis=1) - after[:, ~own].mean(axis=1),
         K,
     )
+
+
+def test_starvation_since_the_switch_is_that_of_the_leading_features_alone(given, ds):
+    K, k = signed(given), starving.FEW
+    s2, U = (v[..., ::-1][..., :k] for v in np.linalg.eigh(K))
+
+    def velocity(lam2):
+        def of(_, y):
+            z, G = y[:k], y[k:].reshape(k, k)
+            f = U @ z
+            a = 1 / (1 + np.exp(f))
+            p = U.T @ (a - lam2 * f)
+            return np.append(s2 * p, -s2[:, None] * (U.T @ ((a * (1 - a) + lam2)[:, None] * U)) @ G + np.diag(p))
+
+        return of
+
+    def run(lam2, y, ts):
+        return solve_ivp(velocity(lam2), (0, ts[-1]), y, "LSODA", ts, rtol=1e-9, atol=1e-12).y.T
+
+    y = run(DECOUPLING, run(0.0, np.zeros(k + k * k), [SWITCH])[-1], ds.after.values)
+    z, G = y[:, :k], y[:, k:].reshape(-1, k, k)
+    # elasticities do not depend on the signs of features
+    own = ds.isel(switch=0, decoupling=0, feature=slice(k), cause=slice(k))
+    scale = s2[None, None, :] / np.abs(z)[:, :, None]
+    assert (
+        np.abs(own.elasticity_switch.values - G * s2 / z[:, :, None]) <= (own.starvation_switch_error + 1e-6) * scale
+    ).all()
+    assert (own.starvation_switch_error < 1e-3 * np.abs(G).max()).all()
+    rest = ds.isel(switch=0, decoupling=0)
+    assert rest.elasticity_switch.isel(feature=slice(k, None)).isnull().all()
+    # the two are of different tolerances
+    f = flow(K, ds.after.values, DECOUPLING, flow(K, np.array([SWITCH]))[0]) @ K
+    apart = np.linalg.norm(f - z @ U.T, axis=1) / np.linalg.norm(f, axis=1)
+    np.testing.assert_allclose(rest.few_error_switch, apart, rtol=0.05, atol=0.01)
+    harm = (G * np.sign(z)[:, :, None])[..., ~np.eye(k, dtype=bool)]
+    told = own.starves_switch.values[..., ~np.eye(k, dtype=bool)]
+    assert not (told & ~(harm < 0)).any()
+    assert not told[rest.few_error_switch.values > 0.1].any()
 
 
 def test_the_gap_is_an_exact_sum_over_features(ds):

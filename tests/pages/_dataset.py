@@ -49,8 +49,8 @@ def dataset(*, attributes=("colour", "hospital"), shape=(6, 5), features=10, tim
     put("attribute_agreement", "attribute")
     put("gap_share", "attribute", "feature")
     put("kappa", "split", "attribute", "feature", low=-1)
-    for along in ("decay", "time"):
-        put(f"elasticity_{along}", along, "feature", "cause", low=-0.5, high=0.5)
+    for along, dims in GRIDS.items():
+        put(f"elasticity_{along}", *dims, "feature", "cause", low=-0.5, high=0.5)
         made[f"starves_{along}"] = (made[f"elasticity_{along}"][0], made[f"elasticity_{along}"][1] < -0.2)
     put("response_gain", "removed", "feature")
     put("half_time_without", "removed", "feature")
@@ -73,6 +73,7 @@ def dataset(*, attributes=("colour", "hospital"), shape=(6, 5), features=10, tim
     put("duality_gap", "decay", high=1e-9)
     put("alpha_error", "decay", high=1e-9)
     put("few_error_time", "time", high=0.1)
+    put("few_error_switch", *GRIDS["switch"], high=0.3)
     made["flow_reached"] = (("path",), np.ones(4, bool))
     made["count"] = (("split", "group"), rng.integers(5, 99, (3, sizes["group"])))
     made["attribute_feature"] = (("attribute",), rng.integers(1, features + 1, len(attributes)))
@@ -104,7 +105,7 @@ def _attrs(shape, features, times):
         "title": "Starvation report", "n": 99, "features": features, "kernel": "NTK of a network", "select": "held-out",
         "labels": "0 read as -1, 1 as +1", "input_shape": json.dumps(list(shape or ())), "rtol": 1e-6, "subsample": "",
         "plain_time": float(np.geomspace(1e-2, 1e2, times)[times // 2]), "notes": json.dumps(["a note"]),
-        "gsdyn_version": "0", "rare": 5,
+        "gsdyn_version": "0", "rare": 5, "holds": 0.1,
     }  # fmt: skip
 
 

@@ -93,10 +93,13 @@ def check(page, report, path, where, split, attribute):
     close([page.column("waterfall_source", "top")[-1], sum(page.column("waterfall_source", "value")[:-1])], carried)
     matrix = np.full((report.sizes["feature"],) * 2, np.nan)
     marks = np.zeros_like(matrix, bool)
-    if path != "switch":
-        other = ~np.eye(len(matrix), dtype=bool)
-        matrix = np.where(other, at[f"elasticity_{path}"], np.nan)
-        marks = at[f"starves_{path}"].values & other
+    other = ~np.eye(len(matrix), dtype=bool)
+    matrix = np.where(other, at[f"elasticity_{path}"], np.nan)
+    marks = at[f"starves_{path}"].values & other
+    off = 0.0 if path == "decay" else float(at[f"few_error_{path}"])
+    title = page.evaluate(f"{page.model('matrix_title')}.text")
+    model = f", in a model {100 * off:.1f}% off: no sign is certain" if off > report.attrs["holds"] else ""
+    assert title == f"Who starves whom{model}"
     close(page.column("matrix_source", "value"), matrix.ravel())
     assert [mark == "●" for mark in page.column("matrix_source", "mark")] == list(marks.ravel())
     along = {"switch": "after"}.get(path, path)

@@ -39,6 +39,11 @@ def test_the_largest_report_stays_below_eight_megabytes():
     assert len(report_page(given, verdict()).encode()) < 8e6
 
 
+def test_a_report_of_before_has_a_page():
+    later = [f"{name}_switch" for name in ("elasticity", "starves", "few_error")]
+    assert "since a switch" not in report_page(dataset().drop_vars(later), verdict()).split("How far to trust it")[1]
+
+
 def test_words_of_the_data_are_never_html():
     evil = "</script><img src=x onerror=alert(1)>"
     given = dataset(attributes=(evil, "'\"&"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,6 @@ def _on_grid(name: str, title: str, values: np.ndarray, at: int) -> Slider:
 
 def _tables(dataset: xr.Dataset) -> dict[str, Any]:
     """All grids in one form: (..., switch, decoupling, along), of one switch and decoupling where there is none."""
-    k, nothing = dataset.sizes["feature"], np.empty((0,), np.float32)
     grids = {}
     for name, label in (
         ("time", "time of plain training"),
@@ -104,10 +104,9 @@ def _tables(dataset: xr.Dataset) -> dict[str, Any]:
         def grid(variable: str, *leading: str, along: str = along) -> np.ndarray:
             column = dataset[variable]
             column = column.expand_dims([dim for dim in ("switch", "decoupling") if dim not in column.dims])
-            last = [dim for dim in column.dims if dim == "feature"]
+            last = [dim for dim in ("feature", "cause") if dim in column.dims]
             return column.transpose(*leading, "switch", "decoupling", along, *last).values.astype(np.float32)
 
-        followed = name != "switch"
         grids[name] = {
             "x": dataset[along].values.astype(float),
             "label": label,
@@ -117,8 +116,7 @@ def _tables(dataset: xr.Dataset) -> dict[str, Any]:
             "high": grid(f"accuracy_{name}_high", "split", "group"),
             "gap": grid(f"gap_{name}", "split", "attribute"),
             "rest": grid(f"gap_rest_{name}", "split", "attribute"),
-            "elasticity": _square(dataset, f"elasticity_{name}", k) if followed else nothing,
-            "starves": _square(dataset, f"starves_{name}", k).astype(np.uint8) if followed else nothing,
+            **_matrices(dataset, name, grid),
         }
     return {
         "tables": grids,
@@ -129,6 +127,7 @@ def _tables(dataset: xr.Dataset) -> dict[str, Any]:
         "groups": groups(dataset),
         **_ranked(dataset),
         "rare": int(dataset.attrs["rare"]),
+        "holds": float(dataset.attrs["holds"]),
         "most_cells": tables.CELLS,
         "rises": RISES,
         "falls": FALLS,
@@ -144,9 +143,17 @@ def _ranked(dataset: xr.Dataset) -> dict[str, Any]:
     return {"rank": [int(r) for r in rank], "colours": colours}
 
 
-def _square(dataset: xr.Dataset, name: str, k: int) -> np.ndarray:
-    along = name.rsplit("_", 1)[1]
-    return dataset[name].transpose(along, "feature", "cause").values.reshape(-1, k, k).astype(np.float32)
+def _matrices(dataset: xr.Dataset, name: str, grid: Callable[[str], np.ndarray]) -> dict[str, np.ndarray]:
+    """Elasticities and what starves for certain, of the leading features for which they are known; nothing of reports
+    of before that lack them."""
+    if f"elasticity_{name}" not in dataset:
+        return {part: np.empty((0,), np.float32) for part in ("elasticity", "starves", "few_error")}
+    few_error = grid(f"few_error_{name}") if f"few_error_{name}" in dataset else np.empty((0,), np.float32)
+    elasticity, starves = grid(f"elasticity_{name}"), grid(f"starves_{name}").astype(np.uint8)
+    known = np.flatnonzero(np.isfinite(elasticity).any(axis=(0, 1, 2, 3)))
+    few = int(known[-1]) + 1 if known.size else 1
+    elasticity, starves = elasticity[..., :few, :few], starves[..., :few, :few]
+    return {"elasticity": elasticity, "starves": starves, "few_error": few_error}
 
 
 def groups(dataset: xr.Dataset) -> list[dict[str, Any]]:
@@ -244,6 +251,7 @@ def _matrix(source: ColumnDataSource, k: list[str]) -> tuple[Any, LinearColorMap
     mapper = LinearColorMapper(palette=look.DIVERGING, low=-1, high=1, nan_color="#eef1f4")
     plot = look.figure("Who starves whom", "strength of feature", "response of feature", height=340,
                        x_range=FactorRange(factors=k), y_range=FactorRange(factors=k[::-1]))  # fmt: skip
+    plot.title.name = "matrix_title"
     _upright(plot, k)
     fill = {"field": "value", "transform": mapper}
     drawn = plot.rect(x="cause", y="feature", width=0.96, height=0.96, source=source, fill_color=fill, line_color=None)

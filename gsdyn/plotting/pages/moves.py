@@ -82,16 +82,18 @@ if (attributes.length) {
 const cells = {cause: [], feature: [], value: [], mark: []};
 let size = 0;
 for (let f = 0; f < k; f++) for (let c = 0; c < k; c++) {
-  const known = t.elasticity.length > 0 && f !== c;
-  const value = known ? pick(t.elasticity, at, f, c) : NaN;
+  const known = t.elasticity.length > 0 && f !== c && Math.max(f, c) < t.elasticity.shape[4];
+  const value = known ? pick(t.elasticity, i, j, at, f, c) : NaN;
   if (Number.isFinite(value)) size = Math.max(size, Math.abs(value));
   cells.cause.push(String(features[c])); cells.feature.push(String(features[f]));
-  cells.value.push(value); cells.mark.push(known && pick(t.starves, at, f, c) ? '●' : '');
+  cells.value.push(value); cells.mark.push(known && pick(t.starves, i, j, at, f, c) ? '●' : '');
 }
 matrix.data = cells;
 size = Math.min(size, 1) || 1;  // a percent for a percent is much
 mapper.high = size; mapper.low = -size;
-matrix_title.text = t.elasticity.length ? 'Who starves whom' : 'Who starves whom: not told after a switch';
+const off = t.few_error.length ? pick(t.few_error, i, j, at) : 0;
+const limits = off > holds ? ', in a model ' + percent(off) + ' off: no sign is certain' : '';
+matrix_title.text = 'Who starves whom' + (t.elasticity.length ? limits : ': not told in this report');
 
 // the same in words
 const accuracies = groups.map((g, n) => pick(t.accuracy, split, n, i, j, at));

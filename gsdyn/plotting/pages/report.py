@@ -61,8 +61,9 @@ CAPTIONS = {
                "interval."),
     "gap": "The gap there, as the exact sum of what each feature carries (orange adds, green takes away).",
     "matrix": ("The response of a row to the strength of a column, in percent for one percent. Purple helps, orange "
-               "starves; a dot marks what is certain to starve. Empty: not known. After a switch to "
-               "decoupling it is not computed: in a model of few features no sign there would be certain."),
+               "starves; a dot marks what is certain to starve. Empty: not known. On the way, over time or "
+               "since a switch, it is that of the strongest features alone, and nothing is certain where the margins "
+               "of these are more than 10% off those of all, which the title then says."),
 }  # fmt: skip
 
 
@@ -142,7 +143,7 @@ def _body(dataset: xr.Dataset, verdict: Any, divs: dict[str, str]) -> str:
             tables.ties(dataset)))  # fmt: skip
     parts.append(card(
         "Who starves whom", "The starvations that are certain and take most, where training ends under the smallest "
-        "weight decay; the sliders above show all of them, at every decay and time.",
+        "weight decay; the sliders above show all of them, at every decay, time and switch.",
         tables.starving(dataset)))  # fmt: skip
     if dataset.sizes["removed"]:
         parts.append(card(

@@ -17,6 +17,7 @@ BADGES = {
     "undecided": ("Undecided", "#8a6100"),
 }
 MOST = 30  # rows of a table
+WHEN = {"time": "over plain training", "switch": "since a switch"}
 CELLS = 12  # of an attribute that are shown
 
 
@@ -166,15 +167,15 @@ def trust(dataset: xr.Dataset) -> str:
     """How far each number can be off, and what was done to the data."""
     a = dataset.attrs
     reached = bool(dataset["flow_reached"].values.all())
-    few = dataset["few_error_time"].values
+    few = {path: dataset[f"few_error_{path}"].values for path in ("time", "switch") if f"few_error_{path}" in dataset}
     rows = [
         ["primal minus dual over the objective, at most", number(largest(dataset["duality_gap"].values), 2)],
         ["|α − α*|, at most", number(largest(dataset["alpha_error"].values), 2)],
         ["residual of the features, |Ku − s²u|/s², at most", number(largest(dataset["eigen_residual"].values), 2)],
         ["flows reached all their times", "yes" if reached else "no"],
         ["tolerance of a step of a flow", number(a["rtol"], 2)],
-        ["margins in the model of the leading features alone are off by, at most",
-         percent(largest(few))],
+        *([f"margins in the model of the leading features alone are off by, at most, {WHEN[path]}",
+           percent(largest(values))] for path, values in few.items()),
     ]  # fmt: skip
     notes = [str(note) for note in json.loads(str(a.get("notes", "[]")))]
     told = [note for note in (str(a.get("subsample", "")), *notes) if note]
