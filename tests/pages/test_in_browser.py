@@ -98,8 +98,7 @@ def check(page, report, path, where, split, attribute):
     marks = at[f"starves_{path}"].values & other
     off = 0.0 if path == "decay" else float(at[f"few_error_{path}"])
     title = page.evaluate(f"{page.model('matrix_title')}.text")
-    model = f", in a model {100 * off:.1f}% off: no sign is certain" if off > report.attrs["holds"] else ""
-    assert title == f"Who starves whom{model}"
+    assert title == f"Who starves whom{': uncertain' if off > report.attrs['holds'] else ''}"
     close(page.column("matrix_source", "value"), matrix.ravel())
     assert [mark == "●" for mark in page.column("matrix_source", "mark")] == list(marks.ravel())
     along = {"switch": "after"}.get(path, path)
@@ -110,6 +109,7 @@ def check(page, report, path, where, split, attribute):
     assert f"<td>{100 * worst:.1f}%</td>" in said
     shown = float(said.split("gap of margins</th><td>")[1].split("<")[0])
     np.testing.assert_allclose(shown, float(gap.sel(split=split)), rtol=1e-3)
+    assert (f"off by</th><td>{100 * off:.1f}%</td>" in said) == (path != "decay")
 
 
 def test_the_report_opens_at_the_plain_stop_and_every_slider_moves_it(page, report, tmp_path):

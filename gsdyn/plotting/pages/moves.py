@@ -92,8 +92,7 @@ matrix.data = cells;
 size = Math.min(size, 1) || 1;  // a percent for a percent is much
 mapper.high = size; mapper.low = -size;
 const off = t.few_error.length ? pick(t.few_error, i, j, at) : 0;
-const limits = off > holds ? ', in a model ' + percent(off) + ' off: no sign is certain' : '';
-matrix_title.text = 'Who starves whom' + (t.elasticity.length ? limits : ': not told in this report');
+matrix_title.text = 'Who starves whom' + (t.elasticity.length ? off > holds ? ': uncertain' : '' : ': not told');
 
 // the same in words
 const accuracies = groups.map((g, n) => pick(t.accuracy, split, n, i, j, at));
@@ -105,6 +104,7 @@ const rows = [
   ['accuracy of all', percent(accuracies[0])],
   ['worst cell of ' + rare + ' or more', worst < 0 ? '–' : percent(accuracies[worst])],
   ['gap of margins', said(margins_gap)],
+  ...(t.few_error.length ? [['model of who starves whom off by', percent(off)]] : []),
 ];
 const body = rows.map(([name, value]) => `<tr><th>${name}</th><td>${value}</td></tr>`).join('');
 values.text = '<table class="values">' + body + '</table>';

@@ -63,7 +63,7 @@ CAPTIONS = {
     "matrix": ("The response of a row to the strength of a column, in percent for one percent. Purple helps, orange "
                "starves; a dot marks what is certain to starve. Empty: not known. On the way, over time or "
                "since a switch, it is that of the strongest features alone, and nothing is certain where the margins "
-               "of these are more than 10% off those of all, which the title then says."),
+               "of these are more than 10% off those of all: how far is said beside the sliders."),
 }  # fmt: skip
 
 
