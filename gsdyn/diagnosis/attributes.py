@@ -74,8 +74,11 @@ def columns(given: Any, name: str = "attributes") -> dict[Any, Any] | None:
     return dict(given.items())
 
 
-def read(given: Mapping[str, Any] | None, y: np.ndarray, test: Mapping[str, Any] | None, m: int) -> list[Attribute]:
-    """The attributes of the training examples with labels `y`, and of m test examples where they have them."""
+def read(
+    given: Mapping[str, Any] | None, y: np.ndarray, test: Mapping[str, Any] | None, m: int, rank: np.ndarray
+) -> list[Attribute]:
+    """The attributes of the training examples with labels `y`, and of m test examples where they have them; `rank`: the
+    places of the examples in an order that does not depend on names (`draws.ranks`)."""
     if given is None:
         return []
     strange = [name for name in (test or {}) if name not in given]
@@ -91,11 +94,13 @@ def read(given: Mapping[str, Any] | None, y: np.ndarray, test: Mapping[str, Any]
             other = column(f"test {called}", test[name], m, "test examples")
             if (other.dtype.kind == "f") != (own.dtype.kind == "f"):
                 raise ValueError(f"test {called} must be of the kind that it is in training, got {other[0]!r}")
-        found.append(_attribute(str(name), called, own, other, y))
+        found.append(_attribute(str(name), called, own, other, y, rank))
     return found
 
 
-def _attribute(name: str, called: str, own: np.ndarray, other: np.ndarray | None, y: np.ndarray) -> Attribute:
+def _attribute(
+    name: str, called: str, own: np.ndarray, other: np.ndarray | None, y: np.ndarray, rank: np.ndarray
+) -> Attribute:
     values, counts = np.unique(own, return_counts=True)
     if len(values) < 2:
         raise ValueError(f"{called} must take at least two values, got {_word(values[0])} in every row")
@@ -107,11 +112,7 @@ def _attribute(name: str, called: str, own: np.ndarray, other: np.ndarray | None
         test_code = None if other is None else (other > middle).astype(int)
     else:
         words, code, test_code, reading = _categories(name, called, own, other, values, counts)
-    mean = (y > 0).mean()
-    shares = np.array([(y[code == i] > 0).mean() if (code == i).any() else mean for i in range(len(words))])
-    direction = np.where(shares >= mean, 1.0, -1.0)
-    if len(words) == 2:  # the two are opposite also where both go with the labels alike
-        direction = np.array([-1.0, 1.0]) if shares[1] >= shares[0] else np.array([1.0, -1.0])
+    direction = _directions(code, len(words), y, rank)
     test_b = None if test_code is None else np.where(test_code >= 0, direction[test_code], 0.0)
     told = [f"{word} goes with {'+1' if d > 0 else '-1'}" for word, d in zip(words[:SHOWN], direction, strict=False)]
     told += [f"and so on for {len(words) - SHOWN} more"] if len(words) > SHOWN else []
@@ -122,6 +123,22 @@ def _attribute(name: str, called: str, own: np.ndarray, other: np.ndarray | None
             f"{_word(other[np.argmax(test_code < 0)])}, are in none of its groups"
         )
     return Attribute(name, words, code, direction[code], reading, test_code, test_b)
+
+
+def _directions(code: np.ndarray, count: int, y: np.ndarray, rank: np.ndarray) -> np.ndarray:
+    """The label that goes with each value more often than on average. With a value that goes with both as on average it
+    is that of its first example by `rank`, and the other one with the other value, of two."""
+    member = code == np.arange(count)[:, None]
+    sizes, positive = member.sum(axis=1), (member & (y > 0)).sum(axis=1)
+    found = np.sign(positive * len(y) - sizes * (y > 0).sum()).astype(float)
+    even = np.flatnonzero(found == 0)
+    for i in even:
+        if member[i].any():
+            found[i] = y[member[i]][np.argmin(rank[member[i]])]
+    if count == 2 and even.size:
+        first = code[np.argmin(rank)]
+        found[1 - first] = -found[first]
+    return np.where(found == 0, 1.0, found)
 
 
 def _categories(

@@ -17,7 +17,7 @@ from gsdyn import _checks
 from gsdyn._progress import Progress
 from gsdyn._provenance import provenance
 from gsdyn.data.labels import BinaryLabels, ClassLabels, read_labels
-from gsdyn.diagnosis import classes, solutions, verdict
+from gsdyn.diagnosis import classes, draws, solutions, verdict
 from gsdyn.diagnosis import problem as problems
 from gsdyn.diagnosis.assemble import assemble, attributes_of
 from gsdyn.diagnosis.gram import Gram, gram, require_memory
@@ -104,7 +104,7 @@ def diagnose(
         shortcut
     """
     seed = _checks.integer("seed", seed, 0, 2**32 - 1)
-    limit = None if examples is None else _checks.integer("examples", examples, 2 * problems.FEWEST)
+    limit = None if examples is None else _checks.integer("examples", examples, 2 * draws.FEWEST)
     level = _checks.number("level", level, "a number in (0, 1)", lambda v: 0 < v < 1)
     wishes = solutions.Wishes(
         _checks.integer("features", features, 1),

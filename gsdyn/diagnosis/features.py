@@ -17,15 +17,15 @@ LARGE = 0.02  # of the largest response, from which a feature is told of as one 
 def leading(theta: Array, y: np.ndarray, rank: int, new: Array | None) -> dict[str, np.ndarray]:
     """The `rank` strongest features `U` (n, k), `s`, how exact they are, and their functions at new inputs, (m, k).
 
-    The kernel is decomposed once, whatever the labels: those of `Y Theta Y` are `y` times its eigenvectors.
+    The kernel is decomposed once, whatever the labels: those of `Y Theta Y` are `y` times its eigenvectors. The sign of
+    a feature is the one with which its response grows at first, `sum_i U_ij > 0`.
     """
     try:
         plain = psd.once(theta, ("features", rank), lambda: FeatureBasis.from_kernel(theta, rank=rank))
     except ValueError as error:
         raise ValueError(f"the kernel {str(error).removeprefix('theta ')}") from None
     signed = jnp.asarray(y, plain.U.dtype)[:, None] * plain.U
-    sums = jnp.where(jnp.sum(signed, axis=0) < 0, -1.0, 1.0).astype(signed.dtype)
-    basis = FeatureBasis._of(signed * sums[None, :], plain.s)
+    basis = FeatureBasis._of(signed * _signs(signed)[None, :], plain.s)
     live = np.asarray(basis.s) > 0
     if not live.any():
         raise ValueError("the kernel must not be zero, got one without features")
@@ -41,6 +41,13 @@ def leading(theta: Array, y: np.ndarray, rank: int, new: Array | None) -> dict[s
     if new is not None:
         found["phi"] = np.asarray(feature_functions(basis, new, y))[:, live]
     return found
+
+
+def _signs(U: Array) -> Array:
+    """Those with which sums over examples are positive, or where these vanish sums of cubes."""
+    sums, cubes = jnp.sum(U, axis=0), jnp.sum(U**3, axis=0)
+    nothing = 64 * len(U) ** 0.5 * float(jnp.finfo(U.dtype).eps)
+    return jnp.where(jnp.where(jnp.abs(sums) > nothing, sums, cubes) < 0, -1.0, 1.0).astype(U.dtype)
 
 
 def carriers(U: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from jaxtyping import Array, ArrayLike
 
 from gsdyn import _checks
 from gsdyn._progress import Progress, silent
-from gsdyn.diagnosis import _schema
+from gsdyn.diagnosis import _schema, draws
 from gsdyn.diagnosis._networks import Network, Output, drawn, network_of
 from gsdyn.diagnosis.gram import semidefinite
 from gsdyn.integration import integrate
@@ -72,7 +72,11 @@ def laziness(
         >>> found = gs.diagnosis.laziness(net, x, y)  # doctest: +SKIP
     """
     y = np.asarray(_checks.labels("y", y))
-    rows = _subset(y, _checks.integer("examples", examples, 2), seed)
+    limit = _checks.integer("examples", examples, 2)
+    array = np.asarray(x)
+    _checks.same_length("x", array, "y", y)
+    rank = draws.ranks(array, None, _checks.integer("seed", seed, 0, 2**32 - 1))
+    rows = draws.evenly(y, limit, rank)
     level = _checks.number("level", level, "a number in (0, 1)", lambda v: 0 < v < 1)
     given = None if ts is None else _given(ts)
     penalty = Unregularised() if penalty is None else penalty
@@ -97,15 +101,6 @@ def laziness(
         known = np.asarray(infinite_ntk(FullyConnected(3) if network is None else network, inputs))
     margins = y[rows] * np.asarray(seen["real"]), np.asarray(linear.margins)
     return _dataset(times * share, start, np.stack(kernels), margins, known, level)
-
-
-def _subset(y: np.ndarray, limit: int, seed: int) -> np.ndarray:
-    """At most `limit` rows, in order, the same share of both classes."""
-    if len(y) <= limit:
-        return np.arange(len(y))
-    rng = np.random.default_rng(seed)
-    order = np.concatenate([rng.permutation(np.flatnonzero(y == sign)) for sign in (-1, 1)])
-    return np.sort(order[np.linspace(0, len(y) - 1, limit).round().astype(int)])
 
 
 def _given(ts: ArrayLike) -> np.ndarray:

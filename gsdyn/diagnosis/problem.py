@@ -12,11 +12,9 @@ from gsdyn import _checks
 from gsdyn._numerics import psd
 from gsdyn.data.labels import BinaryLabels, ClassLabels, read_labels
 from gsdyn.diagnosis import attributes as reading
+from gsdyn.diagnosis import draws
 from gsdyn.diagnosis._networks import Output
 from gsdyn.diagnosis.attributes import Attribute
-
-HELD_OUT = 0.2  # of the training examples
-FEWEST = 10  # examples of each class below which none is held out
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -101,20 +99,21 @@ def read(
     if len(signs) != n:
         raise ValueError(f"y must have one label for each of the {n} examples, got {len(signs)}")
     new, test_attributes = _test(test, x, n, labels, names)
-    known = reading.read(attributes, signs, test_attributes, 0 if new is None else len(new))
-    rng = np.random.default_rng(seed)
-    rows, told = _subsample(np.asarray(labels.classes), known, limit, rng)
+    rank = draws.ranks(x, kernel, seed)
+    known = reading.read(attributes, signs, test_attributes, 0 if new is None else len(new), rank)
+    rows, told = draws.subsample(np.asarray(labels.classes), known, limit, rank)
     if told:  # once more: which values are rare is for those kept
         part = {name: np.asarray(column)[rows] for name, column in (attributes or {}).items()}
-        known = reading.read(part, signs[rows], test_attributes, 0 if new is None else len(new))
+        rank = rank[rows]
+        known = reading.read(part, signs[rows], test_attributes, 0 if new is None else len(new), rank)
         x, kernel = (None if x is None else x[rows]), (None if kernel is None else kernel[np.ix_(rows, rows)])
         if new is not None and new.kernel is not None:
             new = dataclasses.replace(new, kernel=new.kernel[:, rows])
     signs = signs[rows]
-    held = _held_out(signs, np.asarray(labels.classes)[rows], known, rng)
+    held = draws.held_out(signs, np.asarray(labels.classes)[rows], known, rank)
     notes = [sentence, *(a.reading for a in known), *([told] if told else []), *_remarks(x, known, new, names)]
     if not held.any():
-        notes.append(f"none held out: fewer than {FEWEST} examples of a class")
+        notes.append(f"none held out: fewer than {draws.FEWEST} examples of a class")
     return Problem(x, kernel, signs, names, known, new, rows, held, n, sentence, told, tuple(notes), None, output)
 
 
@@ -193,40 +192,6 @@ def _test(
     if len(word) != m:
         raise ValueError(f"test y must have one label for each of the {m} test examples, got {len(word)}")
     return TestSet(new, kernel, np.where(word, 1.0, -1.0)), reading.columns(get("attributes"), "test attributes") or {}
-
-
-def _cells(classes: np.ndarray, known: list[Attribute], fewest: int) -> np.ndarray:
-    """The number of each example's cell of class and attributes, as many attributes as leave cells large enough."""
-    cell = classes
-    for attribute in known:
-        finer = np.unique(np.stack([cell, attribute.code]), axis=1, return_inverse=True)[1].reshape(-1)
-        if np.bincount(finer).min() >= fewest:
-            cell = finer
-    return cell
-
-
-def _held_out(y: np.ndarray, classes: np.ndarray, known: list[Attribute], rng: np.random.Generator) -> np.ndarray:
-    """A fifth of every cell, drawn at random: of several classes the same, whichever is learnt against the rest."""
-    held = np.zeros(len(y), bool)
-    if min((y > 0).sum(), (y < 0).sum()) < FEWEST:
-        return held
-    cell = _cells(classes, known, FEWEST)
-    for i in range(cell.max() + 1):
-        rows = rng.permutation(np.flatnonzero(cell == i))
-        held[rows[: round(HELD_OUT * len(rows))]] = True
-    return held
-
-
-def _subsample(
-    classes: np.ndarray, known: list[Attribute], limit: int | None, rng: np.random.Generator
-) -> tuple[np.ndarray, str]:
-    """At most `limit` rows, in order, the same share of every cell."""
-    if limit is None or len(classes) <= limit:
-        return np.arange(len(classes)), ""
-    cell = _cells(classes, known, FEWEST)
-    order = np.concatenate([rng.permutation(np.flatnonzero(cell == i)) for i in range(cell.max() + 1)])
-    rows = np.sort(order[np.linspace(0, len(classes) - 1, limit).round().astype(int)])
-    return rows, f"{limit} of {len(classes)} examples were taken, the same share of every group"
 
 
 def named(problem: Problem, columns: Any, notes: tuple[str, ...]) -> Problem:

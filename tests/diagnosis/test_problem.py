@@ -99,7 +99,7 @@ def test_values_become_groups_and_directions():
     site = np.array(["a"] * 12 + ["b"] * 14 + ["c"] * 12 + ["d"] * 2)
     age = np.linspace(0, 1, 40)
     new = {"site": ["a", "d", "e"], "age": [0.1, 0.9, 0.5]}
-    place, old = attributes.read({"site": site, "age": age}, Y, new, 3)
+    place, old = attributes.read({"site": site, "age": age}, Y, new, 3, np.arange(40))
     assert place.values == ("a", "b", "c", "(rare)")
     assert place.reading.startswith("site: 3 values and 1 with fewer than 5 examples taken as one")
     # a: all -1; b: 8 of 14 are -1; c and d: all +1
@@ -186,7 +186,7 @@ def test_what_a_reader_should_know_of_the_data_is_said():
     assert "site: 2 values (a goes with -1, b goes with +1); 2 of 6 test examples, with other values such as c" in notes
     assert "the test set has no column age: judged on training examples instead" in notes
     assert "the test set has no example of -1" in notes
-    many = attributes.read({"site": np.arange(40) % 8}, Y, None, 0)[0]
+    many = attributes.read({"site": np.arange(40) % 8}, Y, None, 0, np.arange(40))[0]
     assert many.reading.endswith("and so on for 2 more)")
     assert not any("repeat" in note or "test set" in note for note in read(known={"site": site}).notes)
 
