@@ -32,7 +32,8 @@ def small(name, kind, *, removed, splits, attributes=("site",)):
         coords={"attribute": [*attributes], "split": splits, "removed": removed, "time": [1.0, 2.0, 3.0], "path": paths,
                 "group_name": ("group", ["all", f"y = {name}"])},
         attrs={"n": 9, "notes": json.dumps(["two columns", f"{name} read as +1", "site: yes or no"]),
-               "positive": name, "rare": 5, "holds": 0.1, "plain_time": float(len(name)), "verdict": json.dumps(verdict.as_dict())},
+               "positive": name, "rare": 5, "holds": 0.1, "plain_time": float(len(name)),
+               "verdict": json.dumps(verdict.as_dict())},
     )  # fmt: skip
     return Report(dataset, verdict)
 
