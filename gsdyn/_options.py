@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -11,10 +12,11 @@ MOST = 2**31 - 1
 
 
 class Allowed(NamedTuple):
-    """What a value must be, in words and as a test."""
+    """What a value must be, in words and as a test; of words, those that there are, so that the nearest is told."""
 
     told: str
     test: Callable[[Any], bool]
+    known: tuple[str, ...] = ()
 
 
 def whole(low: int, high: int = MOST) -> Allowed:
@@ -52,8 +54,16 @@ def check(options: Any) -> None:
         for allowed in _declared(hint):
             for value in _values(getattr(options, name)):
                 if not allowed.test(value):
-                    given = repr(value) if isinstance(value, str) else value
+                    given = nearest(value, allowed.known) if isinstance(value, str) else value
                     raise ValueError(f"{name.replace('_', '-')} must be {allowed.told}, got {given}")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A word that is none of those known, and the nearest of these."""
+    names = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), names, n=3)
+    hint = f": did you mean {', '.join(names[n] for n in near)}?" if near else ""
+    return f"{word!r}{hint}"
 
 
 def _declared(hint: Any) -> Iterator[Allowed]:

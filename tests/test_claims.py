@@ -7,6 +7,7 @@ import pytest
 
 from gsdyn import closed_forms, modes
 from gsdyn.cli import main
+from gsdyn.cli._claims import IDS
 from gsdyn.verification import checks, verify_claims
 from gsdyn.verification._claims import Claim
 from gsdyn.verification._registry import Check, Group, Trials
@@ -160,6 +161,10 @@ def test_verify_claims_reports_and_tells():
 def test_unknown_claims_are_named():
     with pytest.raises(ValueError, match="got 'P21-Eq99': did you mean"):
         verify_claims(["P21-Eq99"])
+
+
+def test_their_names_are_known_before_anything_is_imported():
+    assert list(CHECKS) == list(IDS)
 
 
 def test_command_writes_both_formats(tmp_path, capsys):

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 import pytest
+import tyro
 
 import gsdyn.cli
 from gsdyn import _options
-from gsdyn.cli import main
+from gsdyn.cli import _console, main
 from gsdyn.cli._axes import Axis
 from gsdyn.cli._grid import Grid, parse_grid
 from gsdyn.experiments.catalogue import EXPERIMENTS
@@ -185,6 +186,18 @@ def test_axes_of_a_function_are_refused(word, refused):
 )
 def test_options_that_do_not_go_together_are_refused(words, name, refused):
     assert refused(words, name) is None
+
+
+def test_only_options_that_make_a_list_are_given_again():
+    repeated = {
+        f"--{name}"
+        for kind in COMMANDS.values()
+        for name, hint in get_type_hints(kind, include_extras=True).items()
+        if tyro.conf.UseAppendAction in getattr(hint, "__metadata__", ())
+    }
+    assert repeated == set(_console.REPEATED)
+    command = gsdyn.cli._parse(["sweep", "function", "os:getcwd", "--axis", "x=1:2:2", "--axis", "y=1:2:3"])
+    assert len(command.axis) == 2
 
 
 def test_none_is_the_default_that_it_was():

@@ -17,9 +17,12 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import NoReturn, Protocol
 
+from gsdyn import _options
 from gsdyn._outputs import Outputs
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
+REPEATED = ("--axis",)
+"""Options that make a list, one entry each time."""
 _stopping = threading.Event()
 
 
@@ -169,6 +172,7 @@ class _Lines:
 
 def _parsed(parse: Callable[[Sequence[str]], Command], arguments: Sequence[str]) -> Command:
     """Parse with tyro, whose boxed errors become one line."""
+    _once(arguments)
     boxed = io.StringIO()
     try:
         with contextlib.redirect_stderr(boxed):
@@ -179,13 +183,34 @@ def _parsed(parse: Callable[[Sequence[str]], Command], arguments: Sequence[str])
         raise
 
 
+def _once(arguments: Sequence[str]) -> None:
+    """Refuse an option that is given twice, of which only the last one would count."""
+    seen: dict[str, str] = {}
+    for word in arguments[: arguments.index("--") if "--" in arguments else None]:
+        option = word.split("=")[0].replace("_", "-")
+        if not option.startswith("--") or option in REPEATED:
+            continue
+        plain = option.replace("--no-", "--", 1)
+        if plain in seen:
+            told = "twice" if seen[plain] == option else f"as {seen[plain]} too"
+            raise ValueError(f"{option} must be given once, got it {told}")
+        seen[plain] = option
+
+
 def _unboxed(text: str) -> str:
-    """The first paragraph below the title, in a box of line-drawing characters or in plain text."""
+    """The first paragraph below the title, in a box of line-drawing characters or in plain text, and what was meant."""
     lines = [line.strip("│╭╮╰╯ ") for line in text.splitlines()]
     body = " ".join("\n" if set(line) in ({"─"}, {"-"}) else line for line in lines[1:] if line)
     parts = [part.strip() for part in body.split("\n") if part.strip()]
     told = parts[0] if parts else text.strip()
     commands = next((part for part in parts[1:] if "Available subcommands: " in part), "")
+    unknown = re.match(r"Unrecognized[\w ]* options: ([^-]\S*)", told)
+    if commands and unknown:
+        known = commands.split(": ", 1)[1]
+        return f"command must be one of {known}, got {_options.nearest(unknown[1], known.split(', '))}"
+    meant = next((found[1] for part in parts if (found := re.match(r"Perhaps you meant: (--[\w-]+)", part))), None)
+    if meant:
+        return f"{told}: did you mean {meant}?"
     told = re.sub(r"^Error parsing \W*([\w-]+)\W*: it must", lambda found: f"{found[1].lower()} must", told)
     return f"{told}. {commands}" if commands else told
 

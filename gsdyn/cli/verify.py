@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from gsdyn._options import Count, Seed, Words
+from gsdyn._options import Allowed, Count, Seed
+from gsdyn.cli._claims import IDS
 from gsdyn.cli._console import FAILED, progress, start_jax, writable
 
 if TYPE_CHECKING:
     from gsdyn.verification import Report
+
+
+_KNOWN = {name.lower() for name in IDS}
+Claim = Annotated[
+    str, Allowed("IDs such as P21-Thm2 or C18-Eq4 (see --list)", lambda name: name.lower() in _KNOWN, IDS)
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +30,7 @@ class Verify:
     should hold, or a counter-example is gone. `gsdyn verify thm2` checks Theorem 2 alone, on more cells.
     """
 
-    claims: tyro.conf.Positional[tuple[Words, ...]] = ()
+    claims: tyro.conf.Positional[tuple[Claim, ...]] = ()
     """IDs such as P21-Thm2 or C18-Eq4; none means all."""
     seed: Seed = 0
     """Seed of the random problems."""

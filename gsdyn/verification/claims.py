@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 
 import jax
 
-from gsdyn import _checks
+from gsdyn import _checks, _options
 from gsdyn._progress import Progress, silent
 from gsdyn.verification import (
     beyond_time,
@@ -87,7 +86,6 @@ def _chosen(ids: Sequence[str]) -> list[str]:
     known = {name.lower(): name for name in checks()}
     for name in ids:
         if name.lower() not in known:
-            near = difflib.get_close_matches(name.lower(), list(known), n=3)
-            hint = f"did you mean {', '.join(known[n] for n in near)}?" if near else "see gsdyn verify --list"
-            raise ValueError(f"claims must be IDs such as P21-Thm2 or C18-Eq4, got {name!r}: {hint}")
+            told = _options.nearest(name, known.values())
+            raise ValueError(f"claims must be IDs such as P21-Thm2 or C18-Eq4 (see checks), got {told}")
     return [known[name.lower()] for name in ids] or list(known.values())
