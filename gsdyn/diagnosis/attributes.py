@@ -147,9 +147,9 @@ def _categories(
     """Values as they are, but for the rare ones of several, which become one."""
     kept = counts >= RARE
     reading = f"{name}: {len(values)} values"
-    if len(values) == 2 or kept.all():
+    if len(values) == 2 or kept.all() or (not kept.any() and 2 * len(values) <= len(own)):
         kept = np.ones(len(values), bool)
-    elif kept.sum() < 1 or len(values) > max(2, len(own) // RARE):
+    elif not kept.any() or len(values) > max(2, len(own) // RARE):
         raise ValueError(f"{called} must have values that repeat, got {len(values)} different ones in {len(own)} rows")
     else:
         reading = f"{name}: {kept.sum()} values and {(~kept).sum()} with fewer than {RARE} examples taken as one"

@@ -111,6 +111,15 @@ def test_values_become_groups_and_directions():
     assert old.test_b.tolist() == [-1, 1, -1]
 
 
+def test_of_few_examples_all_values_that_repeat_are_kept():
+    y = np.repeat([-1.0, 1.0], 6)
+    (one,) = attributes.read({"kind": np.array(["a", "b", "c"] * 4)}, y, None, 0, np.arange(12))
+    assert one.values == ("a", "b", "c")
+    assert one.code.tolist() == [0, 1, 2] * 4
+    with pytest.raises(ValueError, match="must have values that repeat, got 7 different ones in 12 rows"):
+        attributes.read({"kind": [str(i % 7) for i in range(12)]}, y, None, 0, np.arange(12))
+
+
 def test_labels_in_any_form_and_one_class_against_the_rest():
     words = np.where(Y > 0, "water", "land")
     found = read(y=words)
