@@ -64,6 +64,15 @@ def test_the_verdict_comes_first_and_the_report_is_written(table, tmp_path, aske
     assert any("standardised" in note for note in asked["notes"])
 
 
+def test_the_verdict_is_json_where_that_is_asked(table, tmp_path, asked, capsys):
+    written = tmp_path / "r.json"
+    assert run(table, "--label", "died", "--out", written, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["verdict"] == Report.load(written).verdict.as_dict() | {"shortcuts": [], "attributes": []}
+    assert told["notes"][-1] == "died: 0 read as -1, 1 as +1"
+    assert told["files"] == [str(written)]
+
+
 def test_the_exit_code_says_whether_what_was_feared_was_found(table, tmp_path, asked):
     words = (table, "--label", "died", "--out", tmp_path / "r.json", "--fail-on", "shortcut")
     assert run(*words) == 3

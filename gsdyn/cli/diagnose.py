@@ -71,6 +71,8 @@ class Diagnose:
     """Where to write the report, by suffix: .html (one page), .json, .zarr; several may be given."""
     fail_on: Literal["shortcut"] | None = None
     """Exit with code 3 where the verdict is this, for use in tests."""
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print the verdict with its numbers, how the data were read and the files written as JSON in place of words."""
     select: Literal["held-out", "test"] = "held-out"
     """On what the best time and penalty are chosen: on training examples held out, or on the test set."""
     lazy: bool = True
@@ -98,9 +100,7 @@ class Diagnose:
                 report = self._report(report_progress)
             for path in staged:
                 report.save(path)
-        _tell(report)
-        for path in outputs.targets:
-            print(path)
+        _tell(report, outputs.targets, self.json)
         return FOUND if report.verdict.kind == self.fail_on else 0
 
     def _check(self) -> None:
@@ -222,12 +222,18 @@ def _demo(seed: int) -> _Given:
     return _Given(*parts)
 
 
-def _tell(report: Report) -> None:
+def _tell(report: Report, written: list[Path], as_json: bool) -> None:
     from rich.console import Console
 
+    notes = json.loads(report.dataset.attrs["notes"])
+    if as_json:
+        told = {"verdict": report.verdict.as_dict(), "notes": notes, "files": [str(path) for path in written]}
+        print(json.dumps(told, indent=1, allow_nan=False))
+        return
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"[bold]Verdict: {report.verdict.kind}.[/bold]")
     for sentence in report.verdict.sentences:
         console.print(f"- {sentence}", markup=False)
-    notes = json.loads(report.dataset.attrs["notes"])
     console.print(f"Read as: {'; '.join(notes)}.", markup=False, style="dim")
+    for path in written:
+        print(path)

@@ -111,19 +111,24 @@ def read(
             new = dataclasses.replace(new, kernel=new.kernel[:, rows])
     signs = signs[rows]
     held = draws.held_out(signs, np.asarray(labels.classes)[rows], known, rank)
-    notes = [sentence, *(a.reading for a in known), *([told] if told else []), *_remarks(x, known, new, names)]
+    notes = [sentence, *(a.reading for a in known), *([told] if told else []), *_remarks(x, held, known, new, names)]
     if not held.any():
         notes.append(f"none held out: fewer than {draws.FEWEST} examples of a class")
     return Problem(x, kernel, signs, names, known, new, rows, held, n, sentence, told, tuple(notes), None, output)
 
 
-def _remarks(x: np.ndarray | None, known: list[Attribute], new: TestSet | None, names: tuple[str, str]) -> list[str]:
+def _remarks(
+    x: np.ndarray | None, held: np.ndarray, known: list[Attribute], new: TestSet | None, names: tuple[str, str]
+) -> list[str]:
     """What a reader should know about the data before believing what they say."""
     told = []
     if x is not None:
-        again = len(x) - len({row.tobytes() for row in np.ascontiguousarray(x)})
+        rows = [row.tobytes() for row in np.ascontiguousarray(x)]
+        again = len(x) - len(set(rows))
+        learnt = {row for row, out in zip(rows, held, strict=True) if not out}
+        old = sum(row in learnt for row, out in zip(rows, held, strict=True) if out)
         if again:
-            told.append(f"{again} of {len(x)} rows repeat another one: those held out are then not new")
+            told.append(f"{again} of {len(x)} rows repeat another one, {old} of those held out one that is learnt")
     if new is not None:
         lacking = [a.name for a in known if a.test_code is None]
         if lacking:

@@ -191,7 +191,9 @@ def test_what_a_reader_should_know_of_the_data_is_said():
     there = np.where(np.arange(6) < 2, "c", "a")
     test = {"x": X[:6], "y": np.ones(6), "attributes": {"site": there}}
     notes = " | ".join(read(twice, known={"site": site, "age": np.arange(40.0)}, test=test).notes)
-    assert "10 of 40 rows repeat another one" in notes
+    assert "10 of 40 rows repeat another one, " in notes
+    again = read(np.repeat(X[:20], 2, axis=0), np.repeat(Y[::2], 2))
+    assert "20 of 40 rows repeat another one, 0 of those held out one that is learnt" in again.notes
     assert "site: 2 values (a goes with -1, b goes with +1); 2 of 6 test examples, with other values such as c" in notes
     assert "the test set has no column age: judged on training examples instead" in notes
     assert "the test set has no example of -1" in notes
