@@ -73,6 +73,18 @@ def test_the_verdict_is_json_where_that_is_asked(table, tmp_path, asked, capsys)
     assert told["files"] == [str(written)]
 
 
+def test_what_is_kept_is_told_after_an_interruption(table, tmp_path, monkeypatch, capsys):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gsdyn.diagnosis, "diagnose", stopped)
+    words = (table, "--label", "died", "--out", tmp_path / "r.json")
+    assert run(*words) == 130
+    assert capsys.readouterr().err.endswith("gsdyn: error: interrupted, nothing was written\n")
+    assert run(*words, "--keep", tmp_path) == 130
+    assert capsys.readouterr().err.endswith(f"interrupted: the same command goes on from what is in {tmp_path}\n")
+
+
 def test_the_exit_code_says_whether_what_was_feared_was_found(table, tmp_path, asked):
     words = (table, "--label", "died", "--out", tmp_path / "r.json", "--fail-on", "shortcut")
     assert run(*words) == 3

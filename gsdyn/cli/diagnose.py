@@ -96,8 +96,13 @@ class Diagnose:
                     outputs.folder(name, place)
             staged = [outputs.path(path) for path in self.out]
             start_jax()
-            with progress() as report_progress:
-                report = self._report(report_progress)
+            try:
+                with progress() as report_progress:
+                    report = self._report(report_progress)
+            except KeyboardInterrupt:
+                if self.keep is None:
+                    raise
+                raise KeyboardInterrupt(f"interrupted: the same command goes on from what is in {self.keep}") from None
             for path in staged:
                 report.save(path)
         _tell(report, outputs.targets, self.json)
