@@ -242,8 +242,8 @@ def _follow(
         saved = (jnp.where(reached, v, jnp.nan) for v in (y.z, errors[0], y.G, errors[1]))
         return s, (*saved, reached)
 
-    end, (*saved, reached) = jax.lax.scan(to, begin, ts)
-    return (*saved, reached.all(), Steps(end.accepted, end.rejected))
+    end, (z, z_error, G, error, reached) = jax.lax.scan(to, begin, ts)
+    return z, z_error, G, error, reached.all(), Steps(end.accepted, end.rejected)
 
 
 @eqx.filter_jit

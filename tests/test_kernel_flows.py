@@ -143,6 +143,7 @@ def test_answers_from_a_kernel_are_those_from_features(lam):
     flow = gs.KernelFlow.of_features(basis, CE, penalty(*lam), z0)
     np.testing.assert_allclose(flow.start, start, rtol=1e-9, atol=1e-9)
     path = gs.starvation_over_time(flow, ts, leading=12, rtol=1e-9)
+    assert (np.abs(path.z - whole.z) <= path.z_error + whole.z_error).all()
     gap = np.abs(path.matrix - whole.matrix)
     assert (gap <= path.error + whole.error).all()
     np.testing.assert_allclose(path.matrix, whole.matrix, rtol=1e-6, atol=1e-7)

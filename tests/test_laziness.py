@@ -90,6 +90,7 @@ BAD = {
     "penalty must be a Penalty": {"penalty": 3},
     "all there are, beside a penalty, got 50": {"penalty": gs.WeightDecay(1.0), "examples": 50},
     "y must be a vector of -1 and": {"y": np.arange(100)},
+    "x must have one row for each of the 100 labels": {"x": X[:50]},
 }
 
 

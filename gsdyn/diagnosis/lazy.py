@@ -74,7 +74,8 @@ def laziness(
     y = np.asarray(_checks.labels("y", y))
     limit = _checks.integer("examples", examples, 2)
     array = np.asarray(x)
-    _checks.same_length("x", array, "y", y)
+    if array.shape[:1] != y.shape:
+        raise ValueError(f"x must have one row for each of the {len(y)} labels of y, got shape {array.shape}")
     rank = draws.ranks(array, None, _checks.integer("seed", seed, 0, 2**32 - 1))
     rows = draws.evenly(y, limit, rank)
     level = _checks.number("level", level, "a number in (0, 1)", lambda v: 0 < v < 1)
