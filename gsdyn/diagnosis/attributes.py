@@ -13,7 +13,7 @@ from gsdyn import _checks
 RARE = 5  # examples below which a value is no group of its own, and a group decides nothing
 CUT = ("<= ", "> ")  # how values of numbers that are cut begin
 SHOWN = 6  # values that a sentence names one by one
-MANY = 10  # different numbers above which an attribute is cut at its median
+MANY = 10  # different numbers above which an attribute is cut at its median, and values that are kept though all rare
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -147,12 +147,14 @@ def _categories(
     """Values as they are, but for the rare ones of several, which become one."""
     kept = counts >= RARE
     reading = f"{name}: {len(values)} values"
-    if len(values) == 2 or kept.all() or (not kept.any() and 2 * len(values) <= len(own)):
+    repeat = 2 * len(values) <= len(own)
+    if len(values) == 2 or kept.all() or (not kept.any() and repeat and len(values) <= MANY):
         kept = np.ones(len(values), bool)
-    elif not kept.any() or len(values) > max(2, len(own) // RARE):
+    elif not kept.any() or not repeat:
         raise ValueError(f"{called} must have values that repeat, got {len(values)} different ones in {len(own)} rows")
     else:
-        reading = f"{name}: {kept.sum()} values and {(~kept).sum()} with fewer than {RARE} examples taken as one"
+        several = "values" if kept.sum() > 1 else "value"
+        reading = f"{name}: {kept.sum()} {several} and {(~kept).sum()} with fewer than {RARE} examples taken as one"
     words = tuple(_word(v) for v in values[kept]) + (() if kept.all() else ("(rare)",))
     place = np.where(kept, np.cumsum(kept) - 1, kept.sum())
     code = place[np.searchsorted(values, own)]

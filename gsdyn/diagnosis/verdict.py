@@ -98,10 +98,10 @@ def _decided(r: dict[str, Any], told: bool) -> tuple[Kind, str]:
     few = min(r["count_aligned"], r["count_conflicting"])
     if not told:
         return "undecided", "it goes with the label in every training example, so that nothing tells the two apart"
-    if not r["features"]:
-        return "no shortcut", f"no feature is tied to it beyond chance (least corrected p {r['p_corrected']:.2g})"
     if few < RARE:
         return "undecided", f"only {few} {sentences.kind(r['split'])} examples are in one of its two groups"
+    if not r["features"]:
+        return "no shortcut", f"no feature is tied to it beyond chance (least corrected p {r['p_corrected']:.2g})"
     if not (sentences.number(r["gap"]) > 0 and r["gap_share"] > 0.5):
         part = f"{100 * r['gap_share']:.0f}% of a gap of {sentences.about(sentences.number(r['gap']))}"
         return "no shortcut", f"features tied to it carry {part} between its groups"

@@ -116,8 +116,12 @@ def test_of_few_examples_all_values_that_repeat_are_kept():
     (one,) = attributes.read({"kind": np.array(["a", "b", "c"] * 4)}, y, None, 0, np.arange(12))
     assert one.values == ("a", "b", "c")
     assert one.code.tolist() == [0, 1, 2] * 4
-    with pytest.raises(ValueError, match="must have values that repeat, got 7 different ones in 12 rows"):
-        attributes.read({"kind": [str(i % 7) for i in range(12)]}, y, None, 0, np.arange(12))
+    (one,) = attributes.read({"kind": list("aaabbbbccccc")}, y, None, 0, np.arange(12))
+    assert one.values == ("c", "(rare)")
+    for several, n in ((7, 12), (11, 36)):
+        words = [f"patient {i % several}" for i in range(n)]
+        with pytest.raises(ValueError, match=f"must have values that repeat, got {several} different ones in {n} rows"):
+            attributes.read({"kind": words}, np.resize(y, n), None, 0, np.arange(n))
 
 
 def test_labels_in_any_form_and_one_class_against_the_rest():

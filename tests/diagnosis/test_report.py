@@ -302,6 +302,14 @@ def test_attributes_that_have_nothing_to_do_with_the_inputs_are_no_shortcuts(giv
     )
 
 
+def test_few_conflicting_examples_leave_it_undecided_whatever_is_tied():
+    counts = {"count_aligned": 55, "count_conflicting": 4, "split": "train", "p_corrected": 0.5}
+    told = verdict._decided({**counts, "features": []}, True)
+    assert told == ("undecided", "only 4 training examples are in one of its two groups")
+    enough = verdict._decided({**counts, "count_conflicting": 5, "features": []}, True)
+    assert enough[0] == "no shortcut"
+
+
 def test_every_variable_is_of_the_schema(ds):
     expected = set(VARIABLES) - {"direction", "input_std"}  # of a kernel alone there are no inputs
     assert set(ds.data_vars) == expected
