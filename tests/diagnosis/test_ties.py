@@ -23,7 +23,7 @@ def test_effect_sizes_are_those_of_least_squares():
     y, U = data()
     site = RNG.integers(3, size=len(y)).astype(str)
     colour = np.where(RNG.random(len(y)) < 0.8, y, -y)
-    attributes = read({"site": site, "colour": colour}, y, None, 0)
+    attributes = read({"site": site, "colour": colour}, y, None, 0, np.arange(len(y)))
     found = ties.ties(U, y, attributes, 0.05)
     one = np.ones_like(y)
     sites = np.stack([site == "1", site == "2"], axis=1).astype(float)
@@ -52,7 +52,7 @@ def test_intervals_and_corrections_of_worked_examples():
 
 def test_an_attribute_that_tells_the_label_has_no_tie_of_its_own():
     y, U = data()
-    found = ties.ties(U, y, read({"same": y}, y, None, 0), 0.05)
+    found = ties.ties(U, y, read({"same": y}, y, None, 0, np.arange(len(y))), 0.05)
     assert np.isnan(found["tie_p"]).all()
     assert not found["tied"].any()
 
@@ -61,7 +61,7 @@ def test_no_tie_beyond_the_others_with_more_attributes_than_examples():
     y, U = data(n=12, k=2)
     y[:6], y[6:] = 1, -1
     many = {f"a{i}": RNG.permutation([0, 1] * 6) for i in range(15)}
-    found = ties.ties(U, y, read(many, y, None, 0), 0.05)
+    found = ties.ties(U, y, read(many, y, None, 0, np.arange(len(y))), 0.05)
     assert np.isnan(found["tie_given_others"]).all()
     assert np.isfinite(found["tie_given_label"]).any()
 
@@ -76,7 +76,7 @@ def test_false_ties_in_any_of_twenty_attributes_are_as_rare_as_the_level():
         # most go with the label, none with anything else
         chance = np.where(y > 0, 0.8, 0.3)[:, None]
         b = RNG.random((n, 20)) < chance
-        attributes = read({f"a{i}": b[:, i] for i in range(20)}, y, None, 0)
+        attributes = read({f"a{i}": b[:, i] for i in range(20)}, y, None, 0, np.arange(len(y)))
         alarms += ties.ties(U, y, attributes, 0.05)["tied"].any()
     # 0.05 within three standard deviations
     assert alarms / rounds <= 0.05 + 3 * (0.05 * 0.95 / rounds) ** 0.5
@@ -86,6 +86,6 @@ def test_a_planted_tie_is_found():
     y, U = data(n=300, k=5)
     b = np.where(RNG.random(300) < 0.85, y, -y)
     U[:, 2] = y * b + 0.5 * RNG.normal(size=300)
-    found = ties.ties(U / np.linalg.norm(U, axis=0), y, read({"b": b}, y, None, 0), 0.05)
+    found = ties.ties(U / np.linalg.norm(U, axis=0), y, read({"b": b}, y, None, 0, np.arange(len(y))), 0.05)
     assert found["tied"][:, 0].tolist() == [False, False, True, False, False]
     assert found["tie_low"][2, 0] <= found["tie"][2, 0] <= found["tie_high"][2, 0]
