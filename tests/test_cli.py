@@ -172,6 +172,7 @@ def run(arguments):
         (["diagnos", "--demo"], "reproduce, sweep, verify, got 'diagnos': did you mean diagnose?"),
         (["reproduce", "moon"], "got 'moon': did you mean moons"),
         (["diagnose", "--demoo"], "--demoo: did you mean --demo?"),
+        (["diagnose", "--foolbo"], "Unrecognized options: --foolbo"),
         (["diagnose", "--demo", "--out", "a.html", "--out=b.html"], "--out must be given once, got it twice"),
         (["diagnose", "--demo", "--fail_on", "shortcut", "--fail-on", "undecided"], "--fail-on must be given once"),
         (["diagnose", "--demo", "--lazy", "--no-lazy"], "--no-lazy must be given once, got it as --lazy too"),

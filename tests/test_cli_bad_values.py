@@ -1,6 +1,7 @@
 """Every option of every command: a bad value is one line that names it, before anything heavy happens."""
 
 import importlib
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Literal, get_args, get_origin, get_type_hints
@@ -186,6 +187,14 @@ def test_axes_of_a_function_are_refused(word, refused):
 )
 def test_options_that_do_not_go_together_are_refused(words, name, refused):
     assert refused(words, name) is None
+
+
+@pytest.mark.parametrize("group", gsdyn.cli.GROUPS)
+def test_all_commands_are_known_before_they_are_parsed(group, capsys):
+    with pytest.raises(SystemExit):
+        gsdyn.cli.app.cli(prog="gsdyn", args=[*group, "foo"], registry=gsdyn.cli.REGISTRY)
+    told = re.split(r"──|-----", capsys.readouterr().err.replace("│", "").split("Available subcommands: ")[1])[0]
+    assert tuple("".join(told.split()).split(",")) == gsdyn.cli.GROUPS[group]
 
 
 def test_only_options_that_make_a_list_are_given_again():

@@ -19,9 +19,9 @@ from gsdyn.cli.curves import Curves
 from gsdyn.cli.diagnose import Diagnose
 from gsdyn.cli.explore import Explore
 from gsdyn.cli.reproduce import Reproduce, reproduce
-from gsdyn.cli.sweep import sweep
+from gsdyn.cli.sweep import SWEEPS, sweep
 from gsdyn.cli.verify import Theorem2, Verify
-from gsdyn.experiments.catalogue import Experiment
+from gsdyn.experiments.catalogue import EXPERIMENTS, Experiment
 
 __all__ = ["Curves", "Diagnose", "Explore", "Theorem2", "Verify", "main", "run_script"]
 
@@ -37,8 +37,12 @@ DESCRIPTION = (
     "Gradient starvation: which features of your data starve which, and what a regulariser changes. "
     f"This is version {__version__} (--version)."
 )
-GROUPS = ((), ("reproduce",), ("sweep",))
-"""What has commands of its own, and alone means a question for help."""
+GROUPS: dict[tuple[str, ...], tuple[str, ...]] = {
+    (): ("diagnose", "explore", "curves", "reproduce", "sweep", "verify"),
+    ("reproduce",): tuple(kind.command for kind in EXPERIMENTS),
+    ("sweep",): SWEEPS,
+}
+"""What has commands of its own, which, and alone means a question for help."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,6 +58,10 @@ def _parse(words: Sequence[str]) -> Command:
     # the one claim with a command of its own, beside `verify` with the IDs of any claims
     if tuple(words[:2]) == ("verify", "thm2"):
         return _runnable(tyro.cli(Theorem2, prog="gsdyn verify thm2", args=words[2:], registry=REGISTRY))
+    for group, known in GROUPS.items():  # the parser looks for a long time for what may have been meant
+        first = words[len(group) : len(group) + 1]
+        if tuple(words[: len(group)]) == group and first and not first[0].startswith("-") and first[0] not in known:
+            raise ValueError(f"command must be one of {', '.join(known)}, got {_options.nearest(first[0], known)}")
     asked = [*words, "--help"] if tuple(words) in GROUPS else words
     return _runnable(app.cli(prog="gsdyn", description=DESCRIPTION, args=asked, registry=REGISTRY))
 

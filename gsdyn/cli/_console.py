@@ -179,7 +179,7 @@ def _parsed(parse: Callable[[Sequence[str]], Command], arguments: Sequence[str])
             return parse(arguments)
     except SystemExit as stop:
         if stop.code:
-            _complain(_unboxed(boxed.getvalue()), BAD_INPUT)
+            _complain(_unboxed(boxed.getvalue(), arguments), BAD_INPUT)
         raise
 
 
@@ -197,7 +197,20 @@ def _once(arguments: Sequence[str]) -> None:
         seen[plain] = option
 
 
-def _unboxed(text: str) -> str:
+def _meant(lines: Sequence[str], arguments: Sequence[str]) -> str | None:
+    """The option of this very command that the parser thinks was meant."""
+    option = None
+    for line in lines:
+        if line.startswith("--"):
+            option = line.split()[0]
+        elif line.startswith("in ") and line.endswith(" --help"):
+            command = line.split()[2:-1]
+            if list(arguments[: len(command)]) == command:
+                return option
+    return None
+
+
+def _unboxed(text: str, arguments: Sequence[str] = ()) -> str:
     """The first paragraph below the title, in a box of line-drawing characters or in plain text, and what was meant."""
     lines = [line.strip("│╭╮╰╯ ") for line in text.splitlines()]
     body = " ".join("\n" if set(line) in ({"─"}, {"-"}) else line for line in lines[1:] if line)
@@ -208,8 +221,7 @@ def _unboxed(text: str) -> str:
     if commands and unknown:
         known = commands.split(": ", 1)[1]
         return f"command must be one of {known}, got {_options.nearest(unknown[1], known.split(', '))}"
-    meant = next((found[1] for part in parts if (found := re.match(r"Perhaps you meant: (--[\w-]+)", part))), None)
-    if meant:
+    if meant := _meant(lines, arguments):
         return f"{told}: did you mean {meant}?"
     told = re.sub(r"^Error parsing \W*([\w-]+)\W*: it must", lambda found: f"{found[1].lower()} must", told)
     return f"{told}. {commands}" if commands else told

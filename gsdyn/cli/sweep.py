@@ -323,8 +323,13 @@ def _client(address: str | None) -> Iterator[Any]:
 
 
 sweep = SubcommandApp()
-sweep.command(name="fixed-point")(FixedPoint)
-sweep.command(name="starvation")(Starvation)
-sweep.command(name="trajectory")(Trajectory)
-sweep.command(name="mode-time")(ModeTime)
-sweep.command(name="function")(Function)
+_KINDS = {
+    "fixed-point": FixedPoint,
+    "starvation": Starvation,
+    "trajectory": Trajectory,
+    "mode-time": ModeTime,
+    "function": Function,
+}
+SWEEPS = tuple(_KINDS)
+for _name, _kind in _KINDS.items():
+    sweep.command(name=_name)(_kind)
