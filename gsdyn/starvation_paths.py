@@ -115,7 +115,8 @@ def starvation_over_time(
 
     Of a `KernelFlow` the tolerances are those of `integrate`, for the margins and for `s_i^2` times their answers, and
     `error` is by how much a run of looser tolerances differs, at any time before. A `PrimalFlow` goes through `jit`,
-    `vmap` and `grad`, a `KernelFlow` through none. Raises `ValueError` for `Softmax` and what is no such flow.
+    `vmap` and `grad` (what follows a path of other features is NaN there), a `KernelFlow` through none. Raises
+    `ValueError` for `Softmax` and what is no such flow.
 
         >>> flow = gs.PrimalFlow(basis, gs.CrossEntropy(), gs.WeightDecay(0.01))
         >>> path = gs.starvation_over_time(flow, np.array([0.1, 1.0]))
