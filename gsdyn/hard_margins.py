@@ -37,7 +37,7 @@ class HardMargin(eqx.Module):
     converged: Bool[Array, ""]
 
 
-def hard_margin(theta: ArrayLike, y: ArrayLike | None) -> HardMargin:
+def hard_margin(theta: ArrayLike, y: ArrayLike | None, *, tolerance: float | None = None) -> HardMargin:
     """The hard-margin solution in a kernel, `min beta^T K beta` with `K beta >= 1` (*beyond* P21).
 
     As weight decay vanishes, `f*/min f*` tends to its margins, within about `1/log(1/lam)`; so does gradient flow
@@ -47,6 +47,9 @@ def hard_margin(theta: ArrayLike, y: ArrayLike | None) -> HardMargin:
     - `theta`: the kernel, symmetric and positive semi-definite, shape (n, n): that of a linear model of fewer weights
       than examples too, whose `coefficients` are then one choice of many, with at most so many of them above 0. `y`:
       labels -1 or +1, shape (n,), or None where `theta` carries them.
+    - `tolerance`: how accurate `theta` is, relative to its largest eigenvalue, in [0, 1): eigenvalues may be negative
+      up to that size. By default up to the root of the `eps` of the precision in which `theta` came, beyond 8 `n eps`
+      with a warning (see `FeatureBasis.from_kernel`).
 
     By block pivoting, then Lawson and Hanson's active set method, in double precision, outside `jit`. Responses of a
     basis are `U^T margins`. Raises `ValueError` for what is no kernel, and for one in which the examples cannot all
@@ -61,13 +64,24 @@ def hard_margin(theta: ArrayLike, y: ArrayLike | None) -> HardMargin:
     _checks.square("theta", theta)
     if not _checks.is_concrete((theta, y)):
         raise ValueError("theta and y must be known, got values traced by jit, vmap or grad")
-    K = np.asarray(psd.symmetric(theta, given), float)
+    told = tolerance is not None
+    accuracy = psd.tolerance(tolerance) if told else psd.accuracy(given, theta)
+    theta = psd.symmetric(theta, given, accuracy if told else 0.0)
+    psd.slack(theta, accuracy, told=told)
+    K = np.asarray(theta, float)
     n = len(K)
     if y is not None:
         sign = np.asarray(_checks.labels("y", y), float)
         _checks.same_length("y", sign, "theta", theta)  # pyright: ignore[reportArgumentType]
         K = sign[:, None] * K * sign[None, :]
+    power = 2 * (int(np.frexp(np.abs(K).max())[1]) // 2)  # even, so that roots of entries scale too
+    K = np.ldexp(K, -power)  # whose coefficients do not overflow on the way
     beta = _active_set((K + K.T) / 2)
+    with np.errstate(over="ignore"):
+        coefficients = np.ldexp(beta, -power)
+    if not coefficients.max() <= float(jnp.finfo(theta.dtype).max):
+        text = f"got a largest entry of {np.ldexp(np.abs(K).max(), power):.3g}"
+        raise ValueError(f"theta must be large enough for coefficients that {theta.dtype} holds, {text}")
     f = K @ beta
     square = float(beta @ f)
     gap = abs(2 * square - 2 * float(beta.sum())) / square
@@ -75,7 +89,7 @@ def hard_margin(theta: ArrayLike, y: ArrayLike | None) -> HardMargin:
     # the share of a margin that rounding of its sum can change
     slack = rounding * np.maximum(np.abs(K) @ beta, 1.0)
     converged = bool((f >= 1 - slack).all() and gap <= rounding * float(np.max(slack / rounding)))
-    as_given = [jnp.asarray(v, theta.dtype) for v in (beta, f, gap)]
+    as_given = [jnp.asarray(v, theta.dtype) for v in (coefficients, f, gap)]
     return HardMargin(as_given[0], as_given[1], jnp.flatnonzero(beta > 0), as_given[2], jnp.asarray(converged))
 
 
@@ -97,7 +111,8 @@ def _active_set(K: np.ndarray) -> np.ndarray:
             if wanted is None or (wanted <= 0).any():
                 negative = way < 0 if wanted is None else wanted <= 0
                 now = beta[support]
-                shares = np.where(negative, now / np.where(negative, -way, 1.0), np.inf)
+                # where one is wanted 0 and is 0, nothing moves and it leaves
+                shares = np.where(negative, now / np.where(negative & (way < 0), -way, 1.0), np.inf)
                 share = float(shares.min())
                 beta[support] = np.maximum(now + share * way, 0.0)
                 leaving = negative & (shares <= share)

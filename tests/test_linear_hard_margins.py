@@ -49,3 +49,33 @@ def test_what_no_line_separates_is_refused():
         gs.hard_margin(x @ x.T, y)
     with pytest.raises(ValueError, match="they cannot"):
         gs.hard_margin(np.ones((2, 2)), [-1, 1])
+    for theta in (np.ones((3, 3)), np.eye(3)[[0, 0, 1]][:, [0, 0, 1]], np.zeros((3, 3))):
+        with pytest.raises(ValueError, match="they cannot"):
+            gs.hard_margin(theta, [1, -1, 1])
+
+
+def test_an_example_whose_share_is_nothing_leaves():
+    """The optimum is one of the last two alone; with one of the first three beside it that one's share is 0."""
+    x, y = np.array([[-1, 1], [-1, 1], [-1, 1], [0, -1], [0, -1.0]]), np.array([1.0, 1, 1, -1, -1])
+    found = gs.hard_margin(x @ x.T, y)
+    assert found.converged
+    np.testing.assert_allclose(x.T @ (y * found.coefficients), [0, 1], atol=1e-15)
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-38, 1e38, 1e300])
+def test_kernels_of_every_size(size):
+    found = gs.hard_margin(size * np.array([[2, 0.5], [0.5, 1]]), [1, -1])
+    assert found.converged
+    np.testing.assert_allclose(np.asarray(found.coefficients) * size, [6 / 7, 10 / 7], rtol=1e-14)
+
+
+def test_what_is_no_kernel_is_refused():
+    indefinite = np.array([[1.0, 2.0], [2.0, 1.0]])
+    with pytest.raises(ValueError, match="theta must be positive semi-definite, got an eigenvalue -1 beside a largest"):
+        gs.hard_margin(indefinite, None)
+    with pytest.raises(ValueError, match="tolerance must be a number in"):
+        gs.hard_margin(np.eye(2), None, tolerance=1.0)
+    with pytest.raises(ValueError, match="theta must be large enough for coefficients that float64 holds, got a larg"):
+        gs.hard_margin(1e-310 * np.eye(2), None)
+    with pytest.raises(ValueError, match="theta must be large enough for coefficients that float32 holds, got a larg"):
+        gs.hard_margin((1e-42 * np.eye(2)).astype(np.float32), None)

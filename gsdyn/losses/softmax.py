@@ -58,8 +58,10 @@ class Softmax(Loss):
         return jax.nn.one_hot(self.labels, self.classes, dtype=dtype)
 
     def value(self, f: Array) -> Float[Array, ""]:
+        # log(1 + sum of the others): the own class's 1 would swallow what is left where it is learnt
         own = jnp.take_along_axis(f, self.labels[:, None], axis=1)
-        return jnp.sum(jax.nn.logsumexp(f - own, axis=1))
+        others = jnp.where(self.one_hot(f.dtype) > 0, -jnp.inf, f - own)
+        return jnp.sum(jax.nn.softplus(jax.nn.logsumexp(others, axis=1)))
 
     def weight(self, f: Array) -> Array:
         # 1 - alpha of the own class is the sum of the others: no cancellation when it is learnt
