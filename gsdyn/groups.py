@@ -85,8 +85,12 @@ def group_metrics(margins: ArrayLike, groups: ArrayLike, *, confidence: float = 
     count = jnp.asarray(sizes, margins.dtype)
     over = (1,) * (margins.ndim - 1) + (-1,)
     share = ((margins > 0).astype(margins.dtype) @ member) / count.reshape(over)
-    mean = (margins @ member) / count.reshape(over)
-    share = jnp.where(jnp.isnan(mean), jnp.nan, share)  # of a time that was not reached nothing is known
+    # of a time that was not reached nothing is known
+    share = jnp.where(jnp.isnan(margins).astype(margins.dtype) @ member > 0, jnp.nan, share)
+    finite = jnp.isfinite(margins)
+    beyond = jnp.moveaxis(jnp.where(finite, 0.0, margins), -1, 0)  # inf and NaN are those of their group alone
+    beyond = jnp.moveaxis(jax.ops.segment_sum(beyond, group, len(sizes)), 0, -1)
+    mean = jnp.where(finite, margins, 0.0) @ (member / count[None, :]) + beyond
     low, high = wilson(share, count.reshape(over), confidence)
     return GroupMetrics(jnp.asarray(sizes), share, low, high, mean, jnp.argmin(share, axis=-1))
 
@@ -107,7 +111,7 @@ def wilson(share: Array | np.float64, count: Array | np.float64, confidence: flo
     Where every example, or none, is right the interval ends there exactly.
     Reference: Wilson, Probable inference, the law of succession, and statistical inference (1927).
     """
-    weight = NormalDist().inv_cdf((1 + confidence) / 2) ** 2 / count
+    weight = NormalDist().inv_cdf((1 - confidence) / 2) ** 2 / count  # the other quantile: nothing is rounded away
     middle, half = share + weight / 2, (weight * (share * (1 - share) + weight / 4)) ** 0.5
     low = jnp.where(share > 0, (middle - half) / (1 + weight), 0.0)
     return low, jnp.where(share < 1, (middle + half) / (1 + weight), 1.0)
@@ -158,9 +162,9 @@ def _groups(groups: ArrayLike, name: str = "groups", count: int | None = None) -
         raise ValueError(f"{name} must be {allowed}, got shape {group.shape}")
     if not group.size or group.max() == np.inf:
         raise ValueError(f"{name} must be {allowed}, got {'inf' if group.size else 'none'}")
-    whole = group.astype(int)
-    if count is not None and whole.max() >= count:
-        raise ValueError(f"{name} must be a vector of 0 and 1, got {whole.max()}")
+    if count is not None and group.max() >= count:
+        raise ValueError(f"{name} must be a vector of 0 and 1, got {int(group.max())}")
+    whole = np.minimum(group, len(group)).astype(int)  # more groups than examples: one of them has none
     sizes = np.bincount(whole, minlength=count or 0)
     if (sizes == 0).any():
         raise ValueError(f"{name} must hold an example of every group, got none of group {int(np.argmin(sizes))}")

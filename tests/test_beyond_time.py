@@ -305,6 +305,28 @@ def test_groups():
                 np.testing.assert_allclose((p - end) ** 2, 1.959963984540054**2 * end * (1 - end) / n, rtol=1e-9)
 
 
+def test_what_is_not_finite_is_of_its_group_alone():
+    largest = float(np.finfo(float).max)
+    margins = np.array([[1.0, 2.0, np.inf, 1.0], [1.0, 2.0, np.inf, -np.inf], [np.nan, 2.0, 3.0, 4.0], 4 * [largest]])
+    got = gs.group_metrics(margins, [0, 0, 1, 1])
+    np.testing.assert_array_equal(
+        got.mean_margin, [[1.5, np.inf], [1.5, np.nan], [np.nan, 3.5], [largest, largest]]
+    )
+    np.testing.assert_array_equal(got.accuracy, [[1.0, 1.0], [1.0, 0.5], [np.nan, 1.0], [1.0, 1.0]])
+
+
+@pytest.mark.parametrize("confidence", [1e-6, 0.5, 1 - 1e-6, 1 - 1e-12])
+def test_intervals_of_every_confidence(confidence):
+    got = gs.group_metrics(np.array([1.0, 1.0, -1.0]), [0, 0, 0], confidence=confidence)
+    with mpmath.workdps(40):
+        # erf(q / sqrt 2) is the confidence
+        q = mpmath.sqrt(2) * mpmath.erfinv(mpmath.mpf(confidence))
+        weight = q * q / 3
+        middle, half = mpmath.mpf(2) / 3 + weight / 2, mpmath.sqrt(weight * (mpmath.mpf(2) / 9 + weight / 4))
+        exact = [float((middle + side * half) / (1 + weight)) for side in (-1, 1)]
+    np.testing.assert_allclose([got.low[0], got.high[0]], exact, rtol=1e-14)
+
+
 def test_groups_are_known_inside_compiled_code():
     margins, z, two = np.array([1.0, -1.0]), np.array([1.0, 2.0]), gs.FeatureBasis(np.eye(2), np.ones(2))
     for groups in (np.array([1, 0]), np.array([True, False]), jnp.array([[1], [0]])):
@@ -407,6 +429,9 @@ BAD = {
         gs.FeatureBasis(np.eye(2), np.ones(2)), NEW, None
     ),
     "groups must hold an example of every group, got none of group 1": lambda: gs.group_metrics(np.ones(3), [0, 0, 2]),
+    "groups must hold an example of every group, got none of group 2": lambda: gs.group_metrics(
+        np.ones(3), [0, 1, 10**12]
+    ),
     "groups must be a vector of integers": lambda: gs.group_metrics(np.ones(3), [-1, 0, 1]),
     "aligned must hold an example of every group, got none of group 0": lambda: gs.margin_gap(
         np.eye(2), np.ones(2), [True, True]

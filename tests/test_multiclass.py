@@ -62,6 +62,16 @@ def test_fixed_point_is_eq_30():
     assert np.max(np.abs(np.sum(got.G, axis=2))) <= units(got.G, 1000) * np.max(np.abs(got.G))
 
 
+def test_the_loss_of_what_is_learnt_keeps_its_digits():
+    f = np.array([[20, -7, -13], [400, -300, -100], [0, 0, 0], [-30, 10, 20], [-500, 700, -200.0]])
+    with mp.workdps(400):
+        exact = [float(mp.log1p(mp.fsum(mp.exp(mp.mpf(x) - mp.mpf(row[0])) for x in row[1:]))) for row in f]
+    value = jax.jit(jax.vmap(jax.value_and_grad(gs.Softmax([0], 3).value)), compiler_options=QUICK)
+    loss, slope = value(f[:, None, :])
+    assert_close(loss, exact, 16)
+    assert_close(slope[:, 0, 0], np.expm1(-np.array(exact)), 64)
+
+
 def test_two_classes_are_cross_entropy_with_twice_the_kernel():
     rng = np.random.default_rng(1)
     U, s, lam = orthogonal(rng, 1), 10 ** rng.uniform(-0.5, 0.7, (1, EXAMPLES)), 0.1
