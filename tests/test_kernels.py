@@ -145,6 +145,18 @@ def test_erf_is_right_everywhere(depth, w_std, b_std):
         assert worst(infinite_ntk(net, x, x.copy()), reference) < tolerance
 
 
+@pytest.mark.parametrize(("depth", "w_std", "b_std"), [(5, 3.0, 0.0), (4, None, 0.3), (7, 30.0, 0.3)])
+def test_erf_is_right_between_examples_of_unequal_size(depth, w_std, b_std):
+    """What rounding does to the correlation of one layer must not grow with the ratio of sizes, nor with their size."""
+    net = FullyConnected(depth, activation=Erf(), w_std=w_std, b_std=b_std)
+    x = np.random.default_rng(2).standard_normal((7, 3)) * np.array([1, 1e-3, 1e-6, 100, 1, 1, 1])[:, None]
+    x[4] = 1e-3 * np.cross(x[0], [0, 0, 1])  # at a right angle with the first
+    x[5], x[6] = -2 * x[3], 3 * x[3] + 1e-3 * x[0]  # apart by little more than what the bias makes
+    reference = oracle(x, x, net)
+    assert worst(infinite_ntk(net, x), reference) < 1e-12
+    assert worst(infinite_ntk(net, x, x.copy()), reference) < 1e-12
+
+
 @pytest.mark.parametrize(("depth", "b_std"), [(2, 0.0), (5, 0.5)])
 def test_relu_agrees_with_neural_tangents_off_the_diagonal(depth, b_std):
     stax = adapter.load().stax

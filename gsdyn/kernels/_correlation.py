@@ -7,6 +7,7 @@ differences wherever the correlation would lose it, and from an exact 0 for an e
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -48,6 +49,10 @@ ARCCOS_32 = (
 )
 
 
+NEAR = 2e-3
+"""Values of `1 - |c|` below which it comes from differences: an angle read off the correlation loses at most 16 eps."""
+
+
 class Inputs(NamedTuple):
     """Two sets of examples in their first layer: covariances `sigma`, variances `q`, norms, correlations `c` and
     `r = 1 - |c|`."""
@@ -62,9 +67,17 @@ class Inputs(NamedTuple):
 
 
 def inputs(
-    x1: Float[Array, "n1 d"], x2: Float[Array, "n2 d"], same: Bool[Array, "n1 n2"] | None, w_std: float, b_std: float
+    x1: Float[Array, "n1 d"],
+    x2: Float[Array, "n2 d"],
+    same: Bool[Array, "n1 n2"] | None,
+    w_std: float,
+    b_std: float,
+    near: Callable[[Array, Array], Array] | None = None,
 ) -> Inputs:
-    """The covariance `w^2 x.x'/d + b^2` and what belongs to it; `same` marks an example paired with itself."""
+    """The covariance `w^2 x.x'/d + b^2` and what belongs to it; `same` marks an example paired with itself.
+
+    `near`: from variances `q`, `q'` the values of `1 - |c|` below which it comes from differences, by default `NEAR`.
+    """
     v1, v2 = (_with_bias(x, w_std, b_std) for x in (x1, x2))
     q1, q2 = (jnp.sum(v * v, axis=1) for v in (v1, v2))
     long1, long2 = _length(q1), _length(q2)
@@ -74,15 +87,20 @@ def inputs(
     if same is not None:
         c, sigma = jnp.where(same, 1, c), jnp.where(same, q1[:, None], sigma)
     norm1, norm2 = (jnp.where(q > 0, long, 0) for q, long in ((q1, long1), (q2, long2)))
-    return Inputs(sigma, q1, q2, norm1, norm2, c, _one_less(u1, u2, c, same))
+    below = NEAR if near is None else near(q1[:, None], q2[None, :])
+    return Inputs(sigma, q1, q2, norm1, norm2, c, _one_less(u1, u2, c, same, below))
 
 
 def _one_less(
-    u1: Float[Array, "n1 k"], u2: Float[Array, "n2 k"], c: Float[Array, "n1 n2"], same: Bool[Array, "n1 n2"] | None
+    u1: Float[Array, "n1 k"],
+    u2: Float[Array, "n2 k"],
+    c: Float[Array, "n1 n2"],
+    same: Bool[Array, "n1 n2"] | None,
+    below: Float[Array, "n1 n2"] | float,
 ) -> Float[Array, "n1 n2"]:
     """`1 - |c|`, from differences wherever the correlation would lose it."""
     r = 1 - jnp.where(c < 0, -c, c)  # the slope at 0 is that of one side, where |c| would have none
-    close = r < jnp.finfo(r.dtype).eps ** 0.4
+    close = r < below
     if same is not None:
         close = close & ~same
     # The value by differences, the derivative by the product: in exact arithmetic they agree.

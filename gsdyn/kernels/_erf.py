@@ -3,7 +3,8 @@
 The kernels of erf are angles. With variances `q`, `q'` and covariance `s` of two pre-activations,
 `E[erf(u) erf(u')]` is `(2/pi) phi` with `sin phi = 2 s/sqrt((1 + 2q)(1 + 2q'))`. Large variances bring `phi` near a
 right angle, where its sine keeps no digits. So this recursion carries `t = 1 - s^2/(q q')`, from an exact 0 for an
-example with itself, and takes cosines and differences of angles from sums of positive terms.
+example with itself, takes cosines and differences of angles from sums of positive terms, and `t` from the correlation
+only where that resolves it.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from gsdyn.kernels._correlation import arccos_over_root, inputs, outer
+from gsdyn.kernels._correlation import NEAR, arccos_over_root, inputs, outer
+
+SHARE = 0.1
+"""Sums of `a`, `a'` and `1 - |c|` down to which the rounding of the correlation `c` counts for some 10 eps."""
 
 SMALL = 4.0
-"""Variances up to which `t` may be taken from the correlation: its rounding then counts for at most 9 eps."""
+"""Variances up to which the sum of `a` and `a'` alone is more than that."""
 
 
 class _Signal(NamedTuple):
@@ -51,7 +55,7 @@ def erf_ntk(
 
     Reference: Williams, Computing with infinite networks (1997).
     """
-    first = inputs(x1, x2, same, w_std, b_std)
+    first = inputs(x1, x2, same, w_std, b_std, _near)
     signal = _Signal(first.sigma, first.sigma, first.r * (2 - first.r), first.q1, first.q2)
     if depth == 1:
         return signal.theta
@@ -60,6 +64,11 @@ def erf_ntk(
         return _layer(signal, 2 * w_std**2 / math.pi, b_std**2), None
 
     return jax.lax.scan(step, signal, None, length=depth - 1)[0].theta
+
+
+def _near(q1: Array, q2: Array) -> Array:
+    """Values of `1 - |c|` below which the rounding of `c` would be more than some 10 eps of `a + a' Q + Q Q' t`."""
+    return jnp.maximum(SHARE - 1 / (1 + 2 * q1) - 1 / (1 + 2 * q2), NEAR)
 
 
 def _layer(signal: _Signal, gain: float, bias: float) -> _Signal:
@@ -79,9 +88,10 @@ def _layer(signal: _Signal, gain: float, bias: float) -> _Signal:
     theta = sigma + 2 * gain * outer(jnp.sqrt(a1), jnp.sqrt(a2)) / cosine * signal.theta
     q1, q2 = gain * own1 + bias, gain * own2 + bias
     scale = outer(_inverse_root(q1), _inverse_root(q2))
+    c = sigma * scale
+    plain = jnp.maximum((1 - c) * (1 + c), 0.0)
     if gain * math.pi / 2 + bias <= SMALL:
-        c = sigma * scale
-        return _Signal(theta, sigma, jnp.maximum((1 - c) * (1 + c), 0.0), q1, q2)
+        return _Signal(theta, sigma, plain, q1, q2)
     # phi_1 - phi and phi_2 - phi: sin(phi_1 - phi) has the numerator s_1 (s_1 - s_2 + s_2 t)
     ahead = 2 * (signal.q1[:, None] - signal.q2[None, :]) * outer(a1, a2)
     d1 = _difference(s1[:, None] * ahead + apart, s1[:, None], k1[:, None], sine, cosine)
@@ -89,7 +99,8 @@ def _layer(signal: _Signal, gain: float, bias: float) -> _Signal:
     # q q' - Sigma^2, in which only the signs of d_1 and d_2 can differ
     spread = jnp.where(acute, d1 + d2, own1[:, None] + own2[None, :] + 2 * phi)
     rest = gain * (gain * (phi * (d1 + d2) + d1 * d2) + bias * spread)
-    return _Signal(theta, sigma, jnp.clip(rest * scale * scale, 0.0, 1.0), q1, q2)
+    # far from 1 by the correlation, without the differences of angles of unequal examples
+    return _Signal(theta, sigma, jnp.where(plain >= SHARE, plain, jnp.clip(rest * scale * scale, 0.0, 1.0)), q1, q2)
 
 
 def _inverse_root(q: Float[Array, " n"]) -> Float[Array, " n"]:
