@@ -309,9 +309,7 @@ def test_what_is_not_finite_is_of_its_group_alone():
     largest = float(np.finfo(float).max)
     margins = np.array([[1.0, 2.0, np.inf, 1.0], [1.0, 2.0, np.inf, -np.inf], [np.nan, 2.0, 3.0, 4.0], 4 * [largest]])
     got = gs.group_metrics(margins, [0, 0, 1, 1])
-    np.testing.assert_array_equal(
-        got.mean_margin, [[1.5, np.inf], [1.5, np.nan], [np.nan, 3.5], [largest, largest]]
-    )
+    np.testing.assert_array_equal(got.mean_margin, [[1.5, np.inf], [1.5, np.nan], [np.nan, 3.5], [largest, largest]])
     np.testing.assert_array_equal(got.accuracy, [[1.0, 1.0], [1.0, 0.5], [np.nan, 1.0], [1.0, 1.0]])
 
 
