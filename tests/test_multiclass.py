@@ -72,6 +72,29 @@ def test_the_loss_of_what_is_learnt_keeps_its_digits():
     assert_close(slope[:, 0, 0], np.expm1(-np.array(exact)), 64)
 
 
+@pytest.mark.parametrize("derivative", [jax.jacrev, jax.jacfwd])
+def test_probabilities_of_what_is_learnt_have_derivatives(derivative):
+    """One example: the logits are c (1 - alpha, -alpha_2, -alpha_3) with alpha_2 = alpha_3 = p = 1/(e^u + 2), u = 3cp,
+    so that p falls with log c by p u (1 - 2p)/(1 + u (1 - 2p))."""
+    c = 10.0 ** np.array([-2, 3, 10, 18, 25, 30])
+
+    def alpha(log):
+        one = gs.FeatureBasis(jnp.ones((1, 1)), jnp.exp(log / 2)[None])
+        return gs.fixed_point(one, gs.Softmax([0], 3), gs.WeightDecay(1.0)).alpha[0]
+
+    found = jax.jit(jax.vmap(derivative(alpha)), compiler_options=QUICK)(np.log(c))
+    with mp.workdps(60):
+        for row, x in zip(np.asarray(found), c, strict=True):
+            target = mp.log(3 * mp.mpf(x))
+            log = mp.findroot(
+                lambda v, t=target: v + mp.log(mp.exp(mp.exp(v)) + 2) - t, (-20, 5), "illinois", maxsteps=200
+            )
+            u = mp.exp(log)
+            p = 1 / (mp.exp(u) + 2)
+            fall = float(-p * u * (1 - 2 * p) / (1 + u * (1 - 2 * p)))
+            assert_close(row, np.array([-2 * fall, fall, fall]), 1000)
+
+
 def test_two_classes_are_cross_entropy_with_twice_the_kernel():
     rng = np.random.default_rng(1)
     U, s, lam = orthogonal(rng, 1), 10 ** rng.uniform(-0.5, 0.7, (1, EXAMPLES)), 0.1

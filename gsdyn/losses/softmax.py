@@ -59,9 +59,7 @@ class Softmax(Loss):
 
     def value(self, f: Array) -> Float[Array, ""]:
         # log(1 + sum of the others): the own class's 1 would swallow what is left where it is learnt
-        own = jnp.take_along_axis(f, self.labels[:, None], axis=1)
-        others = jnp.where(self.one_hot(f.dtype) > 0, -jnp.inf, f - own)
-        return jnp.sum(jax.nn.softplus(jax.nn.logsumexp(others, axis=1)))
+        return jnp.sum(jax.nn.softplus(jax.nn.logsumexp(self._beside_own(f, -jnp.inf), axis=1)))
 
     def weight(self, f: Array) -> Array:
         # 1 - alpha of the own class is the sum of the others: no cancellation when it is learnt
@@ -92,7 +90,13 @@ class Softmax(Loss):
         return jnp.sqrt(gap)
 
     def dual(self, f: Array) -> Array:
-        return jax.nn.softmax(f, axis=1)
+        # so that the own class's derivatives are minus the sum of the others': 1 - alpha loses all digits of both
+        return jax.nn.softmax(self._beside_own(f, 0.0), axis=1)
+
+    def _beside_own(self, f: Array, own: float) -> Array:
+        """Logits less that of the own class, in whose place is `own`."""
+        beside = f - jnp.take_along_axis(f, self.labels[:, None], axis=1)
+        return jnp.where(self.one_hot(f.dtype) > 0, own, beside)
 
     def exchange(self, alpha: Array) -> Array:
         return self.one_hot(alpha.dtype) - alpha
