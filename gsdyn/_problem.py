@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -14,24 +15,31 @@ from gsdyn.penalties import Penalty, Tilt, WeightDecay
 
 
 class Problem(eqx.Module):
-    """The minimum over `z` of `sum_i l(f_i) + sum_j z_j^2 / (2 c_j)`, `f = U z`, and the quadratic of a tilt in `f`."""
+    """The minimum over `z` of `sum_i l(f_i) + sum_j z_j^2 / (2 c_j)`, `f = U z`, and the quadratic of a tilt in `f`.
+
+    `log_c`, if known, is `log c` where `c > 0`, of which `c` then takes its derivatives.
+    """
 
     U: Float[Array, "n k"]
     c: Float[Array, " k"]
     loss: Loss
     tilt: Tilt | None
+    log_c: Float[Array, " k"] | None = None
 
     @classmethod
     def of(cls, basis: FeatureBasis, loss: Loss, penalty: Penalty) -> Problem:
         """The problem of three parts, after checking that they fit."""
         tilt = fitting(basis, loss, penalty)
-        return cls(basis.U, penalty.filter(basis.s * basis.s).astype(basis.U.dtype), loss, tilt)
+        c = penalty.filter(basis.s * basis.s).astype(basis.U.dtype)
+        live = c > 0
+        log_c = penalty.log_filter(2 * jnp.log(jnp.where(live, basis.s, 1.0))).astype(c.dtype)
+        return cls(basis.U, jnp.where(live, following(c, log_c), c), loss, tilt, log_c)
 
     @classmethod
     def aligned(cls, basis: FeatureBasis, loss: Loss, penalty: Penalty) -> Problem:
         """The same, with derivatives of `U c U^T` that are right where strengths repeat."""
         given = cls.of(basis, loss, penalty)
-        return cls(aligned(basis, penalty).U, given.c, loss, given.tilt)
+        return cls(aligned(basis, penalty).U, given.c, loss, given.tilt, given.log_c)
 
     @property
     def B(self) -> Float[Array, "n k"]:
@@ -63,7 +71,10 @@ class Problem(eqx.Module):
         summed = self.gather(self.tilted(self.loss.dual_to_pull(alpha, f), f))
         curvature = self.root_curvature(f) ** 2 if f.ndim == 1 else alpha * (1 - alpha)
         c = self.c.reshape((-1,) + (1,) * (z.ndim - 1))
-        return jnp.where(c * ((self.U**2).T @ curvature) > 1, z / jnp.where(c > 0, c, 1.0), summed)
+        inverse = 1 / jnp.where(c > 0, c, 1.0)
+        if self.log_c is not None:
+            inverse = following(inverse, -self.log_c.reshape(c.shape))
+        return jnp.where(c * ((self.U**2).T @ curvature) > 1, z * inverse, summed)
 
     def root_curvature(self, f: Array) -> Array:
         """`R` with `R^T R` the curvature of the loss and the tilt at margins `f`."""
@@ -79,6 +90,11 @@ class Problem(eqx.Module):
         # z p / 2 = z^2 / (2 c) at the optimum, also where c = 0
         value = self.loss.value(f) + jnp.sum(z * p) / 2
         return value if self.tilt is None else value + jnp.sum(self.tilt.curvature * f * f / 2 - self.tilt.pull * f)
+
+
+def following(c: Array, log_c: Array) -> Array:
+    """The value of `c` with the derivatives of `c = e^log_c`."""
+    return jax.lax.stop_gradient(c) * jnp.exp(log_c - jax.lax.stop_gradient(log_c))
 
 
 def check_parts(basis: FeatureBasis, loss: Loss, penalty: Penalty) -> None:

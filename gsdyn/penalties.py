@@ -39,6 +39,10 @@ class Penalty(Call):
     def filter_slope(self, s2: Float[Array, " k"]) -> Float[Array, " k"]:
         """`c'(s^2) = dc/d(s^2)`."""
 
+    def log_filter(self, log_s2: Float[Array, " k"]) -> Float[Array, " k"]:
+        """`log c` by `log s^2`, where `c > 0`: in single precision derivatives by a large `c` itself underflow."""
+        return jnp.log(self.filter(jnp.exp(log_s2)))
+
     @abc.abstractmethod
     def decay(self) -> tuple[Array, Array]:
         """`(lam_1, lam_2)`: the pull on the parameters and the common pull on the outputs."""
@@ -68,6 +72,9 @@ class WeightDecay(Penalty):
 
     def filter_slope(self, s2: Float[Array, " k"]) -> Float[Array, " k"]:
         return jnp.broadcast_to(1 / self.lam, s2.shape).astype(s2.dtype)
+
+    def log_filter(self, log_s2: Float[Array, " k"]) -> Float[Array, " k"]:
+        return log_s2 - jnp.log(self.lam)
 
     def decay(self) -> tuple[Array, Array]:
         return self.lam, jnp.zeros_like(self.lam)
@@ -118,6 +125,9 @@ class SpectralDecoupling(Penalty):
     def filter_slope(self, s2: Float[Array, " k"]) -> Float[Array, " k"]:
         return jnp.zeros_like(s2)
 
+    def log_filter(self, log_s2: Float[Array, " k"]) -> Float[Array, " k"]:
+        return jnp.broadcast_to(-jnp.log(jnp.min(self.lam)), log_s2.shape)
+
     def decay(self) -> tuple[Array, Array]:
         lam = jnp.min(self.lam)
         return jnp.zeros_like(lam), lam
@@ -158,6 +168,9 @@ class Mixed(Penalty):
 
     def filter_slope(self, s2: Float[Array, " k"]) -> Float[Array, " k"]:
         return _saturating_slope(s2, self.lam1, self.lam2)
+
+    def log_filter(self, log_s2: Float[Array, " k"]) -> Float[Array, " k"]:
+        return -jnp.log(self.lam1 * jnp.exp(-log_s2) + self.lam2)
 
     def decay(self) -> tuple[Array, Array]:
         return self.lam1, self.lam2

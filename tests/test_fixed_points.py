@@ -10,6 +10,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 import scipy.optimize
+import scipy.special
 from _oracles import relative
 from _problems import (
     EXAMPLES,
@@ -425,3 +426,24 @@ def test_factors_and_conjugate_gradients_agree_on_100_examples(monkeypatch):
 
 def _again(basis):
     return gs.fixed_point(basis, gs.CrossEntropy(), gs.WeightDecay(1e-3))
+
+
+@pytest.mark.parametrize("loss", [gs.CrossEntropy(), gs.SquaredError()])
+def test_reverse_derivatives_of_strong_features_in_single_precision(loss):
+    """One example: `alpha` falls with `log c` by `alpha f/(1 + f)`, or `alpha` where it is `1/(1 + c)`; by `c` that has
+    no float."""
+    c = 10.0 ** np.array([3, 15, 20, 25])
+    s, lam = (v.astype(np.float32) for v in (np.sqrt(c * 1e-9), np.full(4, 1e-9)))
+
+    def alpha(s, lam):
+        return gs.fixed_point(gs.FeatureBasis(jnp.ones((1, 1), s.dtype), s[None]), loss, gs.WeightDecay(lam)).alpha[0]
+
+    by_s, by_lam = jax.jit(jax.vmap(jax.grad(alpha, (0, 1))), compiler_options=QUICK)(s, lam)
+    c = s.astype(float) ** 2 / lam.astype(float)
+    f = scipy.special.lambertw(c).real
+    for _ in range(20):  # of f e^f + f = c
+        f = f - (np.log(f) + np.log1p(np.exp(f)) - np.log(c)) / (1 / f + 1 / (1 + np.exp(-f)))
+    a = 1 / (1 + np.exp(f))
+    fall = a * f * (1 - a) / (1 + f * (1 - a)) if isinstance(loss, gs.CrossEntropy) else c / (1 + c) ** 2
+    assert_close(by_lam, fall / lam, 1000)
+    assert_close(by_s, -2 * fall / s, 1000)

@@ -11,13 +11,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from gsdyn._fixed_points import cells, certificate
 from gsdyn._numerics import dense, linear, pairs
 from gsdyn._numerics.batching import in_turn
-from gsdyn._problem import Problem
+from gsdyn._problem import Problem, following
 from gsdyn.losses import CellLoss, Loss
 from gsdyn.losses.softmax import sum_to_zero
 from gsdyn.penalties import Tilt
@@ -51,9 +52,17 @@ def separated(problem: Problem) -> tuple[Problem, Callable[[Array], Array]]:
     return Problem(basis, own, problem.loss, rest), lambda z: jnp.where(alone, linear.adjoint(U, z), z)
 
 
-@eqx.filter_custom_jvp
 def solve(problem: Problem, limit: int) -> Solution:
     """The fixed point `z = c U^T a(U z)`, with implicit derivatives of every order."""
+    if problem.log_c is None:
+        return _solve(problem, limit)
+    # its derivatives are those by `log c`
+    c = jnp.where(problem.c > 0, jax.lax.stop_gradient(problem.c), problem.c)
+    return _solve(eqx.tree_at(lambda p: p.c, problem, c), limit)
+
+
+@eqx.filter_custom_jvp
+def _solve(problem: Problem, limit: int) -> Solution:
     U, c, loss = problem.U, problem.c, problem.loss
     if U.shape == (2, 2) and problem.tilt is None and isinstance(loss, CellLoss) and limit >= cells.LEAST:
         return Solution(*cells.solver(loss, limit)((pairs.entries(U), (c[0], c[1]))))
@@ -67,12 +76,14 @@ def solve(problem: Problem, limit: int) -> Solution:
     return solution._replace(z=back(solution.z))
 
 
-@solve.def_jvp
+@_solve.def_jvp
 def _solve_jvp(primals: tuple, tangents: tuple) -> tuple[Solution, Solution]:
     problem, limit = primals
     change, _ = tangents
-    solution = solve(problem, limit)
+    solution = _solve(problem, limit)
     z, c, dc = solution.z, problem.c, change.c
+    if problem.log_c is not None:
+        c = jnp.where(c > 0, following(c, problem.log_c), c)
 
     def gathered(U: Array, loss: Loss, tilt: Tilt | None) -> Array:
         moved = Problem(U, c, loss, tilt)
@@ -80,6 +91,8 @@ def _solve_jvp(primals: tuple, tangents: tuple) -> tuple[Solution, Solution]:
 
     a, da = eqx.filter_jvp(gathered, (problem.U, problem.loss, problem.tilt), (change.U, change.loss, change.tilt))
     source = jnp.zeros_like(z)
+    if change.log_c is not None:
+        source += columns(jnp.where(c > 0, change.log_c, 0.0), z) * z
     if dc is not None:
         # z / c is U^T a, without the cancellation of the sum
         live = columns(c > 0, z)
