@@ -33,6 +33,7 @@ class Problem(eqx.Module):
         c = penalty.filter(basis.s * basis.s).astype(basis.U.dtype)
         live = c > 0
         log_c = penalty.log_filter(2 * jnp.log(jnp.where(live, basis.s, 1.0))).astype(c.dtype)
+        log_c = jnp.where(jnp.isfinite(log_c), log_c, 0.0)  # of `c` at the end of the floats
         return cls(basis.U, jnp.where(live, following(c, log_c), c), loss, tilt, log_c)
 
     @classmethod

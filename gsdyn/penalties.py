@@ -7,6 +7,7 @@ with its own strength or target in every example also bends the loss, which is i
 from __future__ import annotations
 
 import abc
+import math
 from typing import NamedTuple
 
 import jax
@@ -170,7 +171,8 @@ class Mixed(Penalty):
         return _saturating_slope(s2, self.lam1, self.lam2)
 
     def log_filter(self, log_s2: Float[Array, " k"]) -> Float[Array, " k"]:
-        return -jnp.log(self.lam1 * jnp.exp(-log_s2) + self.lam2)
+        least = math.log(float(jnp.finfo(log_s2.dtype).tiny))
+        return -jnp.log(self.lam1 * jnp.exp(-jnp.maximum(log_s2, least)) + self.lam2)
 
     def decay(self) -> tuple[Array, Array]:
         return self.lam1, self.lam2
