@@ -26,32 +26,48 @@ TOGETHER = 8  # rounds in which all examples on a wrong side change at once, aft
 
 
 class Support(NamedTuple):
-    """Dual variables, responses, margins, pulls, the support, bounds of the errors of dual variables and margins, the
-    steps that led here, whether these bounds are finite, and whether every example is on its side by more than them."""
+    """The optimum on one support.
+
+    Dual variables, responses, margins as they come out of these, `U z`, what rounding can make of the margins, pulls,
+    the support, bounds of the errors of the dual variables, the steps that led here, whether these bounds are finite,
+    and whether every example is on its side by more than its error.
+    """
 
     alpha: Float[Array, " n"]
     z: Float[Array, " k"]
-    margins: Float[Array, " n"]
+    f: Float[Array, " n"]
+    rounding: Float[Array, " n"]
     pulls: Float[Array, " n"]
     inside: Bool[Array, " n"]
     alpha_error: Float[Array, " n"]
-    margins_error: Float[Array, " n"]
     iterations: Int[Array, ""]
     consistent: Bool[Array, ""]
     strict: Bool[Array, ""]
 
+    @classmethod
+    def none(cls, problem: Problem) -> Support:
+        """Nothing yet, of the shapes of `problem`."""
+        (n, k), dtype = problem.U.shape, problem.U.dtype
+        n, k, no = jnp.zeros(n, dtype), jnp.zeros(k, dtype), jnp.zeros((), bool)
+        return cls(n, k, n, n, n, n > 0, n, jnp.zeros((), jnp.int32), no, no)
+
+    @property
+    def margins(self) -> Float[Array, " n"]:
+        """Margins, those of the support without error."""
+        return jnp.where(self.inside, 1.0, self.f)
+
 
 @jax.custom_jvp
-def _answering(system: System, b: Pair, x: Pair) -> Pair:
-    """`x`, which solves the system for `b`, with derivatives of every order."""
-    return x
+def _answering(system: System, b: Pair, x: Pair, f: Array) -> tuple[Pair, Array]:
+    """`x`, which solves the system for `b`, and its margins `f`, with derivatives of every order."""
+    return x, f
 
 
 @_answering.defjvp
-def _answering_jvp(primals: tuple, tangents: tuple) -> tuple[Pair, Pair]:
-    system, b, x = primals
-    change, db, _ = tangents
-    x, n = _answering(system, b, x), len(b[0])
+def _answering_jvp(primals: tuple, tangents: tuple) -> tuple[tuple[Pair, Array], tuple[Pair, Array]]:
+    system, b, x, f = primals
+    change, db, *_ = tangents
+    (x, f), n = _answering(system, b, x, f), len(b[0])
     _, moved = jax.jvp(lambda system: system(x), (system,), (change,))
     X = jax.lax.stop_gradient(inverse(jax.lax.stop_gradient(system)))
 
@@ -65,15 +81,18 @@ def _answering_jvp(primals: tuple, tangents: tuple) -> tuple[Pair, Pair]:
         lambda matvec, b: solve(matvec, b, X),
         lambda matvec, b: solve(matvec, b, X.T),
     )
-    return x, (dx[:n], dx[n:])
+    dp, dz = dx[:n], dx[n:]
+    return (x, f), ((dp, dz), change.U @ x[1] + system.U @ dz)
 
 
 class Round(NamedTuple):
-    """The sides looked at last, the optimum there, the sides that every example has there, and rounds so far."""
+    """The optimum on the sides looked at last, the sides that every example has there, the last of those that are on
+    another than before (-1: none), and rounds so far."""
 
-    side: Int[Array, " n"]
     found: Support
+    side: Int[Array, " n"]
     move: Int[Array, " n"]
+    last: Int[Array, ""]
     i: Int[Array, ""]
 
 
@@ -83,23 +102,17 @@ def located(problem: Problem, side: Int[Array, " n"], typical: Array, limit: int
     `typical`: the size of every dual variable, from which comes a compliance that rounding hides. `kind`: `Rough`, or
     `Condensed` where there is no tilt, by which the errors can come out infinite, so that nothing is consistent.
     """
-    n = len(side)
-
-    def on(side: Array) -> tuple[Support, Array]:
-        system, pull = _system(problem, side == INSIDE, typical)
-        return _on(system, pull, side, kind.of(system))
+    n = jnp.arange(len(side))
 
     def again(s: Round) -> Round:
-        last = n - 1 - jnp.argmax(jnp.flip(s.move != s.side))
-        single = jnp.where(jnp.arange(n) == last, s.move, s.side)
-        side = jnp.where(s.i <= TOGETHER, s.move, single)
-        return Round(side, *on(side), s.i + 1)
+        side = jnp.where((s.i <= TOGETHER) | (n == s.last), s.move, s.side)
+        system, pull = _system(problem, side == INSIDE, typical)
+        found, move = _on(system, pull, side, kind.of(system))
+        return Round(found, side, move, jnp.max(jnp.where(move != side, n, -1)), s.i + 1)
 
-    empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(on, side)[0])
-    start = Round(side - 3, empty, side, jnp.zeros((), jnp.int32))
-    go = lambda s: jnp.any(s.move != s.side) & (s.i <= min(limit, ROUNDS))  # noqa: E731
-    end = jax.lax.while_loop(go, again, start)
-    consistent = end.found.consistent & jnp.all(end.move == end.side)
+    start = Round(Support.none(problem), side, side, n[0], jnp.zeros((), jnp.int32))
+    end = jax.lax.while_loop(lambda s: (s.last >= 0) & (s.i <= min(limit, ROUNDS)), again, start)
+    consistent = end.found.consistent & (end.last < 0)
     return end.found._replace(iterations=end.i - 1, consistent=consistent)
 
 
@@ -108,10 +121,9 @@ def answering(problem: Problem, found: Support) -> Support:
     inside = found.inside
     system, pull = _system(problem, inside, jnp.where(inside, found.alpha, 1.0))
     bound = jnp.where(inside, 0.0, found.alpha)
-    p, z = _answering(system, _right(system, pull, bound), (found.pulls, found.z))
-    f = jnp.where(inside, 1.0, system.U @ z)
+    (p, z), f = _answering(system, _right(system, pull, bound), (found.pulls, found.z), found.f)
     a = jnp.where(inside, p - pull + system.T, bound)
-    return found._replace(alpha=jnp.clip(a, 0.0, 1.0), z=z, margins=f, pulls=p)
+    return found._replace(alpha=jnp.clip(a, 0.0, 1.0), z=z, f=f, pulls=p)
 
 
 def _system(problem: Problem, inside: Array, typical: Array) -> tuple[System, Array]:
@@ -130,32 +142,34 @@ def _on(system: System, pull: Array, side: Array, inverse: Rough | Condensed) ->
     inside, bound = side == INSIDE, (side == ABOVE).astype(pull.dtype)
     b = _right(system, pull, bound)
 
-    def refined(_: int, x: Pair) -> Pair:
-        rest = jax.tree.map(jnp.subtract, b, system(x))
-        return jax.tree.map(jnp.add, x, inverse(system, rest))
+    def refined(_: int, last: tuple[Pair, Pair, Array]) -> tuple[Pair, Pair, Array]:
+        x, rest, _ = last
+        x = jax.tree.map(jnp.add, x, inverse(system, rest))
+        return x, *system.rest(b, x)
 
-    x = p, z = jax.lax.fori_loop(0, inverse.refinements, refined, inverse(system, b))
-    f = jnp.where(inside, 1.0, system.U @ z)
+    start = jax.tree.map(jnp.zeros_like, b), b, jnp.zeros_like(bound)
+    x, rest, f = jax.lax.fori_loop(0, inverse.refinements + 1, refined, start)
+    p, z = x
     a = jnp.where(inside, p - pull + system.T, bound)
 
-    unit = (sum(system.U.shape) + 16) * float(jnp.finfo(pull.dtype).eps)
-    rest = jax.tree.map(lambda b, y: jnp.abs(b - y), b, system(x))
-    rest = jax.tree.map(lambda r, y, b: r + unit * (y + jnp.abs(b)), rest, system.size(x), b)
+    eps = float(jnp.finfo(pull.dtype).eps)
+    unit = (sum(system.U.shape) + 16) * eps
+    *size, spread = system.size(x)
+    rest = tuple(jnp.abs(r) + unit * (y + jnp.abs(b)) for r, y, b in zip(rest, size, b, strict=True))
     # what is left of the compliance is no rounding
     rest = rest[0] + jnp.where(inside, system.compliance * jnp.abs(p), 0.0), rest[1]
     dp, df = inverse.errors(system, rest)
     da = jnp.where(inside, dp + unit * (jnp.abs(p) + jnp.abs(pull) + system.T), 0.0)
-    df = jnp.where(inside, 0.0, df + unit * (jnp.abs(system.U) @ jnp.abs(z)))
+    df = df + unit * spread
     # where the support has more examples than its features can tell apart, errors say nothing
-    far = jnp.minimum(da, float(jnp.finfo(pull.dtype).eps) ** 0.5 * jnp.max(jnp.abs(a)))
-    move = jnp.where(inside & (a < -far), BELOW, side)
-    move = jnp.where(inside & (a > 1 + far), ABOVE, move)
-    move = jnp.where((side == BELOW) & (f < 1 - df), INSIDE, move)
-    move = jnp.where((side == ABOVE) & (f > 1 + df), INSIDE, move)
+    far = jnp.minimum(da, eps**0.5 * jnp.max(jnp.abs(a)))
+    into = jnp.where(side == BELOW, f < 1 - df, (side == ABOVE) & (f > 1 + df))
+    move = jnp.where(inside, jnp.where(a < -far, BELOW, jnp.where(a > 1 + far, ABOVE, INSIDE)), side)
+    move = jnp.where(into, INSIDE, move)
     sure = jnp.where(inside, (a >= da) & (a <= 1 - da), jnp.where(side == BELOW, f - df >= 1, f + df <= 1))
-    finite = jnp.all(jnp.isfinite(da)) & jnp.all(jnp.isfinite(df))
-    strict = jnp.all(sure) & finite
-    found = Support(jnp.clip(a, 0.0, 1.0), z, f, p, inside, da, df, jnp.zeros((), jnp.int32), finite, strict)
+    finite = jnp.all(jnp.isfinite(jnp.where(inside, da, df)))
+    steps = jnp.zeros((), jnp.int32)
+    found = Support(jnp.clip(a, 0.0, 1.0), z, f, unit * spread, p, inside, da, steps, finite, jnp.all(sure))
     return found, move
 
 
@@ -188,12 +202,12 @@ def answer(problem: Problem, alpha: Float[Array, " n"], z: Float[Array, " k"]) -
         rest = apply(columns(found))
         found = found + X @ (jnp.eye(n + k, k, -n, dtype=U.dtype) - jnp.concatenate(rest))
     rest = jnp.concatenate(apply(columns(found))) - jnp.eye(n + k, k, -n, dtype=U.dtype)
-    size = jnp.concatenate(jax.vmap(exact.size, in_axes=1, out_axes=1)(columns(found)))
+    size = jnp.concatenate(jax.vmap(exact.size, in_axes=1, out_axes=1)(columns(found))[:2])
     wrong = 2 * (jnp.abs(X) @ (jnp.abs(rest) + unit * size))[n:]
     b = _right(system, pull, alpha)
     x = alpha + pull - system.T * jnp.where(inside, 1.0, U @ z), z
-    left = jax.tree.map(lambda b, y, size: jnp.abs(b - y) + unit * (size + jnp.abs(b)), b, exact(x), exact.size(x))
-    moved = 2 * (jnp.abs(X) @ jnp.concatenate(left))
+    left = zip(exact.rest(b, x)[0], exact.size(x)[:2], b, strict=True)
+    moved = 2 * (jnp.abs(X) @ jnp.concatenate([jnp.abs(rest) + unit * (size + jnp.abs(b)) for rest, size, b in left]))
     return Answer(found[n:], wrong, moved[n:], moved[:n])
 
 
@@ -208,29 +222,31 @@ def bounds(problem: Problem, found: Support) -> tuple[Array, Array]:
     n, k = U.shape
     eps = float(jnp.finfo(U.dtype).eps)
     unit = (n + k + 16) * eps
-    a, z, f = found.alpha, found.z, found.margins
+    a, z, f, df = found.alpha, found.z, found.f, found.rounding
     rc = jnp.sqrt(c)
     y = jnp.where(rc > 0, z / jnp.where(rc > 0, rc, 1.0), 0.0)
-    df = unit * (jnp.abs(U) @ jnp.abs(z))
-    p = problem.tilted(a, f)
+    p = problem.tilted(a, found.margins)
     dp = unit * jnp.abs(a)
     if tilt is not None:
-        dp = dp + tilt.curvature * df + unit * (jnp.abs(tilt.curvature * f) + jnp.abs(tilt.pull))
+        dp = dp + tilt.curvature * df + unit * (jnp.abs(tilt.curvature * found.margins) + jnp.abs(tilt.pull))
     short = jnp.abs(y - rc * linear.adjoint(U, p)) + unit * jnp.abs(y) + rc * linear.adjoint(jnp.abs(U), dp)
 
+    @jax.vmap
     def gap(push: Array) -> Array:
-        g = jnp.where(found.inside, (U @ z), f) * (1 + push)
+        g = f * (1 + push)
         above, below = a * (g - 1 + df), (1 - a) * (1 - g + df)
         edge = jnp.maximum(a, 1 - a) * (jnp.abs(1 - g) + df)
         slack = jnp.where(g - df >= 1, above, jnp.where(g + df <= 1, below, edge))
         return jnp.sum((short + push * jnp.abs(y)) ** 2) / 2 + jnp.sum(slack) + n * float(jnp.finfo(U.dtype).tiny)
 
-    left = jnp.where(found.inside, jnp.abs(1 - U @ z) + 2 * df, 0.0)
+    left = jnp.where(found.inside, jnp.abs(1 - f) + 2 * df, 0.0)
+    most = jnp.minimum(jnp.max(left), 1.0)
+    own, pushed = gap(jnp.stack([jnp.zeros_like(most), most]))
     heaviest = 0.0 if tilt is None else jnp.max(tilt.curvature)
     least = jnp.min(c) if k == n else jnp.zeros((), U.dtype)
     floor = least / (1 + least * heaviest)
-    pushed = jnp.sqrt(2 * gap(jnp.minimum(jnp.max(left), 1.0))) / jnp.sqrt(jnp.where(floor > 0, floor, 1.0))
-    wide = jnp.where(floor > 0, jnp.minimum(pushed, n**0.5), n**0.5)
+    wide = jnp.sqrt(2 * pushed) / jnp.sqrt(jnp.where(floor > 0, floor, 1.0))
+    wide = jnp.where(floor > 0, jnp.minimum(wide, n**0.5), n**0.5)
     largest = jnp.max(found.alpha_error)
     proven = largest * jnp.sqrt(jnp.sum((found.alpha_error / jnp.where(largest > 0, largest, 1.0)) ** 2))
-    return gap(jnp.zeros((), U.dtype)), jnp.where(found.strict, jnp.minimum(proven, wide), wide)
+    return own, jnp.where(found.strict, jnp.minimum(proven, wide), wide)

@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from gsdyn._fixed_points import active_set, sides
+from gsdyn._fixed_points import active_set, interior, sides
 from gsdyn._fixed_points.active_set import Support
+from gsdyn._fixed_points.interior import Point
 from gsdyn._numerics import linear
 from gsdyn._numerics.batching import in_turn
 from gsdyn._problem import Problem
@@ -24,14 +25,13 @@ from gsdyn.penalties import Tilt
 
 
 class State(NamedTuple):
-    """Responses, dual variables, slacks above and below the hinge, steps, and whether the gap is closed."""
+    """Responses, dual variables and slacks, their gap, steps, and whether it is closed."""
 
     y: Float[Array, " k"]
-    a: Float[Array, " n"]
-    p: Float[Array, " n"]
-    q: Float[Array, " n"]
+    point: Point
+    gap: Float[Array, ""]
     i: Int[Array, ""]
-    done: Array
+    done: Bool[Array, ""]
 
 
 def solve(problem: Problem, limit: int) -> Support:
@@ -55,7 +55,7 @@ def solve(problem: Problem, limit: int) -> Support:
 
 def _located(problem: Problem, limit: int) -> Support:
     end = _interior_point(problem.B, problem.tilt, limit)
-    found = active_set.located(problem, sides.told_by(end.a, end.p, end.q), end.a, limit)
+    found = active_set.located(problem, end.point.sides(), end.point.a, limit)
     return found._replace(iterations=found.iterations + end.i)
 
 
@@ -65,44 +65,34 @@ def _start(B: Float[Array, "n k"], tilt: Tilt | None) -> State:
     if tilt is not None:
         y = linear.dense_response_solver(jnp.sqrt(tilt.curvature), B)(linear.adjoint(B, a + tilt.pull))
     p = jnp.maximum(B @ y - 1, 0.0) + 1
-    return State(y, a, p, a * p / (1 - a), jnp.zeros((), jnp.int32), jnp.zeros((), bool))
+    point = Point(a, p, a * p / (1 - a))
+    return State(y, point, point.gap(), jnp.zeros((), jnp.int32), jnp.zeros((), bool))
 
 
 def _interior_point(B: Float[Array, "n k"], tilt: Tilt | None, limit: int) -> State:
-    n = B.shape[0]
     eps = float(jnp.finfo(B.dtype).eps)
-    T, pull = (jnp.zeros(n, B.dtype),) * 2 if tilt is None else tilt
 
     def step(s: State) -> State:
-        y, a, p, q = s[:4]
-        f, b = B @ y, 1 - a
-        short = y - linear.adjoint(B, a - T * f + pull)
+        y, (a, p, q) = s.y, s.point
+        f = B @ y
+        pull, curvature = (a, 0.0) if tilt is None else (a - tilt.curvature * f + tilt.pull, tilt.curvature)
         apart = f - 1 - p + q
-        gap = jnp.sum(a * p) + jnp.sum(b * q)
-        w = 1 / (p / a + q / b)
-        solve = linear.dense_response_solver(jnp.sqrt(w + T), B)
+        w = 1 / (p / a + q / (1 - a))
+        solve = linear.dense_response_solver(jnp.sqrt(w + curvature), B)
 
-        def direction(low: Array, high: Array) -> tuple[Array, ...]:
-            """The step towards `a p = low`, `(1 - a) q = high`, with what is left of these."""
-            h = w * (low / a - high / b - apart)
-            dy = solve(linear.adjoint(B, h) - short)
-            da = h - w * (B @ dy)
-            return dy, da, (low - p * da) / a, (high + q * da) / b
+        def towards(low: Array, high: Array) -> tuple[Array, Array]:
+            h = w * (low / a - high / (1 - a) - apart)
+            dy = solve(linear.adjoint(B, h + pull) - y)
+            return h - w * (B @ dy), dy
 
-        def longest(da: Array, dp: Array, dq: Array) -> Array:
-            return 1 / jnp.maximum(jnp.max(jnp.concatenate([-da / a, da / b, -dp / p, -dq / q])), 1.0)
-
-        _, da, dp, dq = direction(-a * p, -b * q)
-        t = longest(da, dp, dq)
-        after = jnp.sum((a + t * da) * (p + t * dp)) + jnp.sum((b - t * da) * (q + t * dq))
-        aim = (after / gap) ** 3 * (gap / (2 * n))
-        dy, da, dp, dq = direction(aim - a * p - da * dp, aim - b * q + da * dq)
-        t = sides.BACK * longest(da, dp, dq)
-        new = State(y + t * dy, a + t * da, p + t * dp, q + t * dq, s.i + 1, s.done)
-        level = jnp.sum(jax.nn.relu(1 - f)) + jnp.sum(y * y) / 2 + jnp.abs(jnp.sum(T * f * f / 2 - pull * f))
+        t, d, gap, dy = interior.step(s.point, s.gap, towards, jnp.zeros_like(y))
+        level = jnp.sum(jax.nn.relu(1 - f)) + jnp.sum(y * y) / 2
+        if tilt is not None:
+            level = level + jnp.abs(jnp.sum(tilt.curvature * f * f / 2 - tilt.pull * f))
         # what is left of the two linear equations shrinks together
-        closed = (gap <= 16 * eps**0.75 * level) & (jnp.max(jnp.abs(apart) / (1 + jnp.abs(f))) <= eps**0.5)
-        fine = jnp.isfinite(sum(jnp.sum(x) for x in new[:4])) & (jnp.min(jnp.concatenate(new[1:4])) > 0)
-        return jax.tree.map(lambda x, o: jnp.where(fine & ~closed, x, o), new, s)._replace(done=closed | ~fine)
+        near = jnp.all(jnp.abs(apart) <= eps**0.5 * (1 + jnp.abs(f)))
+        on = jnp.isfinite(gap) & ~(near & (s.gap <= 16 * eps**0.75 * level))
+        new = y + t * dy, s.point.after(t, d), gap
+        return State(*jax.tree.map(lambda x, o: jnp.where(on, x, o), new, (y, s.point, s.gap)), s.i + on.astype(s.i.dtype), ~on)
 
     return jax.lax.while_loop(lambda s: ~s.done & (s.i < limit), step, _start(B, tilt))

@@ -33,16 +33,21 @@ class System(NamedTuple):
     compliance: Float[Array, " n"]
 
     def __call__(self, x: Pair) -> Pair:
+        (own, other), _ = self.rest(jax.tree.map(jnp.zeros_like, x), x)
+        return -own, -other
+
+    def rest(self, b: Pair, x: Pair) -> tuple[Pair, Array]:
+        """What `x` leaves of `b`, and its margins."""
         p, z = x
         f = self.U @ z
         own = jnp.where(self.inside, self.compliance * p + f, p + self.T * f)
-        return own, z - self.c * linear.adjoint(self.U, p)
+        return (b[0] - own, b[1] - (z - self.c * linear.adjoint(self.U, p))), f
 
-    def size(self, x: Pair) -> Pair:
-        """The sum of the sizes of all terms of each equation."""
+    def size(self, x: Pair) -> tuple[Array, Array, Array]:
+        """The sum of the sizes of all terms of each equation, and of those of the margins."""
         p, z = jnp.abs(x[0]), jnp.abs(x[1])
         f = jnp.abs(self.U) @ z
-        return jnp.where(self.inside, f, p + self.T * f), z + self.c * linear.adjoint(jnp.abs(self.U), p)
+        return jnp.where(self.inside, f, p + self.T * f), z + self.c * linear.adjoint(jnp.abs(self.U), p), f
 
     def matrix(self) -> Float[Array, "m m"]:
         inside = self.inside.astype(self.U.dtype)
@@ -61,11 +66,14 @@ class Rough(NamedTuple):
     def of(cls, system: System) -> Rough:
         matrix = system.matrix()
         rows, columns = jnp.ones(len(matrix), matrix.dtype), jnp.ones(len(matrix), matrix.dtype)
-        for _ in range(5):
+
+        def balanced(_: int, scales: tuple[Array, Array]) -> tuple[Array, Array]:
+            rows, columns = scales
+            rows = rows / jnp.sqrt(jnp.max(jnp.abs(matrix) * rows[:, None] * columns[None, :], axis=1))
             size = jnp.abs(matrix) * rows[:, None] * columns[None, :]
-            rows = rows / jnp.sqrt(jnp.max(size, axis=1))
-            size = jnp.abs(matrix) * rows[:, None] * columns[None, :]
-            columns = columns / jnp.sqrt(jnp.max(size, axis=0))
+            return rows, columns / jnp.sqrt(jnp.max(size, axis=0))
+
+        rows, columns = jax.lax.fori_loop(0, 5, balanced, (rows, columns))
         found = dense.inverse(matrix * rows[:, None] * columns[None, :])
         return cls(columns[:, None] * found * rows[None, :])
 
@@ -78,8 +86,9 @@ class Rough(NamedTuple):
 
         Errors of the responses that go together are added before they count.
         """
-        n, both = len(rest[0]), jnp.concatenate(rest)
-        return 2 * (jnp.abs(self.X[:n]) @ both), 2 * (jnp.abs(system.U @ self.X[n:]) @ both)
+        n = len(rest[0])
+        errors = 2 * (jnp.abs(jnp.concatenate([self.X[:n], system.U @ self.X[n:]])) @ jnp.concatenate(rest))
+        return errors[:n], errors[n:]
 
 
 def kernel(U: Float[Array, "n k"], c: Float[Array, " k"]) -> Float[Array, "n n"]:

@@ -11,75 +11,55 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from gsdyn._fixed_points import active_set
-from gsdyn._fixed_points.active_set import ABOVE, BELOW, INSIDE, Support
+from gsdyn._fixed_points import active_set, interior
+from gsdyn._fixed_points.active_set import Support
+from gsdyn._fixed_points.interior import Point
 from gsdyn._fixed_points.inverses import Condensed, kernel
 from gsdyn._numerics import dense
 from gsdyn._problem import Problem
 
-BACK = 0.995  # how much of the longest step is taken
 CLOSE = 1e-3  # the gap, as a part of what it is a gap of, from where on sides are looked at
 STEPS, ROUNDS = 16, 8
 
 
 class State(NamedTuple):
-    """Dual variables, slacks above and below the hinge, their products' sum, and steps."""
+    """Dual variables and slacks, their gap, steps, and whether it is small enough."""
 
-    a: Float[Array, " n"]
-    p: Float[Array, " n"]
-    q: Float[Array, " n"]
+    point: Point
     gap: Float[Array, ""]
     i: Int[Array, ""]
+    done: Bool[Array, ""]
 
 
 def optimum(problem: Problem, limit: int) -> Support:
     """The optimum without a tilt, if the sides are `strict`."""
     end = _interior_point(kernel(problem.U, problem.c), min(limit, STEPS))
-    found = active_set.located(problem, told_by(end.a, end.p, end.q), end.a, min(limit, ROUNDS), Condensed)
+    found = active_set.located(problem, end.point.sides(), end.point.a, min(limit, ROUNDS), Condensed)
     return found._replace(iterations=end.i + found.iterations)
 
 
-def told_by(a: Float[Array, " n"], p: Float[Array, " n"], q: Float[Array, " n"]) -> Int[Array, " n"]:
-    """The side of every example, near the optimum, by its dual variable and the slacks above and below the hinge."""
-    side = jnp.where(q > 1 - a, ABOVE, INSIDE)
-    return jnp.where((p * jnp.max(a) > a) & (p > q), BELOW, side)
-
-
 def _interior_point(K: Float[Array, "n n"], limit: int) -> State:
-    n, diagonal = len(K), jnp.diagonal(K)
-
-    def gap(a: Array, p: Array, q: Array) -> Array:
-        return jnp.sum(a * p + (1 - a) * q)
+    diagonal = jnp.diagonal(K)
 
     def step(state: State) -> State:
-        a, p, q = state.a, state.p, state.q
-        b, bent = 1 - a, p / a + q / (1 - a)
+        a, p, q = state.point
+        bent = p / a + q / (1 - a)
         scale = 1 / jnp.sqrt(diagonal + bent)
         solve = dense.spd_solver(scale[:, None] * (K + jnp.diag(bent)) * scale[None, :])
 
-        def direction(low: Array, high: Array) -> tuple[Array, Array, Array]:
-            """The step towards `a p = low`, `(1 - a) q = high`, with what is left of these."""
-            da = scale * solve(scale * (low / a - high / b))
-            return da, (low - p * da) / a, (high + q * da) / b
+        def towards(low: Array, high: Array) -> tuple[Array, tuple[()]]:
+            return scale * solve(scale * (low / a - high / (1 - a))), ()
 
-        def longest(da: Array, dp: Array, dq: Array) -> Array:
-            out = jnp.maximum(jnp.maximum(-da / a, da / b), jnp.maximum(-dp / p, -dq / q))
-            return 1 / jnp.maximum(jnp.max(out), 1.0)
-
-        da, dp, dq = direction(-a * p, -b * q)
-        t = longest(da, dp, dq)
-        aim = (gap(a + t * da, p + t * dp, q + t * dq) / state.gap) ** 3 * (state.gap / (2 * n))
-        da, dp, dq = direction(aim - a * p - da * dp, aim - b * q + da * dq)
-        t = BACK * longest(da, dp, dq)
-        a, p, q = a + t * da, p + t * dp, q + t * dq
-        return State(a, p, q, gap(a, p, q), state.i + 1)
+        t, d, gap, _ = interior.step(state.point, state.gap, towards, ())
+        point = state.point.after(t, d)
+        return State(point, gap, state.i + 1, gap <= CLOSE * jnp.sum(point.a))
 
     a = 0.5 / jnp.sqrt(jnp.maximum(diagonal, 1.0))
     f = K @ a
     a, f = (jnp.minimum(1.0, jnp.sum(a) / (a @ f)) * x for x in (a, f))  # where the dual is largest along `a`
     root = jnp.sqrt((f - 1) ** 2 + 1)
-    p, q = (root + f - 1) / 2, (root - f + 1) / 2
-    start = State(a, p, q, gap(a, p, q), jnp.zeros((), jnp.int32))
-    return jax.lax.while_loop(lambda s: (s.gap > CLOSE * jnp.sum(s.a)) & (s.i < limit), step, start)
+    first = Point(a, (root + f - 1) / 2, (root - f + 1) / 2)
+    start = State(first, first.gap(), jnp.zeros((), jnp.int32), jnp.zeros((), bool))
+    return jax.lax.while_loop(lambda s: ~s.done & (s.i < limit), step, start)
