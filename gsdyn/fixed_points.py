@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from gsdyn import _checks
 from gsdyn._fixed_points import active_set, box, implicit
+from gsdyn._numerics import programs
 from gsdyn._problem import Problem, check_parts
 from gsdyn._readable import Optimum
 from gsdyn.features import FeatureBasis
@@ -73,7 +73,7 @@ def fixed_point(
     return _fixed_point(basis, loss, penalty, _checks.integer("max_iterations", max_iterations, 1))
 
 
-@eqx.filter_jit
+@programs.compiled
 def _fixed_point(basis: FeatureBasis, loss: Loss, penalty: Penalty, max_iterations: int) -> FixedPoint:
     problem = Problem.aligned(basis, loss, penalty)
     return (_smooth if loss.smooth else _hinge)(problem, penalty, max_iterations)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float
 
 from gsdyn import _checks
 from gsdyn._fixed_points import active_set, implicit
-from gsdyn._numerics import dense, linear
+from gsdyn._numerics import dense, linear, programs
 from gsdyn._problem import Problem
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import FixedPoint
@@ -87,7 +86,7 @@ def _fitting(basis: FeatureBasis, fp: FixedPoint) -> tuple[FeatureBasis, FixedPo
     return basis, fp, same
 
 
-@eqx.filter_jit
+@programs.compiled
 def _belong(basis: FeatureBasis, fp: FixedPoint) -> Bool[Array, ""]:
     U, z, f, alpha, gap = jax.lax.stop_gradient((basis.U, fp.z, fp.margins, fp.alpha, fp.gap))
     problem = jax.lax.stop_gradient(Problem.of(basis, fp.loss, fp.penalty))
@@ -116,7 +115,7 @@ def _source(basis: FeatureBasis, fp: FixedPoint) -> tuple[Problem, Array]:
     return problem, implicit.columns(slope, fp.z) * jnp.where(live, fp.z / safe, problem.gather(pull))
 
 
-@eqx.filter_jit
+@programs.compiled
 def _matrix(basis: FeatureBasis, fp: FixedPoint, same: Array) -> Array:
     problem, source = _source(basis, fp)
     c = problem.c
@@ -177,7 +176,7 @@ def _curvature_spread(problem: Problem, f: Array) -> tuple[Array, Array]:
     return w0, spread if tilt is None else spread + (tilt.curvature - jnp.min(tilt.curvature))
 
 
-@eqx.filter_jit
+@programs.compiled
 def _errors(basis: FeatureBasis, fp: FixedPoint, same: Array) -> Array:
     basis, fp = jax.lax.stop_gradient((basis, fp))
     problem, source = _source(basis, fp)

@@ -92,7 +92,7 @@ def _interior_point(B: Float[Array, "n k"], tilt: Tilt | None, limit: int) -> St
         # what is left of the two linear equations shrinks together
         near = jnp.all(jnp.abs(apart) <= eps**0.5 * (1 + jnp.abs(f)))
         on = jnp.isfinite(gap) & ~(near & (s.gap <= 16 * eps**0.75 * level))
-        new = y + t * dy, s.point.after(t, d), gap
-        return State(*jax.tree.map(lambda x, o: jnp.where(on, x, o), new, (y, s.point, s.gap)), s.i + on.astype(s.i.dtype), ~on)
+        new = State(y + t * dy, s.point.after(t, d), gap, s.i + 1, s.done)
+        return jax.tree.map(lambda x, o: jnp.where(on, x, o), new, s)._replace(done=~on)
 
     return jax.lax.while_loop(lambda s: ~s.done & (s.i < limit), step, _start(B, tilt))
