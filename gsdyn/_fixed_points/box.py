@@ -18,10 +18,14 @@ from jaxtyping import Array, Bool, Float, Int
 from gsdyn._fixed_points import active_set, interior, sides
 from gsdyn._fixed_points.active_set import Support
 from gsdyn._fixed_points.interior import Point
-from gsdyn._numerics import linear
-from gsdyn._numerics.batching import in_turn
+from gsdyn._numerics import dense, linear
+from gsdyn._numerics.batching import batched, finish_each, in_chunks, in_turn
 from gsdyn._problem import Problem
+from gsdyn.losses import Loss
 from gsdyn.penalties import Tilt
+
+ENTRIES = 2**14  # of all kernels of a batch that are looked at together, so that they stay in the cache
+LEAST = 64  # problems that are
 
 
 class State(NamedTuple):
@@ -36,21 +40,35 @@ class State(NamedTuple):
 
 def solve(problem: Problem, limit: int) -> Support:
     """The optimum of the hinge loss, differentiable in `U`, `c` and the tilt."""
-    loss = problem.loss
+    loss, small = problem.loss, len(problem.U) <= dense.OWN_LIMIT and jax.default_backend() == "cpu"
 
     def alone(arrays: tuple) -> Support:
-        U, c, tilt = arrays
-        return _located(Problem(U, c, loss, tilt), limit)
+        return _located(_problem(arrays, loss), limit)
+
+    def quick(arrays: tuple) -> Support:
+        return sides.optimum(_problem(arrays, loss), limit)
 
     def in_batch(arrays: tuple) -> Support:
-        U, c, tilt = arrays
-        if tilt is not None:
-            return alone(arrays)
-        found = sides.optimum(Problem(U, c, loss, None), limit)
+        found = quick(arrays)
         return jax.lax.cond(found.strict, lambda: found, lambda: alone(arrays))
 
-    found = in_turn(alone, in_batch)(jax.lax.stop_gradient((problem.U, problem.c, problem.tilt)))
+    def many(arrays: tuple) -> Support:
+        shapes = jax.eval_shape(jax.vmap(lambda arrays: Support.none(_problem(arrays, loss))), arrays)
+        found = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        found = in_chunks(jax.vmap(quick), arrays, found, max(LEAST, ENTRIES // len(problem.U) ** 2))
+        return finish_each(alone, arrays, found, ~found.strict)
+
+    arrays = jax.lax.stop_gradient((problem.U, problem.c, problem.tilt))
+    if problem.tilt is not None:
+        found = in_turn(alone)(arrays)
+    else:
+        found = (batched(alone, many) if small else in_turn(alone, in_batch))(arrays)
     return active_set.answering(problem, found)
+
+
+def _problem(arrays: tuple, loss: Loss) -> Problem:
+    U, c, tilt = arrays
+    return Problem(U, c, loss, tilt)
 
 
 def _located(problem: Problem, limit: int) -> Support:

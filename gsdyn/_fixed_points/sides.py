@@ -47,7 +47,8 @@ def _interior_point(K: Float[Array, "n n"], limit: int) -> State:
         a, p, q = state.point
         bent = p / a + q / (1 - a)
         scale = 1 / jnp.sqrt(diagonal + bent)
-        solve = dense.spd_solver(scale[:, None] * (K + jnp.diag(bent)) * scale[None, :])
+        system = scale[:, None] * (K + jnp.diag(bent)) * scale[None, :]
+        solve = dense.spd_inverse(system).__matmul__ if len(K) <= dense.OWN_LIMIT else dense.spd_solver(system)
 
         def towards(low: Array, high: Array) -> tuple[Array, tuple[()]]:
             return scale * solve(scale * (low / a - high / (1 - a))), ()

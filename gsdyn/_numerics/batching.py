@@ -139,6 +139,19 @@ def finish(solve: Callable[[P], S], problems: P, out: S, todo: Bool[Array, " m"]
     return jax.lax.while_loop(lambda s: jnp.any(s[1]), again, (out, todo))[0]
 
 
+def finish_each(solve: Callable[[P], S], problems: P, out: S, todo: Bool[Array, " m"]) -> S:
+    """`out`, with the problems that are `todo`, a few, solved one by one."""
+
+    def again(state: tuple[S, Array]) -> tuple[S, Array]:
+        out, todo = state
+        i = jnp.argmax(todo)
+        part = solve(jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, i, keepdims=False), problems))
+        out = jax.tree.map(lambda x, y: jax.lax.dynamic_update_index_in_dim(x, y, i, axis=0), out, part)
+        return out, todo & (jnp.arange(todo.size) != i)
+
+    return jax.lax.while_loop(lambda s: jnp.any(s[1]), again, (out, todo))[0]
+
+
 def _at_once(size: int) -> int:
     return size if jax.default_backend() == "cpu" else ACCELERATED * size
 

@@ -97,10 +97,10 @@ def spd_inverse(matrix: Float[Array, "k k"]) -> Float[Array, "k k"]:
     """The inverse of a symmetric positive definite matrix, NaN of any other."""
 
     def lapack(problem: tuple[Array]) -> Array:
-        return _lower_inverse(jax.lax.linalg.cholesky(*problem, symmetrize_input=False), 2)
+        root = _lower_inverse(jax.lax.linalg.cholesky(*problem, symmetrize_input=False), 2)
+        return root.T @ root
 
-    root = one_at_a_time(lapack)((matrix,))
-    return root.T @ root
+    return one_at_a_time(lapack, _own_inverse if len(matrix) <= OWN_LIMIT else None)((matrix,))
 
 
 def _lower_inverse(factor: Float[Array, "k k"], halvings: int) -> Float[Array, "k k"]:
@@ -239,6 +239,21 @@ def _own_cholesky(problem: tuple[Float[Array, "k k"]]) -> Float[Array, "k k"]:
         return rest - row[:, None] * row[None, :], rows
 
     return jax.lax.fori_loop(0, len(matrix), eliminate, (matrix, jnp.zeros_like(matrix)))[1].T
+
+
+def _own_inverse(problem: tuple[Float[Array, "k k"]]) -> Float[Array, "k k"]:
+    """Of a symmetric positive definite matrix, by Gauss and Jordan: its pivots need no choice."""
+    (matrix,) = problem
+    at = jnp.arange(len(matrix))
+
+    def exchange(j: Array, x: Array) -> Array:
+        column = jax.lax.dynamic_slice_in_dim(x, j, 1, axis=1)
+        row = jax.lax.dynamic_slice_in_dim(x, j, 1, axis=0)
+        pivot = jnp.sum(jnp.where(at == j, row[0], 0.0))
+        row = jnp.where(at == j, 1.0, row) / jnp.where(pivot > 0, pivot, jnp.nan)
+        return jnp.where(at[:, None] == j, row, jnp.where(at == j, 0.0, x) - column * row)
+
+    return jax.lax.fori_loop(0, len(matrix), exchange, matrix)
 
 
 def _own_substitution(factor: Float[Array, "k k"], b: Float[Array, "k m"]) -> Float[Array, "k m"]:
