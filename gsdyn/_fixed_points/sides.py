@@ -35,12 +35,13 @@ class State(NamedTuple):
 
 def optimum(problem: Problem, limit: int) -> Support:
     """The optimum without a tilt, if the sides are `strict`."""
-    end = _interior_point(kernel(problem.U, problem.c), min(limit, STEPS))
+    end = interior_point(kernel(problem.U, problem.c), min(limit, STEPS), CLOSE)
     found = active_set.located(problem, end.point.sides(), end.point.a, min(limit, ROUNDS), Condensed)
     return found._replace(iterations=end.i + found.iterations)
 
 
-def _interior_point(K: Float[Array, "n n"], limit: int) -> State:
+def interior_point(K: Float[Array, "n n"], limit: int, close: float) -> State:
+    """Steps until the gap is a part `close` of the dual variables' sum, or the last before rounding spoils them."""
     diagonal = jnp.diagonal(K)
 
     def step(state: State) -> State:
@@ -54,8 +55,9 @@ def _interior_point(K: Float[Array, "n n"], limit: int) -> State:
             return scale * solve(scale * (low / a - high / (1 - a))), ()
 
         t, d, gap, _ = interior.step(state.point, state.gap, towards, ())
-        point = state.point.after(t, d)
-        return State(point, gap, state.i + 1, gap <= CLOSE * jnp.sum(point.a))
+        new = State(state.point.after(t, d), gap, state.i + 1, gap <= close * jnp.sum(state.point.a))
+        fine = jnp.isfinite(gap)
+        return jax.tree.map(lambda x, o: jnp.where(fine, x, o), new, state._replace(done=~state.done))
 
     a = 0.5 / jnp.sqrt(jnp.maximum(diagonal, 1.0))
     f = K @ a
