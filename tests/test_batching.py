@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from _programs import QUICK
 
-from gsdyn._numerics.batching import finish
+from gsdyn._numerics.batching import finish, finish_each
 
 
 @pytest.mark.parametrize("count", [1, 31, 33, 1000, 4097])
@@ -21,4 +21,16 @@ def test_what_is_left_to_do_is_done_and_nothing_else(count, share):
 
     sums, twice = jax.jit(lambda *x: finish(solve, *x, size=16), compiler_options=QUICK)(problems, before, todo)
     np.testing.assert_array_equal(sums, np.where(todo, problems[:, 0] + problems[:, 1], -1.0))
+    np.testing.assert_array_equal(twice, np.where(todo[:, None], 2 * problems, -1.0))
+
+
+def test_a_few_are_done_one_by_one():
+    problems, todo = np.arange(8.0).reshape(4, 2), np.array([True, False, False, True])
+
+    def solve(row):
+        return row[0] + row[1], 2 * row
+
+    run = jax.jit(lambda *x: finish_each(solve, *x), compiler_options=QUICK)
+    sums, twice = run(problems, (jnp.full(4, -1.0), jnp.full((4, 2), -1.0)), todo)
+    np.testing.assert_array_equal(sums, [1.0, -1.0, -1.0, 13.0])
     np.testing.assert_array_equal(twice, np.where(todo[:, None], 2 * problems, -1.0))

@@ -10,7 +10,7 @@ from _tolerances import assert_close
 from gsdyn._numerics import dense
 
 
-@pytest.mark.parametrize("n", [1, 30, 50, 131])
+@pytest.mark.parametrize("n", [1, 12, 30, 50, 131])
 def test_inverse_of_a_positive_definite_matrix(n):
     A = np.random.default_rng(n).standard_normal((3, n, n + 5))
     A = A @ A.swapaxes(-1, -2)

@@ -4,7 +4,8 @@ With `z = sqrt(c) y`, `B = U sqrt(c)` and the slacks `p - q = B y - 1` of every 
 `y = B^T (a - T f + pull)`, `a p = 0`, `(1 - a) q = 0`, `0 <= a <= 1`, `p, q >= 0`. A Newton step for all of these is
 the library's one system, `(I + B^T (T + W) B) dy`, with `1/W = p/a + q/(1-a)`. Responses are unknowns of their own:
 from the pulls they would come out of cancellation as soon as `c` is large. What the method finds is the side of every
-example; `active_set` gives the digits. In a batch `sides` tells sooner, where the kernel is far from singular.
+example; `active_set` gives the digits. Without a tilt, and where double precision and enough features leave digits to
+the kernel, `sides` tells them sooner, in a batch by even fewer steps where the kernel is far from singular.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ def solve(problem: Problem, limit: int) -> Support:
         return jax.lax.cond(found.strict, lambda: found, lambda: alone(arrays))
 
     def many(arrays: tuple) -> Support:
+        """All small problems at once, and those that are not told by that one by one."""
         shapes = jax.eval_shape(jax.vmap(lambda arrays: Support.none(_problem(arrays, loss))), arrays)
         found = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
         found = in_chunks(jax.vmap(quick), arrays, found, max(LEAST, ENTRIES // len(problem.U) ** 2))

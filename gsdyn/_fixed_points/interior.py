@@ -47,13 +47,13 @@ def step(
     """How much of which step to take, the gap after it, and what else moves, of the shape of `more`.
 
     `towards(low, high)`: how `a` moves by Newton's method for `a p = low`, `(1 - a) q = high`, and what else moves.
-    First for products of zero; then, by what that leaves of the gap, for products that are all alike, to second order:
-    in one loop, so that it is compiled once.
+    First for products of zero; then, by what that leaves of the gap, for products that are all alike, to second order.
+    Twice the same operations, so that XLA compiles them once; a loop would cost more than the step.
     """
     a, p, q = point
     n = len(a)
 
-    def again(_: int, last: tuple) -> tuple:
+    def again(last: tuple) -> tuple:
         _, (da, dp, dq), after, _ = last
         aim = (after / gap) ** 3 * (gap / (2 * n))
         low, high = aim - a * p - da * dp, aim - (1 - a) * q + da * dq
@@ -64,5 +64,4 @@ def step(
         return t, d, point.after(t, d).gap(), more
 
     zero = jnp.zeros_like(gap)
-    last = (zero, Point(*jax.tree.map(jnp.zeros_like, point)), zero, more)
-    return again(1, again(0, last))
+    return again(again((zero, Point(*jax.tree.map(jnp.zeros_like, point)), zero, more)))

@@ -2,7 +2,8 @@
 
 `min a^T K a / 2 - sum a` over `0 <= a <= 1`, `K = U c U^T`. With slacks `p - q = K a - 1` from the start all equations
 but `a p = 0`, `(1 - a) q = 0` hold, and a step of the interior point method is one system, `(K + p/a + q/(1-a)) da`. A
-few of them tell most sides; the others change in a few rounds of `active_set`.
+few of them tell most sides; the others change in a few rounds of `active_set`. In double precision more of them tell
+the sides also where it is singular.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def interior_point(K: Float[Array, "n n"], limit: int, close: float) -> State:
         t, d, gap, _ = interior.step(state.point, state.gap, towards, ())
         new = State(state.point.after(t, d), gap, state.i + 1, gap <= close * jnp.sum(state.point.a))
         fine = jnp.isfinite(gap)
-        return jax.tree.map(lambda x, o: jnp.where(fine, x, o), new, state._replace(done=~state.done))
+        return jax.tree.map(lambda x, o: jnp.where(fine, x, o), new, state._replace(done=~fine))
 
     a = 0.5 / jnp.sqrt(jnp.maximum(diagonal, 1.0))
     f = K @ a
