@@ -47,9 +47,9 @@ class Support(NamedTuple):
     @classmethod
     def none(cls, problem: Problem) -> Support:
         """Nothing yet, of the shapes of `problem`."""
-        (n, k), dtype = problem.U.shape, problem.U.dtype
-        n, k, no = jnp.zeros(n, dtype), jnp.zeros(k, dtype), jnp.zeros((), bool)
-        return cls(n, k, n, n, n, n > 0, n, jnp.zeros((), jnp.int32), no, no)
+        each, z = (jnp.zeros(count, problem.U.dtype) for count in problem.U.shape)
+        no = jnp.zeros((), bool)
+        return cls(each, z, each, each, each, each > 0, each, jnp.zeros((), jnp.int32), no, no)
 
     @property
     def margins(self) -> Float[Array, " n"]:
@@ -102,15 +102,15 @@ def located(problem: Problem, side: Int[Array, " n"], typical: Array, limit: int
     `typical`: the size of every dual variable, from which comes a compliance that rounding hides. `kind`: `Rough`, or
     `Condensed` where there is no tilt, by which the errors can come out infinite, so that nothing is consistent.
     """
-    n = jnp.arange(len(side))
+    at = jnp.arange(len(side))
 
     def again(s: Round) -> Round:
-        side = jnp.where((s.i <= TOGETHER) | (n == s.last), s.move, s.side)
+        side = jnp.where((s.i <= TOGETHER) | (at == s.last), s.move, s.side)
         system, pull = _system(problem, side == INSIDE, typical)
         found, move = _on(system, pull, side, kind.of(system))
-        return Round(found, side, move, jnp.max(jnp.where(move != side, n, -1)), s.i + 1)
+        return Round(found, side, move, jnp.max(jnp.where(move != side, at, -1)), s.i + 1)
 
-    start = Round(Support.none(problem), side, side, n[0], jnp.zeros((), jnp.int32))
+    start = Round(Support.none(problem), side, side, at[0], jnp.zeros((), jnp.int32))
     end = jax.lax.while_loop(lambda s: (s.last >= 0) & (s.i <= min(limit, ROUNDS)), again, start)
     consistent = end.found.consistent & (end.last < 0)
     return end.found._replace(iterations=end.i - 1, consistent=consistent)
@@ -143,7 +143,7 @@ def _on(system: System, pull: Array, side: Array, inverse: Rough | Condensed) ->
     b = _right(system, pull, bound)
 
     def refined(_: int, last: tuple[Pair, Pair, Array]) -> tuple[Pair, Pair, Array]:
-        x, rest, _ = last
+        x, rest = last[:2]
         x = jax.tree.map(jnp.add, x, inverse(system, rest))
         return x, *system.rest(b, x)
 
