@@ -4,10 +4,15 @@
 `QUICK`. The arithmetic is the same, its rounding not always: what lies within a few units of that asks for `FULL`.
 """
 
+import contextlib
 import os
+from collections.abc import Iterator
 
+import equinox
 import jax
 import jaxlib
+
+from gsdyn._traced import checked_beforehand
 
 # XLA ends the process at flags that it does not know, and this one is of a generation of its compiler
 KNOWN = jaxlib.__version__.startswith("0.10.")
@@ -26,4 +31,18 @@ def quickly() -> None:
     jax.config.update("jax_disable_most_optimizations", True)
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
     if KNOWN:
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --{EMITTERS}=false".strip()
+        flags = os.environ.get("XLA_FLAGS", "").split()
+        if f"--{EMITTERS}=false" not in flags:  # they are part of every key, and what workers are given
+            os.environ["XLA_FLAGS"] = " ".join([*flags, f"--{EMITTERS}=false"])
+
+
+@contextlib.contextmanager
+def unchecked() -> Iterator[None]:
+    """Programs traced inside have no checks, neither gsdyn's nor those of the libraries that it calls."""
+    errors = equinox._errors
+    before, errors.EQX_ON_ERROR = errors.EQX_ON_ERROR, "off"
+    try:
+        with checked_beforehand():
+            yield
+    finally:
+        errors.EQX_ON_ERROR = before

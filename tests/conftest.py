@@ -14,11 +14,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax
 import pytest
-from _programs import quickly
+from _programs import quickly, unchecked
 from hypothesis import settings
 
 import gsdyn as gs
-from gsdyn._traced import checked_beforehand
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -52,6 +51,6 @@ def pytest_configure(config):
 def pytest_runtest_protocol(item):
     """Checks in compiled code are kept in no cache: `make test` leaves them out but where a test is about them."""
     if quick(item.config) and not item.get_closest_marker("traced"):
-        with checked_beforehand():
+        with unchecked():
             return (yield)
     return (yield)
