@@ -14,7 +14,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax
 import pytest
-from _programs import quickly, unchecked
+from _programs import make_room, quickly, unchecked
 from hypothesis import settings
 
 import gsdyn as gs
@@ -54,3 +54,8 @@ def pytest_runtest_protocol(item):
         with unchecked():
             return (yield)
     return (yield)
+
+
+def pytest_runtest_teardown(item, nextitem):
+    if item.get_closest_marker("slow") or nextitem is None or nextitem.path != item.path:
+        make_room()
