@@ -46,6 +46,7 @@ def enable_cache(path: str | os.PathLike[str] | None = None) -> Path | None:
     if path is None and os.environ.get(VARIABLE, "").lower() == "off":
         return None
     name, folder = folder_of(path)
+    folder = folder.absolute()  # the same one from wherever the process goes on
     try:
         _files.make_folder(folder)
         _sweep_up(folder)

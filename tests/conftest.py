@@ -16,8 +16,10 @@ import jax
 import pytest
 from _programs import make_room, quickly, unchecked
 from hypothesis import settings
+from jax.experimental.compilation_cache import compilation_cache
 
 import gsdyn as gs
+from gsdyn.cache import SETTINGS
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -59,3 +61,13 @@ def pytest_runtest_protocol(item):
 def pytest_runtest_teardown(item, nextitem):
     if item.get_closest_marker("slow") or nextitem is None or nextitem.path != item.path:
         make_room()
+
+
+@pytest.fixture
+def kept_where_it_was():
+    """Programs go on to be kept in the folder of before, whatever a test has enabled."""
+    before = {name: getattr(jax.config, name) for name in ("jax_compilation_cache_dir", *SETTINGS)}
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()

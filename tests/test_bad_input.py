@@ -50,6 +50,7 @@ EVERYTHING = {what: value for kind in KINDS.values() for what, value in kind.ite
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("kept_where_it_was")
 @pytest.mark.parametrize("name", CALLS)
 def test_what_is_allowed_works_and_any_value_at_all_is_taken_or_refused_so(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

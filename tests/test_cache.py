@@ -58,6 +58,13 @@ def test_bad_folders_are_refused_and_change_nothing(path):
     assert jax.config.values.get("jax_compilation_cache_dir") == before
 
 
+@pytest.mark.usefixtures("kept_where_it_was")
+def test_a_relative_folder_stays_where_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert gs.enable_cache("programs") == tmp_path / "programs"
+    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "programs")
+
+
 def test_processes_share_it_and_a_kill_leaves_nothing_in_the_way(tmp_path):
     folder = tmp_path / "cache"
     command = [sys.executable, "-W", "error", "-c", PROGRAM, str(folder)]
