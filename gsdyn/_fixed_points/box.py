@@ -19,7 +19,6 @@ from jaxtyping import Array, Bool, Float, Int
 from gsdyn._fixed_points import active_set, interior, sides
 from gsdyn._fixed_points.active_set import Support
 from gsdyn._fixed_points.interior import Point
-from gsdyn._fixed_points.inverses import kernel
 from gsdyn._numerics import dense, linear
 from gsdyn._numerics.batching import batched, finish_each, in_chunks, in_turn
 from gsdyn._problem import Problem
@@ -75,12 +74,7 @@ def _problem(arrays: tuple, loss: Loss) -> Problem:
 
 
 def _located(problem: Problem, limit: int) -> Support:
-    U = problem.U
-    close = 16 * float(jnp.finfo(U.dtype).eps) ** 0.75
-    if problem.tilt is None and len(U) <= 2 * len(problem.c) and U.dtype == jnp.float64:
-        end = sides.interior_point(kernel(U, problem.c), limit, close)
-    else:
-        end = _interior_point(problem.B, problem.tilt, limit, close)
+    end = _interior_point(problem.B, problem.tilt, limit)
     found = active_set.located(problem, end.point.sides(), end.point.a, limit)
     return found._replace(iterations=found.iterations + end.i)
 
@@ -95,7 +89,7 @@ def _start(B: Float[Array, "n k"], tilt: Tilt | None) -> State:
     return State(y, point, point.gap(), jnp.zeros((), jnp.int32), jnp.zeros((), bool))
 
 
-def _interior_point(B: Float[Array, "n k"], tilt: Tilt | None, limit: int, close: float) -> State:
+def _interior_point(B: Float[Array, "n k"], tilt: Tilt | None, limit: int) -> State:
     eps = float(jnp.finfo(B.dtype).eps)
 
     def step(s: State) -> State:
@@ -117,7 +111,7 @@ def _interior_point(B: Float[Array, "n k"], tilt: Tilt | None, limit: int, close
             level = level + jnp.abs(jnp.sum(tilt.curvature * f * f / 2 - tilt.pull * f))
         # what is left of the two linear equations shrinks together
         near = jnp.all(jnp.abs(apart) <= eps**0.5 * (1 + jnp.abs(f)))
-        on = jnp.isfinite(gap) & ~(near & (s.gap <= close * level))
+        on = jnp.isfinite(gap) & ~(near & (s.gap <= 16 * eps**0.75 * level))
         new = State(y + t * dy, s.point.after(t, d), gap, s.i + 1, s.done)
         return jax.tree.map(lambda x, o: jnp.where(on, x, o), new, s)._replace(done=~on)
 

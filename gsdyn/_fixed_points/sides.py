@@ -2,8 +2,7 @@
 
 `min a^T K a / 2 - sum a` over `0 <= a <= 1`, `K = U c U^T`. With slacks `p - q = K a - 1` from the start all equations
 but `a p = 0`, `(1 - a) q = 0` hold, and a step of the interior point method is one system, `(K + p/a + q/(1-a)) da`. A
-few of them tell most sides; the others change in a few rounds of `active_set`. In double precision more of them tell
-the sides also where it is singular.
+few of them tell most sides; the others change in a few rounds of `active_set`.
 """
 
 from __future__ import annotations
@@ -36,13 +35,12 @@ class State(NamedTuple):
 
 def optimum(problem: Problem, limit: int) -> Support:
     """The optimum without a tilt, if the sides are `strict`."""
-    end = interior_point(kernel(problem.U, problem.c), min(limit, STEPS), CLOSE)
+    end = _interior_point(kernel(problem.U, problem.c), min(limit, STEPS))
     found = active_set.located(problem, end.point.sides(), end.point.a, min(limit, ROUNDS), Condensed)
     return found._replace(iterations=end.i + found.iterations)
 
 
-def interior_point(K: Float[Array, "n n"], limit: int, close: float) -> State:
-    """Steps until the gap is a part `close` of the dual variables' sum, or the last before rounding spoils them."""
+def _interior_point(K: Float[Array, "n n"], limit: int) -> State:
     diagonal = jnp.diagonal(K)
 
     def step(state: State) -> State:
@@ -56,9 +54,8 @@ def interior_point(K: Float[Array, "n n"], limit: int, close: float) -> State:
             return scale * solve(scale * (low / a - high / (1 - a))), ()
 
         t, d, gap, _ = interior.step(state.point, state.gap, towards, ())
-        new = State(state.point.after(t, d), gap, state.i + 1, gap <= close * jnp.sum(state.point.a))
-        fine = jnp.isfinite(gap)
-        return jax.tree.map(lambda x, o: jnp.where(fine, x, o), new, state._replace(done=~fine))
+        point = state.point.after(t, d)
+        return State(point, gap, state.i + 1, gap <= CLOSE * jnp.sum(point.a))
 
     a = 0.5 / jnp.sqrt(jnp.maximum(diagonal, 1.0))
     f = K @ a
