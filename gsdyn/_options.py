@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -64,6 +64,11 @@ def nearest(word: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(word.lower(), names, n=3)
     hint = f": did you mean {', '.join(names[n] for n in near)}?" if near else ""
     return f"{word!r}{hint}"
+
+
+def unknown_command(word: str, known: Sequence[str]) -> str:
+    """What is said of a command that is none of those known."""
+    return f"command must be one of {', '.join(known)}, got {nearest(word, known)}"
 
 
 def _declared(hint: Any) -> Iterator[Allowed]:

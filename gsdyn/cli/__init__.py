@@ -61,7 +61,7 @@ def _parse(words: Sequence[str]) -> Command:
     for group, known in GROUPS.items():  # the parser looks for a long time for what may have been meant
         first = words[len(group) : len(group) + 1]
         if tuple(words[: len(group)]) == group and first and not first[0].startswith("-") and first[0] not in known:
-            raise ValueError(f"command must be one of {', '.join(known)}, got {_options.nearest(first[0], known)}")
+            raise ValueError(_options.unknown_command(first[0], known))
     asked = [*words, "--help"] if tuple(words) in GROUPS else words
     return _runnable(app.cli(prog="gsdyn", description=DESCRIPTION, args=asked, registry=REGISTRY))
 

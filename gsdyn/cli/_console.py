@@ -219,8 +219,7 @@ def _unboxed(text: str, arguments: Sequence[str] = ()) -> str:
     commands = next((part for part in parts[1:] if "Available subcommands: " in part), "")
     unknown = re.match(r"Unrecognized[\w ]* options: ([^-]\S*)", told)
     if commands and unknown:
-        known = commands.split(": ", 1)[1]
-        return f"command must be one of {known}, got {_options.nearest(unknown[1], known.split(', '))}"
+        return _options.unknown_command(unknown[1], commands.split(": ", 1)[1].split(", "))
     if meant := _meant(lines, arguments):
         return f"{told}: did you mean {meant}?"
     told = re.sub(r"^Error parsing \W*([\w-]+)\W*: it must", lambda found: f"{found[1].lower()} must", told)
