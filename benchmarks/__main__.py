@@ -18,7 +18,7 @@ from rich.table import Table
 
 from benchmarks._race import Result
 
-RACES = "grids", "batches", "trajectories", "large_n", "flows", "kernels", "descent"
+RACES = "grids", "batches", "trajectories", "large_n", "flows", "kernels", "descent", "accelerator"
 VERSIONED = "jax", "jaxlib", "diffrax", "numpy", "scipy", "scikit-learn", "numba", "heyoka", "torch", "torchdiffeq"
 FOLDER = Path(__file__).parent
 

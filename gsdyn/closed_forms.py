@@ -10,6 +10,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from gsdyn import _checks, special
 from gsdyn._numerics import linear
+from gsdyn._numerics.precision import full_precision
 from gsdyn.features import FeatureBasis
 from gsdyn.losses import CrossEntropy, FirstOrderCrossEntropy
 from gsdyn.penalties import WeightDecay
@@ -27,6 +28,7 @@ class ClosedForm(NamedTuple):
     z: Array
 
 
+@full_precision
 def equal_strengths(s: ArrayLike, lam: ArrayLike, U: ArrayLike | None = None, *, exact: bool = False) -> ClosedForm:
     """All strengths equal (P21-Eq12): every example has the same dual variable and margin.
 
@@ -55,6 +57,7 @@ def equal_strengths(s: ArrayLike, lam: ArrayLike, U: ArrayLike | None = None, *,
     return ClosedForm(jnp.broadcast_to(alpha, sums.shape), margin * sums)
 
 
+@full_precision
 def permutation(s: ArrayLike, lam: ArrayLike, *, exact: bool = False) -> ClosedForm:
     """`U` a permutation, every feature in one example of its own (P21-Eq13).
 
@@ -72,6 +75,7 @@ def permutation(s: ArrayLike, lam: ArrayLike, *, exact: bool = False) -> ClosedF
     return ClosedForm(*_lone_example(s * s / lam, exact))
 
 
+@full_precision
 def perturbed(basis: FeatureBasis, lam: ArrayLike, *, exact: bool = False) -> ClosedForm:
     """`U` near a permutation, to first order in its off-diagonal entries (P21-Lemma1, Eq14).
 
@@ -101,6 +105,7 @@ def perturbed(basis: FeatureBasis, lam: ArrayLike, *, exact: bool = False) -> Cl
     return ClosedForm(target - linear.curvature_product(root, basis.U @ z), z)
 
 
+@full_precision
 def small_overlap_starvation(
     s1: ArrayLike, s2: ArrayLike, delta: ArrayLike, lam: ArrayLike, *, exact: bool = True
 ) -> Float[Array, "..."]:

@@ -13,6 +13,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 
 from gsdyn import _checks
 from gsdyn._numerics import eigen, krylov, linear, pairs, psd
+from gsdyn._numerics.precision import full_precision
 from gsdyn._readable import Readable, Summary, shown
 from gsdyn._traced import error_if
 
@@ -72,6 +73,7 @@ class FeatureBasis(Readable):
         return cls._of(pairs.square(c, -delta, delta, c), pairs.pair(s1, s2))
 
     @classmethod
+    @full_precision
     def from_kernel(
         cls,
         theta: ArrayLike,
@@ -119,6 +121,7 @@ class FeatureBasis(Readable):
         return cls._from_eigen(s2, u, n, rank, accuracy, told=tolerance is not None)
 
     @classmethod
+    @full_precision
     def from_product(
         cls,
         product: Callable[[np.ndarray], ArrayLike],
@@ -175,6 +178,7 @@ class FeatureBasis(Readable):
         return cls._decomposition(*_of_kernel(u, s2, max(rounding, accuracy if told else 0.0), rank))
 
     @classmethod
+    @full_precision
     def from_ntrf(cls, phi: ArrayLike, y: ArrayLike | None = None, rank: int | None = None) -> FeatureBasis:
         """The features of an NTRF matrix `Phi` (P21-Eq2): the singular vectors of `Y Phi` (P21-Def1).
 
@@ -216,14 +220,17 @@ class FeatureBasis(Readable):
         """Number of features k."""
         return self.U.shape[1]
 
+    @full_precision
     def kernel(self) -> Float[Array, "n n"]:
         """The label-signed kernel `K = U S^2 U^T` (P21-Def1)."""
         return (self.U * (self.s * self.s)[None, :]) @ self.U.T
 
+    @full_precision
     def margins(self, z: Float[Array, " k"]) -> Float[Array, " n"]:
         """Margins of given responses, `f = U z` (P21-Eq4)."""
         return self.U @ z
 
+    @full_precision
     def responses(self, margins: Float[Array, " n"]) -> Float[Array, " k"]:
         """Responses of given margins, `z = U^T f` (P21-Eq4)."""
         return margins @ self.U if margins.ndim == 1 else self.U.T @ margins
@@ -267,6 +274,7 @@ def _strongest(u: Array, s2: Array, rank: int) -> tuple[Array, Array]:
     return u * sign[None, :], jnp.where(positive, jnp.sqrt(jnp.where(positive, s2, 1.0)), 0.0)
 
 
+@full_precision
 def _require_orthonormal(u: Array) -> Array:
     """`u`, for which `u^T u p = p` must hold for a dense probe `p`: O(nk), and false with probability one otherwise."""
     probe = np.cos(1.0 + np.arange(u.shape[1])).astype(u.dtype)

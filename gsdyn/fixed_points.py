@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 from gsdyn import _checks
 from gsdyn._fixed_points import active_set, box, implicit
 from gsdyn._numerics import programs
+from gsdyn._numerics.precision import full_precision
 from gsdyn._problem import Problem, check_parts
 from gsdyn._readable import Optimum
 from gsdyn.features import FeatureBasis
@@ -48,6 +49,7 @@ class FixedPoint(Optimum):
     penalty: Penalty
 
 
+@full_precision
 def fixed_point(
     basis: FeatureBasis, loss: Loss, penalty: Penalty, *, max_iterations: int = MAX_ITERATIONS
 ) -> FixedPoint:

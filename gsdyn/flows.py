@@ -15,6 +15,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from gsdyn import _checks
 from gsdyn._numerics import dense
 from gsdyn._numerics.linear import adjoint
+from gsdyn._numerics.precision import full_precision
 from gsdyn._problem import Problem, fitting
 from gsdyn.features import FeatureBasis
 from gsdyn.losses import Loss
@@ -101,15 +102,18 @@ class PrimalFlow(Flow):
     def start(self) -> Array:
         return self.z0
 
+    @full_precision
     def velocity(self, state: Array) -> Array:
         lam1, _ = self.penalty.decay()
         s2 = (self.basis.s**2).reshape((-1,) + (1,) * (state.ndim - 1))
         force = adjoint(self.basis.U, self.output_force(self.basis.U @ state))
         return self.eta * (s2 * force - lam1 * state)
 
+    @full_precision
     def observe(self, state: Array) -> tuple[Array, Array]:
         return self.loss.into_domain(self.loss.dual(self.basis.U @ state)), state
 
+    @full_precision
     def output_force(self, f: Array) -> Array:
         """`a(f) - lam_2 (f - gamma)`: what pulls on the margins, before the kernel."""
         _, lam2 = self.penalty.decay()
@@ -168,11 +172,13 @@ class DualFlow(Flow):
     def start(self) -> Array:
         return self.alpha0
 
+    @full_precision
     def margins(self, alpha: Array) -> Array:
         """The margins of the parameters that are optimal for `alpha`, shape (n,) or (n, C)."""
         problem = Problem.aligned(self.basis, self.loss, self.penalty)
         return problem.U @ self._responses(problem, alpha)
 
+    @full_precision
     def responses(self, alpha: Array) -> Array:
         """The responses of the parameters that are optimal for `alpha`, `z = c U^T alpha` (P21-Eq11)."""
         return self._responses(Problem.aligned(self.basis, self.loss, self.penalty), alpha)
@@ -186,9 +192,11 @@ class DualFlow(Flow):
         inner = jnp.eye(len(c), dtype=c.dtype) + B.T @ (tilt.curvature[:, None] * B)
         return jnp.sqrt(c) * dense.spd_solver(inner)(B.T @ (alpha + tilt.pull))
 
+    @full_precision
     def velocity(self, state: Array) -> Array:
         return self.loss.dual_sign * self.eta * (self.loss.slope(state) - self.margins(state))
 
+    @full_precision
     def observe(self, state: Array) -> tuple[Array, Array]:
         return self.loss.into_domain(state), self.responses(state)
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from gsdyn import _checks
+from gsdyn._numerics.precision import full_precision
 from gsdyn.features import FeatureBasis
 
 
@@ -49,6 +50,7 @@ class Gap(eqx.Module):
     parts: Float[Array, "... k"]
     kappa: Float[Array, " k"]
 
+    @full_precision
     def response(self, matrix: Float[Array, "... k k"]) -> Float[Array, "... k"]:
         """How the gap answers to every strength, `d gap/d(s_i^2) = sum_j kappa_j G[j, i]`, on the examples of the
         basis.
@@ -60,6 +62,7 @@ class Gap(eqx.Module):
         return jnp.tensordot(matrix, self.kappa, ((-2,), (0,)))
 
 
+@full_precision
 def group_metrics(margins: ArrayLike, groups: ArrayLike, *, confidence: float = 0.95) -> GroupMetrics:
     """Accuracy with its interval, mean margin and the worst group (*beyond* P21).
 
@@ -117,6 +120,7 @@ def wilson(share: Array | np.float64, count: Array | np.float64, confidence: flo
     return low, jnp.where(share < 1, (middle + half) / (1 + weight), 1.0)
 
 
+@full_precision
 def margin_gap(weights: ArrayLike | FeatureBasis, z: ArrayLike, aligned: ArrayLike) -> Gap:
     """The gap between aligned and conflicting examples, feature by feature (*beyond* P21).
 

@@ -9,6 +9,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from gsdyn import _checks
 from gsdyn._numerics import psd
+from gsdyn._numerics.precision import full_precision
 
 PATIENCE = 5  # exchanges in a row that may leave no fewer examples on the wrong side
 ROUNDS = 10  # changes of the support per example, after which no more help
@@ -37,6 +38,7 @@ class HardMargin(eqx.Module):
     converged: Bool[Array, ""]
 
 
+@full_precision
 def hard_margin(theta: ArrayLike, y: ArrayLike | None, *, tolerance: float | None = None) -> HardMargin:
     """The hard-margin solution in a kernel, `min beta^T K beta` with `K beta >= 1` (*beyond* P21).
 

@@ -22,6 +22,7 @@ from gsdyn._integration.primal_stages import PrimalStages
 from gsdyn._integration.stages import Stages
 from gsdyn._numerics import pairs
 from gsdyn._numerics.batching import in_turn
+from gsdyn._numerics.precision import full_precision
 from gsdyn._problem import aligned
 from gsdyn._readable import OverTime
 from gsdyn.features import FeatureBasis
@@ -73,6 +74,7 @@ class Trajectory(OverTime):
         """Whether every time was reached."""
         return self.result == diffrax.RESULTS.successful
 
+    @full_precision
     def evaluate(self, t: ArrayLike) -> Moment:
         """The trajectory at any times between 0 and the last of `ts`, by the solver's own interpolation.
 
@@ -118,6 +120,7 @@ def integrate(
 ) -> Trajectory: ...
 
 
+@full_precision
 def integrate(
     flow: Flow | KernelFlow,
     ts: ArrayLike,
@@ -185,6 +188,7 @@ def integrate(
     return eqx.tree_at(lambda t: (t.ts, t.alpha, t.z, t.margins), run, replace_fn=lambda v: v[:count])
 
 
+@full_precision
 def steady_state(
     flow: Flow,
     *,
@@ -284,6 +288,7 @@ def _in_turn(args: Stages, ts: Array, tolerances: tuple[float, float], max_steps
 
 
 @_in_turn.def_jvp
+@full_precision
 def _in_turn_jvp(primals: tuple, tangents: tuple) -> tuple:
     return eqx.filter_jvp(lambda args, ts: _alone(args, ts, *primals[2:]), primals[:2], tangents[:2])
 

@@ -13,6 +13,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int
 from gsdyn import _checks
 from gsdyn._fixed_points.kernel_newton import Kernel, minimise, objective
 from gsdyn._numerics import batching, psd
+from gsdyn._numerics.precision import full_precision
 from gsdyn._readable import Optimum
 from gsdyn.losses import Loss
 from gsdyn.penalties import Penalty, WeightDecay
@@ -52,6 +53,7 @@ class KernelFixedPoint(Optimum):
     coefficients: Float[Array, "*L n"]
 
 
+@full_precision
 def kernel_fixed_point(
     theta: ArrayLike,
     y: ArrayLike | None,
@@ -97,6 +99,7 @@ def kernel_fixed_point(
     return _solved(_solve, (matrix, sign, penalty.lam, start), loss, options)
 
 
+@full_precision
 def kernel_path(
     theta: ArrayLike,
     y: ArrayLike | None,

@@ -17,6 +17,7 @@ from gsdyn import _checks
 from gsdyn._integration import kernel_path
 from gsdyn._integration.kernel_systems import Problem
 from gsdyn._numerics import leading, psd
+from gsdyn._numerics.precision import full_precision
 from gsdyn._readable import Call, OverTime
 from gsdyn._traced import error_if
 from gsdyn.features import FeatureBasis
@@ -168,6 +169,7 @@ class KernelRun(OverTime):
         """Whether every time was reached."""
         return self.result == diffrax.RESULTS.successful
 
+    @full_precision
     def evaluate(self, t: ArrayLike) -> KernelMoment:
         """The run at any times between 0 and the last of `ts`, by the polynomials of its steps, whose errors are those
         of saved times: `integrate` says how large.
@@ -281,7 +283,8 @@ def _single(theta: Array) -> tuple[Array, Array]:
 @functools.partial(jax.jit, static_argnums=3)
 def _lead(theta: Array, single: Array, probes: Array, rank: int) -> leading.Leading:
     # one problem after the other under `vmap`: batches of LAPACK's calls can wait for each other
-    return jax.custom_batching.sequential_vmap(lambda a, b, c: leading.leading(a, b, c, rank))(theta, single, probes)
+    find = full_precision(lambda a, b, c: leading.leading(a, b, c, rank))
+    return jax.custom_batching.sequential_vmap(find)(theta, single, probes)
 
 
 @eqx.filter_custom_jvp
@@ -292,6 +295,7 @@ def _solve(
     arrays, rest = eqx.partition(loss, eqx.is_array)
 
     @jax.custom_batching.sequential_vmap
+    @full_precision
     def solve(arrays: Loss, *given: Any) -> kernel_path.Path:
         problem, phases, start, ts, limit = given
         return kernel_path.follow(problem, eqx.combine(arrays, rest), phases, start, ts, limit, room)

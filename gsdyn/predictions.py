@@ -16,6 +16,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from gsdyn import _checks
 from gsdyn._numerics import psd
+from gsdyn._numerics.precision import full_precision
 from gsdyn._problem import Problem
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import FixedPoint
@@ -36,6 +37,7 @@ class Rows(Protocol):
         ...
 
 
+@full_precision
 def coefficients(basis: FeatureBasis, fp: FixedPoint | Trajectory) -> Array:
     """The coefficients `beta` of the examples, with `f = K beta` and `theta - theta_0 = Phi^T Y beta` (*beyond* P21).
 
@@ -75,6 +77,7 @@ def coefficients(basis: FeatureBasis, fp: FixedPoint | Trajectory) -> Array:
     return basis.U @ jnp.where(live, problem.gathered_pull(fp.margins, fp.z, fp.alpha) / decay, 0.0)
 
 
+@full_precision
 def predict(theta_new: ArrayLike | Rows, y: ArrayLike | None, beta: ArrayLike) -> Array:
     """The outputs at new inputs, `yhat(x) = k(x, X) Y beta`, centred at initialisation (*beyond* P21).
 
@@ -120,6 +123,7 @@ def predict(theta_new: ArrayLike | Rows, y: ArrayLike | None, beta: ArrayLike) -
     return _of_finite(theta_new, out)
 
 
+@full_precision
 def feature_functions(basis: FeatureBasis, theta_new: ArrayLike | Rows, y: ArrayLike | None) -> Float[Array, "m k"]:
     """Every feature as a function of the input, at m new inputs (*beyond* P21).
 

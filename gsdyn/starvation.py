@@ -11,6 +11,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 from gsdyn import _checks
 from gsdyn._fixed_points import active_set, implicit
 from gsdyn._numerics import dense, linear, programs
+from gsdyn._numerics.precision import full_precision
 from gsdyn._problem import Problem
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import FixedPoint
@@ -18,6 +19,7 @@ from gsdyn.fixed_points import FixedPoint
 DECOUPLED = 0.25  # the strength of an interaction below which one correction leaves a relative error of its square
 
 
+@full_precision
 def starvation_matrix(basis: FeatureBasis, fp: FixedPoint) -> Float[Array, "k *C k"]:
     """How every response at the optimum answers to every strength, `G[j, i] = d z_j* / d(s_i^2)`.
 
@@ -39,6 +41,7 @@ def starvation_matrix(basis: FeatureBasis, fp: FixedPoint) -> Float[Array, "k *C
     return _matrix(*_fitting(basis, fp))
 
 
+@full_precision
 def starvation_error(basis: FeatureBasis, fp: FixedPoint) -> Float[Array, "k *C k"]:
     """How far every entry of `starvation_matrix` can be off, to first order, by rounding of all that it is made of.
 
@@ -56,6 +59,7 @@ def starvation_error(basis: FeatureBasis, fp: FixedPoint) -> Float[Array, "k *C 
     return _errors(*_fitting(basis, fp))
 
 
+@full_precision
 def elasticity(basis: FeatureBasis, fp: FixedPoint) -> Float[Array, "k *C k"]:
     """The starvation matrix without units, `E[j, i] = (s_i^2 / z_j) d z_j*/d(s_i^2)` (*beyond*).
 

@@ -17,6 +17,7 @@ from gsdyn._integration.asked import checked_times, checked_tolerances
 from gsdyn._integration.kernel_answers import AnswerPhases
 from gsdyn._integration.moving import moving
 from gsdyn._integration.starvation_steps import RADAU, STAGES, Field, State, stages
+from gsdyn._numerics.precision import full_precision
 from gsdyn.features import FeatureBasis
 from gsdyn.flows import PrimalFlow, Steps
 from gsdyn.kernel_flows import KernelFlow
@@ -82,6 +83,7 @@ class _Progress(NamedTuple):
     stuck: Array
 
 
+@full_precision
 def starvation_over_time(
     flow: PrimalFlow | KernelFlow,
     ts: ArrayLike,

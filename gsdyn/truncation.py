@@ -13,6 +13,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from gsdyn import _checks
 from gsdyn._numerics import batching, dense, psd
+from gsdyn._numerics.precision import full_precision
 from gsdyn._problem import Problem
 from gsdyn.features import FeatureBasis
 from gsdyn.fixed_points import FixedPoint
@@ -36,6 +37,7 @@ class Truncation(eqx.Module):
     residual: Float[Array, ""]
 
 
+@full_precision
 def truncation_bound(
     basis: FeatureBasis, fp: FixedPoint, theta: ArrayLike, y: ArrayLike | None = None, *, newton: int = 4
 ) -> Truncation:

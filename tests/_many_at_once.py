@@ -14,6 +14,7 @@ import numpy as np
 import gsdyn as gs
 
 jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)
 
 DECAYS = jnp.logspace(-3, 1, 20)

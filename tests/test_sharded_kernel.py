@@ -17,6 +17,7 @@ X = np.random.default_rng(0).normal(size=(24, 7))
 PROCESS = """
 import sys, jax, numpy as np
 jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)
 jax.distributed.initialize(f"localhost:{sys.argv[1]}", 2, int(sys.argv[2]))
 import gsdyn as gs, jax.numpy as jnp

@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from gsdyn._fixed_points.inverses import Condensed, Pair, Rough, System, inverse
 from gsdyn._numerics import linear
+from gsdyn._numerics.precision import full_precision
 from gsdyn._problem import Problem
 
 ABOVE, INSIDE, BELOW = 1, 0, -1  # the side of the box: a = 1, between, a = 0
@@ -64,6 +65,7 @@ def _answering(system: System, b: Pair, x: Pair, f: Array) -> tuple[Pair, Array]
 
 
 @_answering.defjvp
+@full_precision
 def _answering_jvp(primals: tuple, tangents: tuple) -> tuple[tuple[Pair, Array], tuple[Pair, Array]]:
     system, b, x, f = primals
     change, db, *_ = tangents

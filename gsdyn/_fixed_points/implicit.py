@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 from gsdyn._fixed_points import cells, certificate
 from gsdyn._numerics import dense, linear, pairs
 from gsdyn._numerics.batching import in_turn
+from gsdyn._numerics.precision import full_precision
 from gsdyn._problem import Problem, following
 from gsdyn.losses import CellLoss, Loss
 from gsdyn.losses.softmax import sum_to_zero
@@ -77,6 +78,7 @@ def _solve(problem: Problem, limit: int) -> Solution:
 
 
 @_solve.def_jvp
+@full_precision
 def _solve_jvp(primals: tuple, tangents: tuple) -> tuple[Solution, Solution]:
     problem, limit = primals
     change, _ = tangents

@@ -10,6 +10,8 @@ import equinox as eqx
 import jax
 from jaxtyping import Array
 
+from gsdyn._numerics.precision import full_precision
+
 
 def moving(velocity: Callable[[Any, Any], Any], args: Any, y: Any, t: Array) -> Any:
     """The state `y` at time `t`, of a flow `y' = velocity(args, y)`, with the derivatives by `t` that it has.
@@ -27,6 +29,7 @@ def _moving(velocity: Callable[[Any, Any], Any], args: Any, y: Any, t: Array) ->
 
 
 @_moving.defjvp
+@full_precision
 def _moving_jvp(velocity: Callable[[Any, Any], Any], given: tuple, tangents: tuple) -> tuple[Any, Any]:
     return jax.jvp(functools.partial(_step, velocity), given, tangents)
 

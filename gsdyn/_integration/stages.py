@@ -25,6 +25,7 @@ from jaxtyping import Array, Bool
 from gsdyn._fixed_points.newton import FULL_STEP
 from gsdyn._integration import cell_stages
 from gsdyn._numerics import pairs
+from gsdyn._numerics.precision import full_precision
 from gsdyn.losses import Loss
 
 NEWTON_LIMIT = 40
@@ -165,6 +166,7 @@ def _solve(stages: Stages, r: Array, tau: Array, guess: Array, rtol: float) -> S
 
 
 @_solve.def_jvp
+@full_precision
 def _solve_jvp(primals: tuple, tangents: tuple) -> tuple[Solution, Solution]:
     stages, r, tau, guess, rtol = primals
     d_stages, dr, dtau, _, _ = tangents

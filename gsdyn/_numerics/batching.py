@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Bool
 
+from gsdyn._numerics.precision import full_precision
+
 WORD = 32
 ACCELERATED = 512  # what an accelerator takes at a time, in chunks of a CPU
 P = TypeVar("P")
@@ -19,6 +21,7 @@ K = TypeVar("K")
 
 def batched(alone: Callable[[P], S], many: Callable[[P], S]) -> Callable[[P], S]:
     """`alone` for one problem, a pytree of arrays; under `vmap` `many`, which takes all along one leading axis."""
+    alone, many = full_precision(alone), full_precision(many)
 
     @custom_vmap
     def one(problem: P) -> S:
@@ -46,6 +49,7 @@ def in_double(solve: Callable[..., S]) -> Callable[..., S]:
 
     Whatever traces it again, a batch under `vmap`, is traced with doubles switched on too.
     """
+    solve = full_precision(solve)
 
     @custom_vmap
     def one(*args: Any) -> S:
@@ -67,6 +71,7 @@ def in_turn(alone: Callable[[P], S], in_batch: Callable[[P], S] | None = None) -
     On a CPU's factorisations that is the quickest: a problem stays in the cache, and none waits for the steps of
     another. An accelerator takes a batch as it is.
     """
+    alone = full_precision(alone)
     if jax.default_backend() != "cpu":
         return alone
 
@@ -75,6 +80,7 @@ def in_turn(alone: Callable[[P], S], in_batch: Callable[[P], S] | None = None) -
         return alone(problem)
 
     @one.def_vmap
+    @full_precision
     def _(size: int, in_batched: list, problems: P) -> tuple[S, Any]:
         leaves, tree = jax.tree.flatten(problems)
         each = jax.tree.leaves(in_batched[0])

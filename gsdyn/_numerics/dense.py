@@ -18,6 +18,7 @@ from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float
 
 from gsdyn._numerics.batching import batched, spread
+from gsdyn._numerics.precision import full_precision
 
 OWN_LIMIT = 16  # unknowns up to which our own loops, all systems at once, are as fast as LAPACK
 NARROW = 7  # columns up to which OpenBLAS solves in one thread; its threads would wait actively for those of others
@@ -66,6 +67,7 @@ def cholesky(matrix: Float[Array, "k k"]) -> Float[Array, "k k"]:
 
 
 @cholesky.defjvp
+@full_precision
 def _cholesky_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     factor = cholesky(*primals)
     change = lower_solve(factor, lower_solve(factor, tangents[0]).T)
@@ -192,7 +194,7 @@ def _triangular(factor: Array, b: Array, transpose: bool) -> Array:
         x = jax.lax.map(lambda b: lapack((factor, b)), jnp.moveaxis(filled, 1, 0))
         return jnp.moveaxis(x, 0, 1).reshape(k, -1)[:, :m]
 
-    alone = one_at_a_time(lapack, own if len(factor) <= OWN_LIMIT else None, narrow)
+    alone = full_precision(one_at_a_time(lapack, own if len(factor) <= OWN_LIMIT else None, narrow))
 
     @custom_vmap
     def solve(factor: Array, b: Array) -> Array:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gsdyn._numerics import dense
+from gsdyn._numerics.precision import full_precision
 
 
 @jax.custom_jvp
@@ -26,6 +27,7 @@ def eigh(K: Float[Array, "n n"]) -> tuple[Float[Array, " n"], Float[Array, "n n"
 
 
 @eigh.defjvp
+@full_precision
 def _eigh_jvp(primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
     values, U = eigh(*primals)
     B = U.T @ tangents[0] @ U
@@ -40,6 +42,7 @@ def svd(phi: Float[Array, "n m"]) -> tuple[Float[Array, "n r"], Float[Array, " r
 
 
 @svd.defjvp
+@full_precision
 def _svd_jvp(primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
     U, values, V = svd(*primals)
     moved = tangents[0] @ V.T
@@ -79,6 +82,7 @@ def aligned(
 
 
 @aligned.defjvp
+@full_precision
 def _aligned_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     U, values, c, slope = primals
     dU = tangents[0]

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float
 
 from gsdyn import _checks
+from gsdyn._numerics.precision import full_precision
 from gsdyn._traced import error_if
 
 EXACT = 2000  # examples up to which the least eigenvalue is checked by a factorisation
@@ -185,6 +186,7 @@ def seems_semidefinite(theta: Float[Array, "n n"], part: Float[Array, ""] | floa
     return jax.lax.scan(pivot, start, (diagonal, before))[0][1]
 
 
+@full_precision
 def lanczos(theta: Float[Array, "n n"]) -> tuple[Float[Array, " m"], Float[Array, " m-1"]]:
     """Diagonal and subdiagonal of a symmetric matrix in the Krylov space of one dense vector, orthogonalised twice."""
     n = theta.shape[0]

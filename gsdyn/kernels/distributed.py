@@ -13,11 +13,13 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from gsdyn import _checks
+from gsdyn._numerics.precision import full_precision
 from gsdyn.kernels.infinite import InfiniteWidth
 
 ROWS = "rows"
 
 
+@full_precision
 def sharded_ntk(
     net: InfiniteWidth,
     x1: ArrayLike,

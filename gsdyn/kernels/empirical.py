@@ -12,12 +12,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from gsdyn import _checks, _files
+from gsdyn._numerics.precision import full_precision
 from gsdyn.kernels import _layers, _memory, _model, _tiles
 from gsdyn.kernels._model import Model
 from gsdyn.kernels._tile_store import TileStore, digest, made
 from gsdyn.kernels.methods import WORKSPACE, LayerContraction, Method, VectorProducts
 
 
+@full_precision
 def ntrf(
     net: Any,
     params: Any,
@@ -72,6 +74,7 @@ def _rows(model: Model, x: Array, i: Int[Array, ""], batch: int) -> Float[Array,
     return jax.vmap(lambda x: jnp.concatenate(_layers.jacobian(model, x), axis=1))(rows)
 
 
+@full_precision
 def empirical_ntk(
     net: Any,
     params: Any,

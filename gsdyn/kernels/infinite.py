@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from gsdyn import _checks, _files
+from gsdyn._numerics.precision import full_precision
 from gsdyn.kernels import _tiles
 from gsdyn.kernels._tile_store import TileStore, digest, made
 
@@ -41,6 +42,7 @@ class InfiniteWidth(Protocol):
         ...
 
 
+@full_precision
 def infinite_ntk(
     net: InfiniteWidth,
     x1: ArrayLike,

@@ -10,10 +10,12 @@ import jax
 from jaxtyping import Array, ArrayLike, Float
 
 from gsdyn import _checks
+from gsdyn._numerics.precision import full_precision
 from gsdyn.kernels import _model
 from gsdyn.kernels._model import Model
 
 
+@full_precision
 def ntk_product(net: Any, params: Any, x: ArrayLike) -> Callable[[ArrayLike], Float[Array, "n b"]]:
     """The function `V -> Theta V = Phi (Phi^T V)`, with neither `Theta` nor `Phi` ever formed (P21-Eq2).
 
@@ -31,6 +33,7 @@ def ntk_product(net: Any, params: Any, x: ArrayLike) -> Callable[[ArrayLike], Fl
         raise ValueError(f"net must have one output, got {outputs.count}")
     n, dtype = x.shape[0], outputs.dtype
 
+    @full_precision
     def product(v: ArrayLike) -> Float[Array, "n b"]:
         v = _checks.real("v", v).astype(dtype)
         if v.ndim != 2 or v.shape[0] != n:

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from gsdyn._numerics.precision import full_precision
 from gsdyn._numerics.rodas import END, GAMMA, A, C
 
 _MAX_STEPS = 20_000
@@ -65,6 +66,7 @@ def _to_stop(system: System, state: Array, p: Array, horizon: Array) -> tuple[Ar
 
 
 @_to_stop.defjvp
+@full_precision
 def _to_stop_jvp(system, primals, tangents):
     state, p, horizon = primals
 
@@ -97,6 +99,7 @@ def _through(system: System, state: Array, p: Array, ts: Array) -> tuple[Array, 
 
 
 @_through.defjvp
+@full_precision
 def _through_jvp(system, primals, tangents):
     state, p, ts = primals
 

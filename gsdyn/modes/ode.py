@@ -17,6 +17,7 @@ import optimistix
 from jaxtyping import Array, ArrayLike, Bool, Float
 
 from gsdyn import _checks
+from gsdyn._numerics.precision import full_precision
 from gsdyn.losses import CrossEntropy, Hinge, Loss
 
 State = tuple[Array, ...]
@@ -47,6 +48,7 @@ class Path(eqx.Module):
     ok: Bool[Array, ""]
 
 
+@full_precision
 def integrate(
     field: Callable[[State], State],
     state: State,

@@ -15,6 +15,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from gsdyn import _checks
 from gsdyn._checks import together
+from gsdyn._numerics.precision import full_precision
 from gsdyn.modes._arrays import demand
 from gsdyn.modes.hyperbola import angle_between
 
@@ -85,20 +86,24 @@ class HingePoints(eqx.Module):
         """The time at which every point reaches its margin 1; 0 for one that starts beyond it."""
         return _path(self)[1] / self.rate
 
+    @full_precision
     def weights(self, t: ArrayLike) -> tuple[Float[Array, "... d"], Float[Array, "..."]]:
         """`(w, z)` at times `t >= 0`."""
         return _weights(self, _checks.nonnegative("t", t).astype(self.z0.dtype))
 
+    @full_precision
     def margins(self, t: ArrayLike) -> Float[Array, "... m"]:
         """The margin `z w.x_i` of every point at `t >= 0`."""
         return self.logit(self.points, _checks.nonnegative("t", t)[..., None])
 
+    @full_precision
     def logit(self, x: ArrayLike, t: ArrayLike) -> Float[Array, "..."]:
         """The network's output `z max(w.x, 0)` on inputs `x`, shape (..., d), at times `t` that broadcast with it."""
         x, t = self._examples(x, t)
         w, z = _weights(self, t)
         return z * jnp.maximum(jnp.sum(w * x, axis=-1), 0)
 
+    @full_precision
     def free_logit(self, x: ArrayLike, t: ArrayLike) -> Float[Array, "..."]:
         """The paper's `u <X, x>/|X|^2 + z w_perp.x` (C18-C.2), as if no point ever stopped.
 

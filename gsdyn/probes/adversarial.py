@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, PRNGKeyArray
 
 from gsdyn import _checks
+from gsdyn._numerics.precision import full_precision
 from gsdyn.probes.attacks import PGD, Attack, Best, Search, Task
 from gsdyn.probes.norms import L2, Norm
 
@@ -37,6 +38,7 @@ class AdversarialMargins(NamedTuple):
     by_attack: Float[Array, "attacks n"]
 
 
+@full_precision
 def adversarial_margin(
     apply: Callable[[Any, Array], Array],
     params: Any,

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from gsdyn import _checks
+from gsdyn._numerics.precision import full_precision
 
 BATCH = 16
 COARSE, FINE, CANDIDATES = 8, 32, 8
@@ -40,6 +41,7 @@ def circle(count: int, dtype: Any = float) -> Float[Array, "count 2"]:
     return jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=1)
 
 
+@full_precision
 def input_margin(
     apply: Callable[[Any, Array], Array],
     params: Any,

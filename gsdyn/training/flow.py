@@ -14,6 +14,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike
 
 from gsdyn import _checks
+from gsdyn._numerics.precision import full_precision
 from gsdyn.training._chebyshev import Allowed, Piece, follow
 from gsdyn.training._params import split
 from gsdyn.training._trainer import Params
@@ -54,6 +55,7 @@ class FlowRun(eqx.Module):
         return self.result == diffrax.RESULTS.successful
 
 
+@full_precision
 def gradient_flow(
     params: Params,
     objective: Callable[..., Array],

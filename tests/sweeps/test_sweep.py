@@ -141,6 +141,7 @@ def test_a_cell_that_is_not_allowed_is_named():
 TWO_DEVICES = """
 import sys, jax, numpy as np
 jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)
 import gsdyn as gs, jax.numpy as jnp
 def cell(lam, delta):
