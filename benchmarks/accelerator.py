@@ -46,7 +46,7 @@ def tell() -> None:
 
 def times() -> list[Result]:
     """Each piece of work on the device that JAX takes by itself."""
-    name = {"cpu": f"{os.cpu_count()} cores"}.get(jax.default_backend(), jax.devices()[0].device_kind)
+    name = f"{os.cpu_count()} cores" if jax.default_backend() == "cpu" else str(jax.devices()[0].device_kind)
     return [race(f"{title}, on an accelerator", [Entry(name, run)], 3)[0] for title, run in _work().items()]
 
 

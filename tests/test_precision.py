@@ -1,4 +1,4 @@
-"""Products keep all digits on every device, in values, derivatives and batches: JAX's default on a GPU keeps eleven bits.
+"""Products keep all digits on every device, in values, derivatives and batches, where JAX on a GPU keeps eleven bits.
 
 What a function asks for is in its program, so this needs no GPU.
 """
@@ -18,7 +18,7 @@ RNG = np.random.default_rng(0)
 NET = gs.networks.FullyConnected(depth=2, width=8, b_std=0.1)
 X, NEW = RNG.normal(size=(6, 3)).astype(np.float32), RNG.normal(size=(4, 3)).astype(np.float32)
 Y = jnp.asarray([1.0, -1.0, 1.0, 1.0, -1.0, -1.0], jnp.float32)
-DECAY = 0.1
+DECAY, TIMES = 0.1, np.array([1.0, 2.0])
 
 
 def products(jaxpr):
@@ -53,11 +53,11 @@ def by_class(theta):
 
 def path(theta):
     basis = gs.FeatureBasis.from_kernel(theta, Y)
-    return gs.integrate(gs.PrimalFlow(basis, gs.CrossEntropy(), gs.WeightDecay(DECAY)), [1.0, 2.0]).z
+    return gs.integrate(gs.PrimalFlow(basis, gs.CrossEntropy(), gs.WeightDecay(DECAY)), TIMES).z
 
 
 def flow(theta):
-    return gs.integrate(gs.KernelFlow(theta, Y, gs.CrossEntropy(), gs.WeightDecay(DECAY)), [1.0, 2.0]).margins
+    return gs.integrate(gs.KernelFlow(theta, Y, gs.CrossEntropy(), gs.WeightDecay(DECAY)), TIMES).margins
 
 
 def by_kernel(theta):
@@ -89,11 +89,6 @@ def infinite(x):
 def empirical(x):
     params = NET.init(jax.random.key(0), 3, jnp.float32)
     return gs.kernels.empirical_ntk(NET.apply, params, x, NEW)
-
-
-def points(theta):
-    mode = gs.modes.Points(theta[:, :3], Y)
-    return mode.margins(1.0)
 
 
 LOSSES = [gs.CrossEntropy(), gs.Hinge(), gs.SquaredError()]

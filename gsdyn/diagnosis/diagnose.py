@@ -14,6 +14,7 @@ import numpy as np
 
 import gsdyn
 from gsdyn import _checks
+from gsdyn._numerics.precision import full_precision
 from gsdyn._progress import Progress
 from gsdyn._provenance import provenance
 from gsdyn.data.labels import BinaryLabels, ClassLabels, read_labels
@@ -28,6 +29,7 @@ from gsdyn.diagnosis.starving import FEW
 from gsdyn.diagnosis.together import Together
 
 
+@full_precision
 def diagnose(
     x: Any,
     y: Any,

@@ -14,6 +14,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from gsdyn._numerics.precision import full_precision
 from gsdyn._traced import checked_beforehand
 from gsdyn.data import ColourDigits, Coloured, Digits, colour_digits, digits, mnist_sample
 from gsdyn.experiments._colour_nets import Setting, logits, start
@@ -108,6 +109,7 @@ class Looks(eqx.Module):
     y: Float[Array, " N"]
     shares: Float[Array, "R N"]
 
+    @full_precision
     def __call__(self, params: Any) -> Float[Array, "M R"]:
         outputs = logits(params, self.x)
         f = self.y * outputs

@@ -15,6 +15,7 @@ import xarray as xr
 from jaxtyping import Array, Float
 
 from gsdyn import _checks
+from gsdyn._numerics.precision import full_precision
 from gsdyn._progress import Progress, silent
 from gsdyn.experiments import _image_nets as nets
 from gsdyn.experiments._cells import CELLS, Split, checked, coloured_digits, from_folder
@@ -137,6 +138,7 @@ class Looks(eqx.Module):
     y: Float[Array, " m"]
     members: Float[Array, "G m"]
 
+    @full_precision
     def __call__(self, params: Any) -> Float[Array, " G"]:
         net = params.debiased if isinstance(params, Twins) else params
         return self.members @ (nets.outputs(net, self.x) * self.y > 0).astype(self.y.dtype)

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from jaxtyping import ArrayLike
 
+import gsdyn
 from gsdyn import _files
 
 # Keys of what made a store that must agree before its tiles are taken for one's own.
@@ -114,7 +115,8 @@ def made(net: Any, probe: ArrayLike) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """What computed a kernel."""
-    return {f"{package}_version": version(package) for package in ("gsdyn", "jax", "jaxlib", "numpy")}
+    others = {f"{package}_version": version(package) for package in ("jax", "jaxlib", "numpy")}
+    return {"gsdyn_version": gsdyn.__version__, **others}
 
 
 def _require_same(path: Path, made: Mapping[str, Any]) -> None:

@@ -82,6 +82,7 @@ class HingePoints(eqx.Module):
         self.w0 = demand(w[0], points @ w[0] > 0, "w0 must have w0.x > 0 for every point")
 
     @property
+    @full_precision
     def stops(self) -> Float[Array, " m"]:
         """The time at which every point reaches its margin 1; 0 for one that starts beyond it."""
         return _path(self)[1] / self.rate

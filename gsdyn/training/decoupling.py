@@ -88,7 +88,7 @@ class DecoupledByClass(Objective):
         member = jnp.stack([y < 0, y > 0]).astype(f.dtype)
         away = (outputs if self.on_logits else f)[None, :] - self.target.astype(f.dtype)[:, None]
         means = jnp.sum(member * away * away, axis=1) / jnp.maximum(jnp.sum(member, axis=1), 1)
-        return loss + self.coefficient.astype(f.dtype) @ means
+        return loss + jnp.sum(self.coefficient.astype(f.dtype) * means)
 
 
 def _pair(name: str, value: Array) -> Float[Array, "2"]:

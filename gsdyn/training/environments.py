@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float
 
 from gsdyn import _checks
+from gsdyn._numerics.precision import full_precision
 from gsdyn.training._params import squared_norm, trainable
 from gsdyn.training.objectives import NetworkLoss, Objective, columns_of, same_rows
 
@@ -84,6 +85,7 @@ class Mean:
         """Which of them have examples."""
         return jnp.sum(self.member, axis=1) > 0
 
+    @full_precision
     def __call__(self, values: Float[Array, " n"]) -> Float[Array, " E"]:
         """The mean of `values` in each; 0 where there are no examples."""
         return self.member @ values / jnp.maximum(jnp.sum(self.member, axis=1), 1)

@@ -80,7 +80,7 @@ class GroupDRO(Method):
 
     def value(self, params: Any, memory: Weights, batch: Data) -> Float[Array, ""]:
         weights = jax.lax.stop_gradient(jnp.exp(memory.log))
-        return weights @ (self._losses(params, batch) + memory.adjustment)
+        return jnp.sum(weights * (self._losses(params, batch) + memory.adjustment))
 
     def _losses(self, params: Any, batch: Data) -> Float[Array, " G"]:
         x, y, group = batch

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from gsdyn import _checks
+from gsdyn._numerics.precision import full_precision
 from gsdyn.penalties import Penalty
 from gsdyn.training._params import squared_norm, trainable
 from gsdyn.training.objectives import (
@@ -133,6 +134,7 @@ class Responses(eqx.Module):
         self.y, self.origin = objective.labels(y), origins(objective, origin)
         same_rows(self.x, U=self.U, y=self.y, origin=self.origin)
 
+    @full_precision
     def __call__(self, params: Any) -> Float[Array, " k"] | Float[Array, "k C"]:
         """The responses, shape (k,) or (k, C)."""
         outputs = self.objective.outputs(params, self.x)

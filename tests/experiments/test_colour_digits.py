@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 
 import gsdyn as gs
+from gsdyn._numerics.precision import full_precision
 from gsdyn.experiments import _colour_nets as nets
 from gsdyn.experiments import _colour_runs as runs_of
 from gsdyn.experiments._colour_choice import CANDIDATES, RULES, _value
@@ -37,6 +38,7 @@ def network_loss(layers, x, y, weight, factor):
     return factor * (np.mean(np.logaddexp(0, -y * f)) + weight * np.mean(f**2))
 
 
+@full_precision
 def test_spectral_decoupling_is_switched_on_as_in_the_authors_code():
     setting = dataclasses.replace(nets.AUTHORS["SD"], hidden=6)
     rule, data = setting.rule(), TASK.data(0)
@@ -59,6 +61,7 @@ def test_the_start_is_xaviers():
     assert {weight.dtype for weight, _ in layers} == {np.dtype("float32")}
 
 
+@full_precision
 def test_what_is_measured_is_what_a_loop_over_the_images_finds():
     data = TASK.data(3, hold_out=True)
     assert [len(part.y) for part in data] == [80, 20, 40]

@@ -10,6 +10,7 @@ from PIL import Image
 from scipy.signal import correlate
 
 import gsdyn as gs
+from gsdyn._numerics.precision import full_precision
 from gsdyn.experiments import _cells as cells_of
 from gsdyn.experiments import _data_tables as tables
 from gsdyn.experiments import _foolbox as outside
@@ -27,6 +28,7 @@ def leaky(x):
     return np.where(x > 0, x, 0.01 * x)
 
 
+@full_precision
 def test_networks_are_convolutions_maxima_and_layers():
     net = nets.start(jax.random.key(1), (17, 16, 2))
     assert [layer.weight.shape for layer in net.convolutions] == [(50, 12), (300, 32)]

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from gsdyn._numerics.precision import full_precision
 from gsdyn.data import moons as moons_data
 from gsdyn.experiments import _moon_nets as nets
 from gsdyn.experiments._moon_runs import trained
@@ -101,6 +102,7 @@ def test_steps_are_those_of_the_formulas(variant):
     assert nets.logits(judged, small.data(0)[0]).shape == (300,)
 
 
+@full_precision
 def test_batch_normalisation_folds_into_plain_layers():
     variant = VARIANTS[NAMES.index("batch normalisation")]
     x, _ = variant.data(0)

@@ -274,4 +274,4 @@ def test_bad_input(name):
 @pytest.mark.traced
 def test_bad_input_inside_jit():
     with pytest.raises(Exception, match="at most the margin"):
-        jax.jit(lambda u: Mode(1.0, u0=0.1, loss=HINGE).time_to(u))(1.5)
+        jax.block_until_ready(jax.jit(lambda u: Mode(1.0, u0=0.1, loss=HINGE).time_to(u))(1.5))
