@@ -12,6 +12,7 @@ from jax.flatten_util import ravel_pytree
 
 import gsdyn.kernels._neural_tangents as adapter
 from gsdyn import kernels
+from gsdyn._numerics.precision import full_precision
 from gsdyn.features import FeatureBasis
 from gsdyn.kernels import LayerContraction, VectorProducts, empirical_ntk, ntrf
 from gsdyn.networks import Erf, FullyConnected
@@ -248,6 +249,7 @@ def test_networks_that_look_at_the_batch_are_refused():
     assert ntrf(lambda p, x: centred(p, x) - centred(params, x * (1 + 1e-16)), params, inputs()).shape == (7, 30)
 
 
+@full_precision
 def test_of_flax_variables_only_the_parameters_count():
     linen = pytest.importorskip("flax.linen")
 
