@@ -79,10 +79,11 @@ def test_single_precision_helps_where_it_can_and_is_left_where_it_cannot():
 
 
 @pytest.mark.parametrize(
-    ("falls", "top", "lam", "near"), [(0.84, 4e2, 3.5e-8, 1e-3), (2.6, 1e4, 7e-7, 1e-3), (4.4, 6e5, 1e-7, 1)]
+    ("falls", "top", "lam", "near"), [(0.84, 4e2, 3.5e-8, 2e-2), (2.6, 1e4, 7e-7, 1e-3), (4.4, 6e5, 1e-7, 1)]
 )
 def test_ill_conditioned_kernels_are_left_to_double_precision(falls, top, lam, near):
-    # eigenvalues over tens of decades: the gap cannot always be had, its bounds hold all the same
+    # eigenvalues over tens of decades: the gap cannot always be had, its bounds hold all the same; `near` is some three
+    # times what the error comes to when the kernel moves by its rounding
     rng = np.random.default_rng(0)
     q = np.linalg.qr(rng.normal(size=(80, 80)))[0]
     theta = (q * (top * np.exp(-falls * np.arange(80)))) @ q.T
