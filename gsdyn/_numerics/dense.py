@@ -102,7 +102,7 @@ def spd_inverse(matrix: Float[Array, "k k"]) -> Float[Array, "k k"]:
         root = _lower_inverse(jax.lax.linalg.cholesky(*problem, symmetrize_input=False), 2)
         return root.T @ root
 
-    return one_at_a_time(lapack, _own_inverse if len(matrix) <= OWN_LIMIT else None)((matrix,))
+    return one_at_a_time(lapack, _own_inverses if len(matrix) <= OWN_LIMIT else None)((matrix,))
 
 
 def _lower_inverse(factor: Float[Array, "k k"], halvings: int) -> Float[Array, "k k"]:
@@ -131,13 +131,13 @@ def one_at_a_time(lapack: Callable, own: Callable | None = None, in_batch: Calla
     """`lapack`, a function of one tuple of arrays, in a form that `vmap` never turns into one batched LAPACK call.
 
     A batch is worked off in a loop, as many systems abreast as there are cores, each by `in_batch` (default `lapack`);
-    by `own`, where it is given, all at once. An accelerator takes the batch as it is.
+    by `own`, where it is given, which takes all at once. An accelerator takes the batch as it is.
     """
 
     def many(problems: tuple) -> Array:
         size = jax.tree.leaves(problems)[0].shape[0]
         if own is not None or jax.default_backend() != "cpu":
-            return jax.vmap(own or lapack)(problems)
+            return (own or jax.vmap(lapack))(problems)
         lanes = min(size, LANES)
         filled = jax.tree.map(lambda x: jnp.concatenate([x, x[: -size % lanes]]), problems)
         rows = jax.tree.map(lambda x: x.reshape(-1, lanes, *x.shape[1:]), filled)
@@ -156,11 +156,11 @@ def _shifted_factor(g: Float[Array, "q k"]) -> Float[Array, "k k"]:
         (g,) = problem
         return jnp.linalg.qr(jnp.concatenate([jnp.eye(g.shape[1], dtype=g.dtype), g]), mode="r").T
 
-    return one_at_a_time(lapack, _own_shifted_factor if g.shape[1] <= OWN_LIMIT else None)((g,))
+    return one_at_a_time(lapack, jax.vmap(_own_shifted_factor) if g.shape[1] <= OWN_LIMIT else None)((g,))
 
 
 def _cholesky(matrix: Float[Array, "k k"]) -> Float[Array, "k k"]:
-    own = _own_cholesky if len(matrix) <= OWN_LIMIT else None
+    own = jax.vmap(_own_cholesky) if len(matrix) <= OWN_LIMIT else None
     return one_at_a_time(lambda problem: jax.lax.linalg.cholesky(*problem, symmetrize_input=False), own)((matrix,))
 
 
@@ -194,7 +194,7 @@ def _triangular(factor: Array, b: Array, transpose: bool) -> Array:
         x = jax.lax.map(lambda b: lapack((factor, b)), jnp.moveaxis(filled, 1, 0))
         return jnp.moveaxis(x, 0, 1).reshape(k, -1)[:, :m]
 
-    alone = full_precision(one_at_a_time(lapack, own if len(factor) <= OWN_LIMIT else None, narrow))
+    alone = full_precision(one_at_a_time(lapack, jax.vmap(own) if len(factor) <= OWN_LIMIT else None, narrow))
 
     @custom_vmap
     def solve(factor: Array, b: Array) -> Array:
@@ -243,19 +243,26 @@ def _own_cholesky(problem: tuple[Float[Array, "k k"]]) -> Float[Array, "k k"]:
     return jax.lax.fori_loop(0, len(matrix), eliminate, (matrix, jnp.zeros_like(matrix)))[1].T
 
 
-def _own_inverse(problem: tuple[Float[Array, "k k"]]) -> Float[Array, "k k"]:
-    """Of a symmetric positive definite matrix, by Gauss and Jordan: its pivots need no choice."""
-    (matrix,) = problem
-    at = jnp.arange(len(matrix))
+def _own_inverses(problems: tuple[Float[Array, "m k k"]]) -> Float[Array, "m k k"]:
+    """Of symmetric positive definite matrices, by Gauss and Jordan: their pivots need no choice.
 
-    def exchange(j: Array, x: Array) -> Array:
-        column = jax.lax.dynamic_slice_in_dim(x, j, 1, axis=1)
-        row = jax.lax.dynamic_slice_in_dim(x, j, 1, axis=0)
-        pivot = jnp.sum(jnp.where(at == j, row[0], 0.0))
-        row = jnp.where(at == j, 1.0, row) / jnp.where(pivot > 0, pivot, jnp.nan)
-        return jnp.where(at[:, None] == j, row, jnp.where(at == j, 0.0, x) - column * row)
+    All of them side by side along the last axis. The row and the column of the next pivot are carried, not read from
+    what changes, so that it changes in place.
+    """
+    x = jnp.moveaxis(problems[0], 0, -1)
+    at = jnp.arange(len(x))[:, None]
 
-    return jax.lax.fori_loop(0, len(matrix), exchange, matrix)
+    def exchange(j: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        x, row, column = state
+        pivot = jax.lax.dynamic_slice_in_dim(row, j, 1)
+        part = 1 / jnp.where(pivot > 0, pivot, jnp.nan)
+        row = jnp.where(at == j, 1.0, row) * part
+        x = x - column[:, None] * row[None]
+        x = jax.lax.dynamic_update_slice_in_dim(x, -(column * part)[:, None], j, axis=1)
+        x = jax.lax.dynamic_update_slice_in_dim(x, row[None], j, axis=0)
+        return x, *(jax.lax.dynamic_index_in_dim(x, j + 1, axis, keepdims=False) for axis in (0, 1))
+
+    return jnp.moveaxis(jax.lax.fori_loop(0, len(x), exchange, (x, x[0], x[:, 0]))[0], -1, 0)
 
 
 def _own_substitution(factor: Float[Array, "k k"], b: Float[Array, "k m"]) -> Float[Array, "k m"]:
