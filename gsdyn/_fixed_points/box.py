@@ -10,10 +10,12 @@ the kernel, `sides` tells them sooner, in a batch by even fewer steps where the 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import jaxpr_as_fun
 from jaxtyping import Array, Bool, Float, Int
 
 from gsdyn._fixed_points import active_set, interior, sides
@@ -27,6 +29,7 @@ from gsdyn.penalties import Tilt
 
 ENTRIES = 2**14  # of all kernels of a batch that are looked at together, so that they stay in the cache
 LEAST = 64  # problems that are
+P, S = TypeVar("P"), TypeVar("S")
 
 
 class State(NamedTuple):
@@ -42,9 +45,9 @@ class State(NamedTuple):
 def solve(problem: Problem, limit: int) -> Support:
     """The optimum of the hinge loss, differentiable in `U`, `c` and the tilt."""
     loss, small = problem.loss, len(problem.U) <= dense.OWN_LIMIT and jax.default_backend() == "cpu"
-
-    def alone(arrays: tuple) -> Support:
-        return _located(_problem(arrays, loss), limit)
+    arrays = jax.lax.stop_gradient((problem.U, problem.c, problem.tilt))
+    # traced once, for one problem and for those that are left of a batch
+    alone, shapes = _traced(lambda arrays: _located(_problem(arrays, loss), limit), arrays)
 
     def quick(arrays: tuple) -> Support:
         return sides.optimum(_problem(arrays, loss), limit)
@@ -55,17 +58,23 @@ def solve(problem: Problem, limit: int) -> Support:
 
     def many(arrays: tuple) -> Support:
         """All small problems at once, and those that are not told by that one by one."""
-        shapes = jax.eval_shape(jax.vmap(lambda arrays: Support.none(_problem(arrays, loss))), arrays)
-        found = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        count = len(arrays[0])
+        found = jax.tree.map(lambda x: jnp.zeros((count, *x.shape), x.dtype), shapes)
         found = in_chunks(jax.vmap(quick), arrays, found, max(LEAST, ENTRIES // len(problem.U) ** 2))
         return finish_each(alone, arrays, found, ~found.strict)
 
-    arrays = jax.lax.stop_gradient((problem.U, problem.c, problem.tilt))
     if problem.tilt is not None:
         found = in_turn(alone)(arrays)
     else:
         found = (batched(alone, many) if small else in_turn(alone, in_batch))(arrays)
     return active_set.answering(problem, found)
+
+
+def _traced(function: Callable[[P], S], example: P) -> tuple[Callable[[P], S], S]:
+    """`function` as a program that is traced here and never again, and the shapes that it returns."""
+    program, shapes = jax.make_jaxpr(function, return_shape=True)(example)
+    flat, tree = jaxpr_as_fun(program), jax.tree.structure(shapes)
+    return lambda x: tree.unflatten(flat(*jax.tree.leaves(x))), shapes
 
 
 def _problem(arrays: tuple, loss: Loss) -> Problem:
