@@ -13,7 +13,6 @@ from _tolerances import assert_close, units
 
 import gsdyn as gs
 from gsdyn._fixed_points import sides
-from gsdyn._problem import Problem
 
 HINGE = LOSSES["hinge"]
 
@@ -192,11 +191,7 @@ def test_reverse_derivatives_in_the_strengths_alone():
 def test_ordinary_problems_of_a_batch_need_no_whole_systems():
     U, s = problems(40)
     lam = np.resize(10.0 ** np.arange(-3.0, 2.0), 40)
-
-    def quick(U, c):
-        return sides.optimum(Problem(U, c, HINGE, None), 200)
-
-    found = jax.jit(jax.vmap(quick), compiler_options=QUICK)(U, s**2 / lam[:, None])
+    found = jax.jit(lambda U, c: sides.optima(U, c, HINGE, 200), compiler_options=QUICK)(U, s**2 / lam[:, None])
     assert np.mean(found.strict) > 0.9
     for i in np.flatnonzero(found.strict)[::4]:
         expected = box_qp(U[i], s[i] ** 2 / lam[i])

@@ -49,18 +49,16 @@ def solve(problem: Problem, limit: int) -> Support:
     # traced once, for one problem and for those that are left of a batch
     alone, shapes = _traced(lambda arrays: _located(_problem(arrays, loss), limit), arrays)
 
-    def quick(arrays: tuple) -> Support:
-        return sides.optimum(_problem(arrays, loss), limit)
-
     def in_batch(arrays: tuple) -> Support:
-        found = quick(arrays)
+        found = sides.optimum(_problem(arrays, loss), limit)
         return jax.lax.cond(found.strict, lambda: found, lambda: alone(arrays))
 
     def many(arrays: tuple) -> Support:
         """All small problems at once, and those that are not told by that one by one."""
         count = len(arrays[0])
         found = jax.tree.map(lambda x: jnp.zeros((count, *x.shape), x.dtype), shapes)
-        found = in_chunks(jax.vmap(quick), arrays, found, max(LEAST, ENTRIES // len(problem.U) ** 2))
+        size = max(LEAST, ENTRIES // len(problem.U) ** 2)
+        found = in_chunks(lambda arrays: sides.optima(*arrays[:2], loss, limit), arrays, found, size)
         return finish_each(alone, arrays, found, ~found.strict)
 
     if problem.tilt is not None:

@@ -102,7 +102,31 @@ def spd_inverse(matrix: Float[Array, "k k"]) -> Float[Array, "k k"]:
         root = _lower_inverse(jax.lax.linalg.cholesky(*problem, symmetrize_input=False), 2)
         return root.T @ root
 
-    return one_at_a_time(lapack, _own_inverses if len(matrix) <= OWN_LIMIT else None)((matrix,))
+    def own(problems: tuple[Array]) -> Array:
+        return jnp.moveaxis(spd_inverses(jnp.moveaxis(problems[0], 0, -1)), -1, 0)
+
+    return one_at_a_time(lapack, own if len(matrix) <= OWN_LIMIT else None)((matrix,))
+
+
+def spd_inverses(x: Float[Array, "k k m"]) -> Float[Array, "k k m"]:
+    """The inverses of small symmetric positive definite matrices, side by side along the last axis, NaN of any other.
+
+    By Gauss and Jordan: their pivots need no choice. The row and the column of the next pivot are carried, not read
+    from what changes, so that it changes in place.
+    """
+    at = jnp.arange(len(x))[:, None]
+
+    def exchange(j: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        x, row, column = state
+        pivot = jax.lax.dynamic_slice_in_dim(row, j, 1)
+        part = 1 / jnp.where(pivot > 0, pivot, jnp.nan)
+        row = jnp.where(at == j, 1.0, row) * part
+        x = x - column[:, None] * row[None]
+        x = jax.lax.dynamic_update_slice_in_dim(x, -(column * part)[:, None], j, axis=1)
+        x = jax.lax.dynamic_update_slice_in_dim(x, row[None], j, axis=0)
+        return x, *(jax.lax.dynamic_index_in_dim(x, j + 1, axis, keepdims=False) for axis in (0, 1))
+
+    return jax.lax.fori_loop(0, len(x), exchange, (x, x[0], x[:, 0]))[0]
 
 
 def _lower_inverse(factor: Float[Array, "k k"], halvings: int) -> Float[Array, "k k"]:
@@ -241,28 +265,6 @@ def _own_cholesky(problem: tuple[Float[Array, "k k"]]) -> Float[Array, "k k"]:
         return rest - row[:, None] * row[None, :], rows
 
     return jax.lax.fori_loop(0, len(matrix), eliminate, (matrix, jnp.zeros_like(matrix)))[1].T
-
-
-def _own_inverses(problems: tuple[Float[Array, "m k k"]]) -> Float[Array, "m k k"]:
-    """Of symmetric positive definite matrices, by Gauss and Jordan: their pivots need no choice.
-
-    All of them side by side along the last axis. The row and the column of the next pivot are carried, not read from
-    what changes, so that it changes in place.
-    """
-    x = jnp.moveaxis(problems[0], 0, -1)
-    at = jnp.arange(len(x))[:, None]
-
-    def exchange(j: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        x, row, column = state
-        pivot = jax.lax.dynamic_slice_in_dim(row, j, 1)
-        part = 1 / jnp.where(pivot > 0, pivot, jnp.nan)
-        row = jnp.where(at == j, 1.0, row) * part
-        x = x - column[:, None] * row[None]
-        x = jax.lax.dynamic_update_slice_in_dim(x, -(column * part)[:, None], j, axis=1)
-        x = jax.lax.dynamic_update_slice_in_dim(x, row[None], j, axis=0)
-        return x, *(jax.lax.dynamic_index_in_dim(x, j + 1, axis, keepdims=False) for axis in (0, 1))
-
-    return jnp.moveaxis(jax.lax.fori_loop(0, len(x), exchange, (x, x[0], x[:, 0]))[0], -1, 0)
 
 
 def _own_substitution(factor: Float[Array, "k k"], b: Float[Array, "k m"]) -> Float[Array, "k m"]:
