@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from gsdyn._fixed_points.inverses import Condensed, Pair, Rough, System, inverse
 from gsdyn._numerics import linear
+from gsdyn._numerics.batching import anywhere
 from gsdyn._numerics.precision import full_precision
 from gsdyn._problem import Problem
 
@@ -110,10 +111,10 @@ def located(problem: Problem, side: Int[Array, " n"], typical: Array, limit: int
         side = jnp.where((s.i <= TOGETHER) | (at == s.last), s.move, s.side)
         system, pull = _system(problem, side == INSIDE, typical)
         found, move = _on(system, pull, side, kind.of(system))
-        return Round(found, side, move, jnp.max(jnp.where(move != side, at, -1)), s.i + 1)
+        return Round(found, side, move, jnp.max(jnp.where(move != side, at, -1)), s.i + (s.last >= 0).astype(s.i.dtype))
 
     start = Round(Support.none(problem), side, side, at[0], jnp.zeros((), jnp.int32))
-    end = jax.lax.while_loop(lambda s: (s.last >= 0) & (s.i <= min(limit, ROUNDS)), again, start)
+    end = jax.lax.while_loop(lambda s: anywhere((s.last >= 0) & (s.i <= min(limit, ROUNDS))), again, start)
     consistent = end.found.consistent & (end.last < 0)
     return end.found._replace(iterations=end.i - 1, consistent=consistent)
 

@@ -44,6 +44,20 @@ def batched(alone: Callable[[P], S], many: Callable[[P], S]) -> Callable[[P], S]
     return one
 
 
+@custom_vmap
+def anywhere(x: Bool[Array, ""]) -> Bool[Array, ""]:
+    """`x`; under `vmap` whether it holds in any problem.
+
+    As the condition of a loop whose turns leave alone what is done, so that `vmap` need not choose between old and new.
+    """
+    return x
+
+
+@anywhere.def_vmap
+def _(size: int, in_batched: list, x: Bool[Array, " m"]) -> tuple[Array, bool]:
+    return anywhere(jnp.any(x, axis=0)), False
+
+
 def in_double(solve: Callable[..., S]) -> Callable[..., S]:
     """`solve`, a function of arrays only that computes in double precision, also where `jax_enable_x64` is off.
 
