@@ -29,7 +29,8 @@ from gsdyn.penalties import Tilt
 
 ENTRIES = 2**14  # of all kernels of a batch that are looked at together, so that they stay in the cache
 LEAST = 64  # problems that are
-P, S = TypeVar("P"), TypeVar("S")
+P = TypeVar("P")
+S = TypeVar("S")
 
 
 class State(NamedTuple):
@@ -58,7 +59,7 @@ def solve(problem: Problem, limit: int) -> Support:
         count = len(arrays[0])
         found = jax.tree.map(lambda x: jnp.zeros((count, *x.shape), x.dtype), shapes)
         size = max(LEAST, ENTRIES // len(problem.U) ** 2)
-        found = in_chunks(lambda arrays: sides.optima(*arrays[:2], loss, limit), arrays, found, size)
+        found = in_chunks(lambda arrays: sides.optima(arrays[0], arrays[1], loss, limit), arrays, found, size)
         return finish_each(alone, arrays, found, ~found.strict)
 
     if problem.tilt is not None:
