@@ -55,11 +55,14 @@ def quickly() -> None:
 def share_contexts() -> None:
     """Make programs in a context of MLIR that is there: JAX makes a new one for each, in 3 ms, as much as all the rest.
 
-    A thread has its own, and another after `CONTEXTS` programs.
+    A thread has its own, and another after `CONTEXTS` programs. One that is made while another is has a new one.
     """
     make, kept = mlir.make_ir_context, threading.local()
 
     def context():
+        with contextlib.suppress(ValueError):  # none is in use
+            if mlir.ir.Context.current is not None:
+                return make()
         if getattr(kept, "left", 0) <= 0:
             kept.context, kept.left = make(), CONTEXTS
         kept.left -= 1
