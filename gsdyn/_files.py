@@ -41,19 +41,20 @@ def as_path(name: str, value: Any) -> Path:
         raise ValueError(f"{name} must be below the home of a user that there is, got {text!r}") from None
 
 
-def write(path: Path, content: bytes | memoryview) -> None:
-    """Make `content` the content of `path` in one step, on disk when this returns."""
-    write_with(path, lambda file: file.write(content))
+def write(path: Path, content: bytes | memoryview, *, lasting: bool = True) -> None:
+    """Make `content` the content of `path` in one step, on disk when this returns if it is to outlast a power cut."""
+    write_with(path, lambda file: file.write(content), lasting=lasting)
 
 
-def write_with(path: Path, fill: Callable[[BinaryIO], Any]) -> None:
-    """Make what `fill` writes into a file the content of `path` in one step, on disk when this returns."""
+def write_with(path: Path, fill: Callable[[BinaryIO], Any], *, lasting: bool = True) -> None:
+    """Make what `fill` writes into a file the content of `path` in one step, on disk when this returns if `lasting`."""
     staged = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
     try:
         with _naming(path), open(staged, "wb") as file:
             fill(file)
-            file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(staged, path)
     except BaseException:
         staged.unlink(missing_ok=True)

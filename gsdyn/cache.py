@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
+import time
+import zlib
 from pathlib import Path
 
 import jax
-from filelock import FileLock
+from jax._src import compilation_cache as internals
 from jax.experimental.compilation_cache import compilation_cache
 
 from gsdyn import _files
@@ -16,10 +19,11 @@ VARIABLE = "GSDYN_CACHE"
 SETTINGS = {
     "jax_persistent_cache_min_compile_time_secs": 0.0,
     "jax_persistent_cache_min_entry_size_bytes": -1,
-    "jax_compilation_cache_max_size": 2**31,  # with a bound JAX takes a lock, without one processes meet in a file
+    "jax_compilation_cache_max_size": 2**31,
 }
-LOCK, ENTRY, COMPLETE = ".lockfile", "-cache", "-atime"  # what JAX calls its files there
-PATIENCE = 10.0
+PROGRAM = "-program"
+OTHERS = ("-cache", "-atime")  # what JAX calls its own files, which lie where gsdyn left it to JAX to keep programs
+DAY = 86_400.0
 
 
 def enable_cache(path: str | os.PathLike[str] | None = None) -> Path | None:
@@ -31,9 +35,10 @@ def enable_cache(path: str | os.PathLike[str] | None = None) -> Path | None:
       GSDYN_CACHE=off, without a `path`, keeps nothing.
 
     Returns the folder, or None where nothing is kept. It is JAX's persistent compilation cache, set to keep programs of
-    any size, however soon they are compiled. Any number of processes may share it, taking turns; one that is killed
-    leaves nothing in the way. The programs that were not used for longest go once there are 2 GiB, and the folder can
-    be deleted at any time. Programs that check traced values call back into Python, which JAX does not keep.
+    any size, however soon they are compiled, in files of gsdyn's own. Any number of processes may share it, none waits
+    for another, and one that is killed leaves nothing in the way. The programs that were not used for longest go once
+    there are about 2 GiB (`jax_compilation_cache_max_size`), and the folder can be deleted at any time. Programs that
+    check traced values call back into Python, which JAX does not keep.
 
     Raises `ValueError` in one line for a folder that cannot be written to.
 
@@ -49,12 +54,13 @@ def enable_cache(path: str | os.PathLike[str] | None = None) -> Path | None:
     folder = folder.absolute()  # the same one from wherever the process goes on
     try:
         _files.make_folder(folder)
-        _sweep_up(folder)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise ValueError(f"{name} must be a folder to write to, got {folder}: {error.strerror}") from None
     for setting, value in {"jax_compilation_cache_dir": str(folder), **SETTINGS}.items():
         jax.config.update(setting, value)
     compilation_cache.reset_cache()  # JAX keeps to the folder that it met first
+    internals._cache, internals._cache_initialized = Programs(folder), True
     return folder
 
 
@@ -68,10 +74,57 @@ def folder_of(path: str | os.PathLike[str] | None) -> tuple[str, Path]:
     return "path", _files.as_path("path", "~/.cache/gsdyn")
 
 
-def _sweep_up(folder: Path) -> None:
-    """Remove what a killed process left half written, about which JAX would complain for ever."""
-    with contextlib.suppress(TimeoutError), FileLock(folder / LOCK, timeout=PATIENCE):
-        complete = {entry.name.removesuffix(COMPLETE) for entry in folder.glob(f"*{COMPLETE}")}
-        for entry in folder.glob(f"*{ENTRY}"):
-            if complete and entry.name.removesuffix(ENTRY) not in complete:
-                entry.unlink(missing_ok=True)
+class Programs:
+    """Compiled programs in a folder, for JAX to put and get: each a file that is whole, or as good as absent.
+
+    JAX's own files have a lock that every process waits for, and to keep one program more it looks at each that is
+    there: 0.1 s of it at 3,000 of them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder  # the name that JAX knows it by
+        self._room = 0  # bytes that may come before it is time to look how many there are
+
+    def get(self, key: str) -> bytes | None:
+        """The program of `key`; None where there is none, or one that was damaged since."""
+        path = self._path / f"{key}{PROGRAM}"
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path)  # used just now
+        program = content[4:]
+        return program if content[:4] == _digest(program) else None
+
+    def put(self, key: str, value: bytes) -> None:
+        """Keep the program of `key`, and make room for it."""
+        self._path.mkdir(parents=True, exist_ok=True)  # somebody may have deleted it
+        self._room -= len(value)
+        if self._room < 0:
+            self._make_room()
+        _files.write(self._path / f"{key}{PROGRAM}", _digest(value) + value, lasting=False)
+
+    def _make_room(self) -> None:
+        """Remove what was not used for longest where all together is too much, and what killed processes left."""
+        limit = jax.config.values["jax_compilation_cache_max_size"]
+        files = []
+        with os.scandir(self._path) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):  # another process makes room too
+                    if entry.name.endswith((PROGRAM, *OTHERS)):
+                        files.append((entry.stat().st_mtime, entry.stat().st_size, entry.path))
+                    elif _files.is_staged(Path(entry)) and entry.stat().st_mtime < time.time() - DAY:
+                        os.unlink(entry)
+        self._room = max(limit // 16, 1)
+        excess = sum(size for _, size, _ in files) + self._room - limit
+        for _, size, path in sorted(files):
+            if excess <= 0 or limit < 0:
+                break
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            excess -= size
+
+
+def _digest(program: bytes) -> bytes:
+    return zlib.crc32(program).to_bytes(4, "big")

@@ -14,12 +14,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax
 import pytest
-from _programs import make_room, quickly, unchecked
+from _programs import make_room, quickly, share_contexts, unchecked
 from hypothesis import settings
-from jax.experimental.compilation_cache import compilation_cache
 
 import gsdyn as gs
-from gsdyn.cache import SETTINGS
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -27,7 +25,7 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 # nearly all of a run is compilation: both workers, and the next run, take what one has compiled
 gs.enable_cache(Path(__file__).parent.parent / ".pytest_cache" / "programs")
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+share_contexts()
 
 # what tracing leaves stays: looking through all of it again and again took a seventh of the time of tracing
 gc.freeze()
@@ -66,8 +64,6 @@ def pytest_runtest_teardown(item, nextitem):
 @pytest.fixture
 def kept_where_it_was():
     """Programs go on to be kept in the folder of before, whatever a test has enabled."""
-    before = {name: getattr(jax.config, name) for name in ("jax_compilation_cache_dir", *SETTINGS)}
+    before = jax.config.values["jax_compilation_cache_dir"]
     yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
+    gs.enable_cache(before)  # its other settings are the same everywhere

@@ -1,5 +1,6 @@
 """The cache of compiled programs: where it lies, that it is used, that processes and kills do no harm to it."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import jax
 import pytest
 
 import gsdyn as gs
-from gsdyn.cache import folder_of
+from gsdyn.cache import Programs, folder_of
 
 PROGRAM = """
 import sys
@@ -76,12 +77,55 @@ def test_processes_share_it_and_a_kill_leaves_nothing_in_the_way(tmp_path):
         return [text.rsplit(maxsplit=2) for text in texts]
 
     first = told(2)
-    assert next((tmp_path / "cache-other").glob("*-cache"))
-    entry = next(folder.glob("jit_*-cache"))
+    assert next((tmp_path / "cache-other").glob("*-program"))
+    entry = next(folder.glob("jit_*-program"))
     content = entry.read_bytes()
-    entry.write_bytes(content[:100])  # killed while it wrote this
-    entry.with_name(entry.name.replace("-cache", "-atime")).unlink()
+    entry.write_bytes(content[:100])  # as a file system leaves it that writes names before contents
     second = told(2)
     assert len({response for response, _, _ in first + second}) == 1
     assert all(int(hits) > 0 and int(misses) <= 2 for _, hits, misses in second)
     assert len(entry.read_bytes()) > 100
+
+
+def test_a_damaged_program_counts_as_absent_until_it_is_kept_again(tmp_path):
+    programs = Programs(tmp_path / "there" / "is none yet")
+    assert programs.get("key") is None
+    programs.put("key", b"a program")
+    assert programs.get("key") == b"a program"
+    (entry,) = programs._path.iterdir()
+    whole = entry.read_bytes()
+    for damaged in (b"", whole[:3], whole[:-1], whole[:-1] + b"n", bytes([whole[0] ^ 1]) + whole[1:]):
+        entry.write_bytes(damaged)
+        assert programs.get("key") is None
+    programs.put("key", b"another")
+    assert programs.get("key") == b"another"
+
+
+@pytest.mark.usefixtures("kept_where_it_was")
+def test_what_was_not_used_for_longest_goes(tmp_path):
+    gs.enable_cache(tmp_path)
+    jax.config.update("jax_compilation_cache_max_size", 16_000)
+    (tmp_path / "jit_old-cache").write_bytes(bytes(5000))  # kept by JAX itself, before
+    (tmp_path / "notes").write_bytes(bytes(50_000))
+    killed = [tmp_path / f".partial-{digit * 32}" for digit in "ab"]
+    for staged in killed:
+        staged.write_bytes(bytes(10))
+    for path in (tmp_path / "jit_old-cache", killed[0]):
+        os.utime(path, (0, 0))
+    programs = Programs(tmp_path)
+    for number in range(12):
+        programs.put(str(number), bytes(1000))
+        os.utime(tmp_path / f"{number}-program", (number + 1, number + 1))
+    assert not (tmp_path / "jit_old-cache").exists()
+    assert not killed[0].exists()  # of long ago; the other may be at work
+    assert killed[1].exists()
+    assert all(programs.get(str(number)) is not None for number in range(12))
+    os.utime(tmp_path / "5-program", (0, 0))
+    programs.get("5")
+    for number in range(12, 22):
+        programs.put(str(number), bytes(1000))
+    kept = {number for number in range(22) if programs.get(str(number)) is not None}
+    assert kept >= {5, *range(12, 22)}
+    assert not kept & {0, 1, 2}
+    assert 14 <= len(kept) <= 16
+    assert (tmp_path / "notes").exists()

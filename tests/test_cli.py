@@ -327,6 +327,13 @@ def test_curves(tmp_path, capsys):
         assert dataset["ode_distance"].max() < 1e-8
 
 
+@pytest.fixture
+def quickly_saved(monkeypatch):
+    """Files with nothing drawn in them, for what is about the files."""
+    monkeypatch.setattr("gsdyn.plotting.save", lambda figure, path: path.write_bytes(b"a figure"))
+
+
+@pytest.mark.usefixtures("quickly_saved")
 @pytest.mark.parametrize(("fault", "code"), [(KeyboardInterrupt, 130), (OSError("disk full"), 1)])
 def test_what_stops_late_leaves_old_results_alone(fault, code, tmp_path, monkeypatch, capsys):
     old = tmp_path / "data" / "starvation_curves.zarr"
@@ -387,7 +394,7 @@ def test_verify_fails_on_a_violation(monkeypatch, capsys):
     assert "first violation" in out
 
 
-@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.usefixtures("small_blocks", "quickly_saved")
 @pytest.mark.parametrize(
     ("script", "arguments"),
     [

@@ -12,8 +12,14 @@ FOUND = [module.name for module in pkgutil.iter_modules(gs.__path__) if module.i
 PACKAGES = [name for name in FOUND if not name.startswith("_") and name != "cli"]
 
 
-def test_every_subpackage_is_an_attribute():
-    code = f"import gsdyn as gs; print(*[getattr(gs, name).__name__ for name in {PACKAGES}])"
+def test_every_subpackage_is_an_attribute_and_heavy_libraries_wait_for_their_use():
+    code = f"""
+import sys
+import gsdyn as gs
+gs.data, gs.kernels, gs.verification
+assert not {{"sklearn", "pandas", "zarr", "matplotlib", "bokeh", "dask"}} & set(sys.modules)
+print(*[getattr(gs, name).__name__ for name in {PACKAGES}])
+"""
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [f"gsdyn.{name}" for name in PACKAGES]
     assert set(PACKAGES) <= set(gs.__all__)

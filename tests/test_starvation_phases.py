@@ -11,6 +11,7 @@ from scipy.integrate import solve_ivp
 from scipy.special import expit
 
 import gsdyn as gs
+from gsdyn.starvation_paths import StarvationPath
 
 K = 6  # all of one program: features of zero strength, in examples of their own, fill up
 
@@ -195,7 +196,7 @@ def test_bad_paths_are_told():
     U = np.eye(2)
     given = gs.PrimalFlow(gs.FeatureBasis(U, np.array([2.0, 1.0])), CE, FREE)
     none = jnp.zeros((1, 2)), jnp.zeros((1, 2, 2))
-    path = gs.starvation_paths.StarvationPath(
+    path = StarvationPath(
         jnp.ones(1), none[0], none[0], none[1], none[1], jnp.array(True), None, gs.FeatureBasis(U, np.array([2.0, 3.0]))
     )
     with pytest.raises(ValueError, match="after must be the path of an earlier phase, got 3"):

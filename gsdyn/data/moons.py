@@ -8,7 +8,6 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from sklearn.datasets import make_moons
 
 from gsdyn import _checks
 
@@ -53,6 +52,8 @@ def moons(n: int = 300, *, margin: float = 0.1, noise: float = 0.1, seed: int = 
         for name, value in (("margin", margin), ("rotation", rotation))
     )
     noise = _checks.number("noise", noise, "finite and >= 0", lambda v: 0 <= v < math.inf)
+    from sklearn.datasets import make_moons  # a second, on first use
+
     points, moon = (np.asarray(a) for a in make_moons(n, noise=noise, random_state=seed))
     y = 2.0 * moon - 1.0
     q = points[:, 1] - 0.3 * y

@@ -7,16 +7,18 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-import zarr
 from jaxtyping import Array, ArrayLike
 
 from gsdyn import _checks, _files
 from gsdyn.features import FeatureBasis
 from gsdyn.kernels import _memory, _tile_store
+
+if TYPE_CHECKING:
+    import zarr
 
 
 class Saved(NamedTuple):
@@ -62,6 +64,8 @@ def save(path: str | Path, value: ArrayLike | FeatureBasis, made: Mapping[str, A
         attributes = json.loads(json.dumps({**versions, **(made or {})}))
     except TypeError:
         raise ValueError(f"made must hold what JSON can, got {_checks.in_short(made)}") from None
+    import zarr  # here and below on first use: a fifth of a second
+
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -99,6 +103,8 @@ def load(path: str | Path) -> Saved:
 
 def _read(path: Path) -> tuple[dict[str, zarr.Array], dict[str, Any], str]:
     """The arrays of a store, what made them, and how many tiles are missing, in words."""
+    import zarr
+
     group = zarr.open_group(path, mode="r", zarr_format=2, use_consolidated=False)
     if not (path / "theta").is_dir() and not (path / "U").is_dir():
         raise ValueError("it holds neither theta nor U")

@@ -73,6 +73,7 @@ def test_errors_of_paths():
 def test_moons_keep_their_runs(tmp_path, monkeypatch):
     """A second call trains and judges nothing; the dataset is the same."""
     monkeypatch.setattr(runs_of, "PIECE", 10)
+    monkeypatch.setattr(runs_of, "EXAMPLES", 40)
     first = moons(seeds=1, steps=30, runs=tmp_path)
     monkeypatch.setattr(runs_of, "input_margin", None)
     again = moons(seeds=1, steps=30, runs=tmp_path)
@@ -81,7 +82,7 @@ def test_moons_keep_their_runs(tmp_path, monkeypatch):
     assert first["logit"].shape == (4, 2, 100, 100)
     assert all(variable.attrs["long_name"] for variable in first.variables.values())
     # the points are those of the data, and the logits those of the drawn networks
-    np.testing.assert_allclose(first["input"][0], gs.data.moons(margin=-0.1).x, rtol=1e-6)
+    np.testing.assert_allclose(first["input"][0], gs.data.moons(40, margin=-0.1).x, rtol=1e-6)
     with pytest.raises(ValueError, match="steps must go on from the run kept"):
         moons(seeds=1, steps=20, runs=tmp_path)
 
