@@ -77,8 +77,10 @@ class Problem(eqx.Module):
         return jnp.where(self.by_responses(f, alpha), z * inverse, summed)
 
     def by_responses(self, f: Array, alpha: Array) -> Array:
-        """Where `z/c` is the more exact way to `U^T pull`: at strong features of curved examples."""
+        """Where `z/c` is the more exact way to `U^T pull`: at strong features of curved examples or those at a kink."""
         curvature = self.root_curvature(f) ** 2 if f.ndim == 1 else alpha * (1 - alpha)
+        if not self.loss.smooth:
+            curvature = curvature + ((alpha > 0) & (alpha < 1)).astype(f.dtype)
         c = self.c.reshape((-1,) + (1,) * (f.ndim - 1))
         return c * ((self.U**2).T @ curvature) > 1
 

@@ -103,7 +103,10 @@ def _belong(basis: FeatureBasis, fp: FixedPoint) -> Bool[Array, ""]:
     size = jnp.abs(z) + c * linear.adjoint(jnp.abs(U), rounding)
     # margins are known to rounding, and pulls answer to them
     size = size + c * linear.adjoint(jnp.abs(U), jnp.broadcast_to(jnp.max(jnp.abs(f)), f.shape))
-    off = jnp.abs(f - problem.margins(z)) > slack * (1 + linear.product(jnp.abs(U), jnp.abs(z)))
+    room = slack * (1 + linear.product(jnp.abs(U), jnp.abs(z)))
+    if not fp.loss.smooth:  # margins of the support are told without error, which the gap has by its dual variables
+        room = room + gap / jnp.maximum(jnp.minimum(alpha, 1 - alpha), float(jnp.finfo(U.dtype).eps))
+    off = jnp.abs(f - problem.margins(z)) > room
     unfinished = jnp.sqrt(2 * jnp.where(gap >= 0, gap, jnp.inf) * c)
     return ~(jnp.any(apart > slack * size + 2 * unfinished) | jnp.any(off))
 

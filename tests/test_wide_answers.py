@@ -1,5 +1,6 @@
 """What is made of optima over filters of every size: coefficients, their derivatives, starvation and its errors."""
 
+import _wide_oracles as oracles
 import jax
 import jax.numpy as jnp
 import mpmath as mp
@@ -56,6 +57,35 @@ def test_least_squares_in_closed_form(kind):
     assert np.all(np.abs(G - exact)[converged] <= error[converged])
     # and errors say that nothing is known exactly where the optimum is not
     np.testing.assert_array_equal(np.isfinite(error).all(axis=(1, 2)), converged)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_coefficients_of_hinge_optima_in_few_features(kind):
+    """Examples on the hinge hold the features, and `U^T alpha` of many strong ones cancels: not so `z/s^2`."""
+    rng = np.random.default_rng(0)
+    U = np.stack([np.linalg.qr(rng.standard_normal((4, 4)))[0][:, :2] for _ in range(12)])
+    s = 10 ** rng.uniform(-5, 5, (12, 1)) * 10 ** rng.uniform(0, 1, (12, 2))
+    lam = 10 ** rng.uniform(-10, 3, 12)
+    # the dual variables are known to ten digits here, U z = 1 no better, and that is no other basis
+    U[0] = [[-0.04638549, 0.30749478], [0.87069503, -0.27522199], [0.48258819, 0.38453097], [-0.08274777, -0.82573346]]
+    s[0], lam[0] = (359.68603071, 399.03240596), 3.30130184e-09
+    U = np.stack([np.linalg.qr(u)[0] for u in U])
+    U, s, lam = (x.astype(kind) for x in (U, s, lam))
+
+    def answers(U, s, lam):
+        basis = gs.FeatureBasis(U, s)
+        fp = gs.fixed_point(basis, gs.Hinge(), gs.WeightDecay(lam))
+        return gs.coefficients(basis, fp), fp.converged, gs.starvation_matrix(basis, fp)
+
+    beta, converged, G = jax.jit(jax.vmap(answers), compiler_options=QUICK)(U, s, lam)
+    assert np.all(converged)
+    assert np.isfinite(G).all()
+    for i in range(12):
+        _, z, _ = oracles.hinge(U[i], oracles.filters(s[i], lam[i]))
+        part = [x / mp.mpf(float(y)) ** 2 for x, y in zip(z, s[i], strict=True)]
+        exact = np.float64(U[i]) @ np.array(part, float)
+        size = float(max(abs(x) for x in part))
+        assert_close(beta[i], exact, 64 if i else 1e6, scale=size)
 
 
 def test_an_unfinished_optimum_has_no_certain_starvation():
