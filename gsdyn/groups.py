@@ -159,7 +159,8 @@ def _groups(groups: ArrayLike, name: str = "groups", count: int | None = None) -
     if not _checks.is_concrete(groups):
         raise ValueError(f"{name} must be known, got values traced by jit, vmap or grad")
     allowed = "a vector of integers from 0 on" if count is None else f"a vector of integers in 0..{count - 1}"
-    if np.ndim(groups) and not hasattr(groups, "detach") and np.asarray(groups).dtype.kind in "OSUT":
+    listed = isinstance(groups, list | tuple) and any(isinstance(entry, str) for entry in groups)
+    if listed or getattr(getattr(groups, "dtype", None), "kind", "") in ("O", "S", "T", "U"):
         raise ValueError(f"{name} must be {allowed}, got words: np.unique({name}, return_inverse=True)[1] numbers them")
     with jax.ensure_compile_time_eval():  # inside `jit` JAX stages even operations on what is known
         group = np.asarray(_checks.real(name, groups))

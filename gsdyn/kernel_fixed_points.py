@@ -307,7 +307,7 @@ def _certified(
     return KernelFixedPoint(stored, f, gap, bound, level, steps, converged, coefficients)
 
 
-def _nearest(kernel: Kernel, loss: Loss, beta: Array) -> tuple[Array, Array, Array, Array, Array, Array]:
+def _nearest(kernel: Kernel, loss: Loss, beta: Array) -> tuple[Array, ...]:
     """`beta`, or `a(K beta)` where that map contracts, as under strong decay: there a gap that is small beside the loss
     may be large beside the margins. With `f = K beta`, `a(f)`, `r = a(f) - beta`, `r^T K r`, and whether it contracts.
     """
