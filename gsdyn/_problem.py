@@ -70,12 +70,19 @@ class Problem(eqx.Module):
         the squared error loses all digits that are small; `z/c` answers to them by `1/c`.
         """
         summed = self.gather(self.tilted(self.loss.dual_to_pull(alpha, f), f))
-        curvature = self.root_curvature(f) ** 2 if f.ndim == 1 else alpha * (1 - alpha)
         c = self.c.reshape((-1,) + (1,) * (z.ndim - 1))
         inverse = 1 / jnp.where(c > 0, c, 1.0)
         if self.log_c is not None:
             inverse = following(inverse, -self.log_c.reshape(c.shape))
-        return jnp.where(c * ((self.U**2).T @ curvature) > 1, z * inverse, summed)
+        return jnp.where(self.by_responses(f, alpha), z * inverse, summed)
+
+    def by_responses(self, f: Array, alpha: Array) -> Array:
+        """Where `z/c` is the more exact way to `U^T pull`: at strong features of curved examples or those at a kink."""
+        curvature = self.root_curvature(f) ** 2 if f.ndim == 1 else alpha * (1 - alpha)
+        if not self.loss.smooth:
+            curvature = curvature + ((alpha > 0) & (alpha < 1)).astype(f.dtype)
+        c = self.c.reshape((-1,) + (1,) * (f.ndim - 1))
+        return c * ((self.U**2).T @ curvature) > 1
 
     def root_curvature(self, f: Array) -> Array:
         """`R` with `R^T R` the curvature of the loss and the tilt at margins `f`."""

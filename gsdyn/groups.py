@@ -158,16 +158,24 @@ def _groups(groups: ArrayLike, name: str = "groups", count: int | None = None) -
     """The group of every example and how many each has."""
     if not _checks.is_concrete(groups):
         raise ValueError(f"{name} must be known, got values traced by jit, vmap or grad")
-    allowed = "a vector of integers from 0 on"
+    allowed = "a vector of integers from 0 on" if count is None else f"a vector of integers in 0..{count - 1}"
+    listed = isinstance(groups, list | tuple) and any(isinstance(entry, str) for entry in groups)
+    if listed or getattr(getattr(groups, "dtype", None), "kind", "") in ("O", "S", "T", "U"):
+        raise ValueError(f"{name} must be {allowed}, got words: np.unique({name}, return_inverse=True)[1] numbers them")
     with jax.ensure_compile_time_eval():  # inside `jit` JAX stages even operations on what is known
-        group = np.asarray(_checks.require(name, groups, allowed, lambda v: (v >= 0) & (v == np.floor(v))))
+        group = np.asarray(_checks.real(name, groups))
+    if count == 2 and group.size and (np.abs(group) == 1).all() and (group < 0).any():
+        raise ValueError(f"{name} must be {allowed}, got -1 and +1: ({name} + 1) // 2 converts them")
+    wrong = ~((group >= 0) & (group == np.floor(group)))
+    if wrong.any():
+        raise ValueError(f"{name} must be {allowed}, got {group[wrong][0]}")
     group = group[:, 0] if group.ndim == 2 and group.shape[1] == 1 else group
     if group.ndim != 1:
         raise ValueError(f"{name} must be {allowed}, got shape {group.shape}")
     if not group.size or group.max() == np.inf:
         raise ValueError(f"{name} must be {allowed}, got {'inf' if group.size else 'none'}")
     if count is not None and group.max() >= count:
-        raise ValueError(f"{name} must be a vector of 0 and 1, got {int(group.max())}")
+        raise ValueError(f"{name} must be {allowed}, got {int(group.max())}")
     whole = np.minimum(group, len(group)).astype(int)  # more groups than examples: one of them has none
     sizes = np.bincount(whole, minlength=count or 0)
     if (sizes == 0).any():

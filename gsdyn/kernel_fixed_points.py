@@ -285,13 +285,10 @@ def _certified(
     for the kernel whose negative eigenvalues, `slack` at most, are zero."""
     theta = kernel.theta
     unit = (beta.size + 16) * float(jnp.finfo(theta.dtype).eps)
-    f = kernel.product(beta)
+    beta, f, alpha, r, square, nearer = _nearest(kernel, loss, beta)
     # |K_ij| <= sqrt(K_ii K_jj)
     root = jnp.sqrt(jnp.maximum(jnp.diagonal(theta), 0.0) / kernel.lam)
     df = unit * root * jnp.sum(root * jnp.abs(beta))
-    alpha = loss.weight(f)
-    r = alpha - beta
-    square = jnp.sum(r * kernel.product(r))
     noise = unit * jnp.sum(root * jnp.abs(r)) ** 2
     less = slack / kernel.lam
     valid = valid & (square >= -noise - less * jnp.sum(r * r)) & jnp.all(jnp.diagonal(theta) >= -slack)
@@ -304,13 +301,27 @@ def _certified(
     bound = loss.dual_error(alpha, gap) + jnp.linalg.norm(stored.astype(alpha.dtype) - alpha)
     gap, bound = (jnp.where(valid, x, jnp.inf) for x in (gap, bound))
     up = 1 + float(jnp.finfo(dtype).eps)
-    # where the map `beta -> a(K beta)` contracts, alpha is nearer in outputs; else it has lost digits
-    rest = loss.weight(kernel.product(alpha)) - alpha
-    nearer = jnp.sum(rest * kernel.product(rest)) < square
     known = jnp.where(nearer, alpha, beta) / kernel.lam, f, up * gap, up * bound, level
     coefficients, f, gap, bound, level = (x.astype(dtype) for x in known)
     converged = reached & (bound * bound < alpha.size)
     return KernelFixedPoint(stored, f, gap, bound, level, steps, converged, coefficients)
+
+
+def _nearest(kernel: Kernel, loss: Loss, beta: Array) -> tuple[Array, ...]:
+    """`beta`, or `a(K beta)` where that map contracts, as under strong decay: there a gap that is small beside the loss
+    may be large beside the margins. With `f = K beta`, `a(f)`, `r = a(f) - beta`, `r^T K r`, and whether it contracts.
+    """
+
+    def at(beta: Array) -> tuple[Array, Array, Array, Array, Array]:
+        f = kernel.product(beta)
+        alpha = loss.weight(f)
+        r = alpha - beta
+        return beta, f, alpha, r, jnp.sum(r * kernel.product(r))
+
+    here = at(beta)
+    ahead = at(here[2])
+    nearer = ahead[-1] < here[-1]
+    return *(jnp.where(nearer, new, old) for new, old in zip(ahead, here, strict=True)), nearer
 
 
 def _apart(loss: Loss, f: Array, alpha: Array, df: Array) -> Array:

@@ -214,8 +214,9 @@ def _saturating_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     s2, lam1, lam2 = primals
     ds2, dlam1, dlam2 = tangents
     c = _saturating(s2, lam1, lam2)
-    by_lam1 = c * _inverse_total(s2, lam1, lam2)
-    return c, _saturating_slope(s2, lam1, lam2) * ds2 - by_lam1 * dlam1 - c * c * dlam2
+    inverse = _inverse_total(s2, lam1, lam2)
+    # factor by factor: float32 does not hold the square of a large filter
+    return c, _saturating_slope(s2, lam1, lam2) * ds2 - c * (inverse * dlam1) - c * (c * dlam2)
 
 
 def _saturating_slope(s2: Array, lam1: Array, lam2: Array) -> Array:

@@ -70,11 +70,15 @@ def coefficients(basis: FeatureBasis, fp: FixedPoint | Trajectory) -> Array:
     if isinstance(fp, Trajectory):
         part = jnp.where(live, fp.z / jnp.where(live, s2.reshape(column), 1.0), 0.0)
         return jnp.moveaxis(jnp.tensordot(part, basis.U, ((1,), (1,))), -1, 1)
-    # z / s^2 = (z / c) / (lam_1 + lam_2 s^2), with z / c = U^T a
+    # z / s^2 = U^T a / (lam_1 + lam_2 s^2): by responses, also for derivatives, where examples are learnt
     problem = Problem.of(basis, fp.loss, fp.penalty)
+    pull = problem.gather(problem.tilted(fp.loss.dual_to_pull(fp.alpha, fp.margins), fp.margins))
     lam1, lam2 = (lam.astype(s2.dtype) for lam in fp.penalty.decay())
     decay = jnp.where(s2 > 0, lam1 + lam2 * s2, 1.0).reshape(column)
-    return basis.U @ jnp.where(live, problem.gathered_pull(fp.margins, fp.z, fp.alpha) / decay, 0.0)
+    part = jnp.where(
+        problem.by_responses(fp.margins, fp.alpha), fp.z / jnp.where(live, s2.reshape(column), 1.0), pull / decay
+    )
+    return basis.U @ jnp.where(live, part, 0.0)
 
 
 @full_precision

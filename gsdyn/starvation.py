@@ -48,7 +48,7 @@ def starvation_error(basis: FeatureBasis, fp: FixedPoint) -> Float[Array, "k *C 
         |dG| <= |A^-1| (|dA| |G| + |diag(d(c' U^T alpha))|),    A = I + c U^T W U
 
     The rounding of `U`, `s` and `c` to their dtype, of the optimum and of the linear algebra is included: an entry
-    within its error has no sign that the data decide.
+    within its error has no sign that the data decide. Where `fp` did not converge the errors are infinite.
 
     - `basis`, `fp`: as for `starvation_matrix`, whose shape the errors have.
 
@@ -103,7 +103,10 @@ def _belong(basis: FeatureBasis, fp: FixedPoint) -> Bool[Array, ""]:
     size = jnp.abs(z) + c * linear.adjoint(jnp.abs(U), rounding)
     # margins are known to rounding, and pulls answer to them
     size = size + c * linear.adjoint(jnp.abs(U), jnp.broadcast_to(jnp.max(jnp.abs(f)), f.shape))
-    off = jnp.abs(f - problem.margins(z)) > slack * (1 + linear.product(jnp.abs(U), jnp.abs(z)))
+    room = slack * (1 + linear.product(jnp.abs(U), jnp.abs(z)))
+    if not fp.loss.smooth:  # margins of the support are told without error, which the gap has by its dual variables
+        room = room + gap / jnp.maximum(jnp.minimum(alpha, 1 - alpha), float(jnp.finfo(U.dtype).eps))
+    off = jnp.abs(f - problem.margins(z)) > room
     unfinished = jnp.sqrt(2 * jnp.where(gap >= 0, gap, jnp.inf) * c)
     return ~(jnp.any(apart > slack * size + 2 * unfinished) | jnp.any(off))
 
@@ -170,7 +173,7 @@ def _decoupled(problem: Problem, f: Array, root: Array, source: Array, matrix: A
     _, spread = _curvature_spread(problem, f)
     own = 1 + c * jnp.sum((root * root)[:, None] * U * U, axis=0)
     off = U.T @ (spread[:, None] * U) * (1 - jnp.eye(len(c), dtype=c.dtype))
-    return (jnp.diag(source) - c[:, None] * (off @ matrix)) / own[:, None]
+    return (jnp.diag(source) - (c[:, None] * off) @ matrix) / own[:, None]
 
 
 def _curvature_spread(problem: Problem, f: Array) -> tuple[Array, Array]:
@@ -191,14 +194,14 @@ def _errors(basis: FeatureBasis, fp: FixedPoint, same: Array) -> Array:
         found = active_set.answer(problem, fp.alpha, z)
         change = _source_error(basis, fp, problem, source, found.dz, found.dp)
         off = found.wrong * (jnp.abs(source) + change)[None, :] + jnp.abs(found.matrix) * change[None, :]
-        return off + unit * jnp.abs(matrix)
+        return _told(off + unit * jnp.abs(matrix), matrix, fp)
     root = problem.root_curvature(fp.margins)
     V = jnp.abs(linear.weighted(root, U))  # one row for each example (and class), one column for each response
     q = V.shape[1]
     cs, flat = jnp.repeat(c, q // k), jnp.abs(matrix).reshape(q, k)
     answer = jnp.abs(_inverse(U, c, root, z.shape)).reshape(q, q)
     dz, bent, dp = _moved(problem, fp, root, answer)
-    size = jnp.sqrt(cs * (1 + cs * jnp.sum(V * V, axis=0)))
+    size = jnp.sqrt(cs) * jnp.sqrt(1 + cs * jnp.sum(V * V, axis=0))
     other = jnp.where(cs > 0, size / jnp.where(cs > 0, cs, 1.0), 0.0)
     rounding = unit * (size[:, None] * other[None, :] + jnp.eye(q, dtype=c.dtype))
     system = cs[:, None] * (V.T @ (bent.reshape(-1, 1) * V)) + rounding
@@ -209,7 +212,14 @@ def _errors(basis: FeatureBasis, fp: FixedPoint, same: Array) -> Array:
         few = _strength(linear.gram((root[:, None] * U).T), c) < DECOUPLED
         better = _decoupled_error(problem, fp.margins, root, flat, (error, bent, change))
         error = jnp.where(few, jnp.minimum(error, better), error)
-    return error.reshape(matrix.shape)
+    return _told(error.reshape(matrix.shape), matrix, fp)
+
+
+def _told(error: Array, matrix: Array, fp: FixedPoint) -> Array:
+    """The error with room for an entry that underflowed; infinite beside an unfinished optimum, and where overflow left
+    no error of a known entry."""
+    unknown = ~fp.converged | (jnp.isnan(error) & ~jnp.isnan(matrix))
+    return jnp.where(unknown, jnp.inf, error) + float(jnp.finfo(error.dtype).tiny)
 
 
 def _source_error(basis: FeatureBasis, fp: FixedPoint, problem: Problem, source: Array, dz: Array, dp: Array) -> Array:
@@ -266,7 +276,8 @@ def _decoupled_error(problem: Problem, f: Array, root: Array, flat: Array, error
     doff = jnp.abs(U).T @ (loose[:, None] * jnp.abs(U)) * apart
     own = 1 + c * jnp.sum(w[:, None] * U * U, axis=0)
     turned = (jnp.sum((bent * w)[:, None] * U * U, axis=0) * c / own)[:, None] * flat
-    return (jnp.diag(change) + c[:, None] * (doff @ flat + off @ error)) / own[:, None] + turned + unit * flat
+    coupled = (c[:, None] * doff) @ flat + (c[:, None] * off) @ error
+    return (jnp.diag(change) + coupled) / own[:, None] + turned + unit * flat
 
 
 def starves(matrix: Float[Array, "... k k"], error: ArrayLike = 0.0) -> Bool[Array, "... k k"]:

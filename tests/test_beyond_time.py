@@ -430,7 +430,14 @@ BAD = {
     "groups must hold an example of every group, got none of group 2": lambda: gs.group_metrics(
         np.ones(3), [0, 1, 10**12]
     ),
-    "groups must be a vector of integers": lambda: gs.group_metrics(np.ones(3), [-1, 0, 1]),
+    "groups must be a vector of integers from 0 on, got -1.0": lambda: gs.group_metrics(np.ones(3), [-1, 0, 1]),
+    "groups must be .*, got words: np.unique.groups, return_inverse=True..1. numbers them": lambda: gs.group_metrics(
+        np.ones(2), ["north", "south"]
+    ),
+    "aligned must be a vector of integers in 0..1, got -1 and .1: .aligned . 1. // 2 converts them": lambda: (
+        gs.margin_gap(np.eye(2), np.ones(2), np.array([-1, 1]))
+    ),
+    "aligned must be a vector of integers in 0..1, got 2": lambda: gs.margin_gap(np.eye(2), np.ones(2), [0, 2]),
     "aligned must hold an example of every group, got none of group 0": lambda: gs.margin_gap(
         np.eye(2), np.ones(2), [True, True]
     ),

@@ -128,7 +128,7 @@ BAD = {
     "data must be a file or folder, or --demo in its place, got both": ["DATA", "--demo"],
     "path must be a folder, an npz file or a table": ["/dev/null"],
     "data must be a file or folder that there is, got nothing.csv": ["nothing.csv"],
-    "must have a column 'y', got age, place, died, split": ["DATA"],
+    "must have a column 'y', got age, place, died, split: label (--label) says which": ["DATA"],
     "must have a column 'hospital'": ["DATA", "--label", "died", "--attributes", "place,hospital"],
     "out must be a file ending in .html, .json or .zarr, got r.pdf": ["DATA", "--label", "died", "--out", "r.pdf"],
     "network must begin with one of relu": ["DATA", "--label", "died", "--network", "resnet"],

@@ -69,6 +69,13 @@ def test_new_rows_get_the_scales_words_and_labels_of_the_training_set(table, tmp
     assert "'colour' has pink, new in" in test.notes[0]
 
 
+def test_spaces_beside_names_and_words_mean_nothing(tmp_path):
+    (tmp_path / "spaced.csv").write_text("a, site , y\n1, north,0\n2,north ,1\n3,south,0\n5, south ,1\n")
+    data = read_examples(tmp_path / "spaced.csv", attributes=["site"])
+    assert data.columns == ("a",)
+    assert list(data.attributes["site"]) == ["north", "north", "south", "south"]
+
+
 def test_huge_and_tiny_numbers_are_standardised(tmp_path):
     frame = pd.DataFrame({"huge": [-1.5e308, 1.5e308, 1.5e308], "tiny": [1e-300, 3e-300, 3e-300], "y": [0, 1, 1]})
     frame.to_csv(tmp_path / "wide.csv", index=False)
@@ -166,9 +173,12 @@ def _written(folder, text):
 
 ROWS = "a,b,y\n1,2,0\n3,4,1\n5,6,0\n"
 BAD_TABLES = {
-    "column 'label', got a, b, y": (ROWS, {"label": "label"}),
-    "column 'place', got a, b, y": (ROWS, {"attributes": ["place"]}),
-    "empty cells, got one in column 'b', row 1": (ROWS.replace("3,4", "3,"), {}),
+    "column 'label', got a, b, y: label .--label. says which": (ROWS, {"label": "label"}),
+    "column 'place', got a, b, y: attributes .--attributes. says which": (ROWS, {"attributes": ["place"]}),
+    "column 'c', got a, b, y: inputs .--inputs. says which": (ROWS, {"inputs": ["c"]}),
+    "must have ',' between columns, got ';': a;b;y": (ROWS.replace(",", ";"), {}),
+    "empty cells, got one in column 'b', row 1": ("b,y\nu,0\n ,1\nu,1\nv,0\n", {}),
+    "empty cells, got one in column 'a', row 1": (ROWS.replace("3,4", ",4"), {}),
     "numbers in column 'b', got 'x' in row 1": (ROWS.replace("3,4", "3,x"), {}),
     "got inf in column 'b', row 1": (ROWS.replace("3,4", "3,inf"), {}),
     "y must have at least two classes, got 0 alone": (ROWS.replace("4,1", "4,0"), {}),

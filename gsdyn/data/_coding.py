@@ -111,7 +111,10 @@ def cells_of(table: pd.DataFrame, name: str, source: str) -> np.ndarray:
     elif pd.api.types.is_datetime64_any_dtype(cells):
         raise ValueError(f"{source} must have numbers or words in column {name!r}, got dates: leave it out of inputs")
     else:
-        words = np.asarray(cells.astype(str), object)
+        words = np.asarray(cells.astype(str).str.strip(), object)
+        if (words == "").any():
+            row = int(np.argmax(words == ""))
+            raise ValueError(f"{source} must have no empty cells, got one in column {name!r}, row {row}")
         read = np.asarray(pd.to_numeric(pd.Series(words), errors="coerce"), float)
         wrong = np.isnan(read)
         if 2 * wrong.sum() >= len(words):

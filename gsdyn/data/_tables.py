@@ -45,7 +45,7 @@ def read_table(path: Path) -> pd.DataFrame:
         if str(error).startswith(str(path)):
             raise
         raise ValueError(f"{path} must be a table that can be read, got: {_first_line(error)}") from None
-    table.columns = [str(name) for name in table.columns]
+    table.columns = [str(name).strip() for name in table.columns]
     if not len(table) or not len(table.columns):
         raise ValueError(f"{path} must have rows, got {len(table)} of {len(table.columns)} columns")
     return table
@@ -54,7 +54,11 @@ def read_table(path: Path) -> pd.DataFrame:
 def _check_header(path: Path, separator: str) -> None:
     import pandas as pd
 
-    names = [str(name) for name in pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str).iloc[0]]
+    first = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str).iloc[0]
+    names = [str(name).strip() for name in first]
+    other = next((mark for mark in (";", "\t", "|", ",") if mark in names[0]), None)
+    if len(names) == 1 and other:
+        raise ValueError(f"{path} must have {separator!r} between columns, got {other!r}: {names[0]}")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"{path} must name every column once, got {twice!r} twice")
@@ -74,15 +78,16 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def require_columns(there: Iterable[str], needed: Iterable[str], source: str) -> None:
-    """Raises `ValueError` for the first of `needed` that is not there, with what is."""
+def require_columns(there: Iterable[str], needed: Iterable[str], source: str, argument: str = "") -> None:
+    """Raises `ValueError` for the first of `needed` that is not there, with what is, and the argument that named it."""
     there = list(there)
     for name in needed:
         if name not in there:
             near = difflib.get_close_matches(name, there, 3)
             there = [*near, *(other for other in there if other not in near)]
             shown = ", ".join(there[:12]) + (f" and {len(there) - 12} more" if len(there) > 12 else "")
-            raise ValueError(f"{source} must have a column {name!r}, got {shown}")
+            hint = argument and f": {argument} (--{argument}) says which"
+            raise ValueError(f"{source} must have a column {name!r}, got {shown}{hint}")
 
 
 def parts_in(table: pd.DataFrame) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -117,7 +117,7 @@ def parts_of(path: str | Path) -> tuple[str, ...]:
 
 def _from_table(place: Path, wanted: _Wanted) -> Examples:
     table, source = _table(place)
-    _tables.require_columns(table.columns, [wanted.label, *wanted.attributes, *(wanted.inputs or ())], source)
+    _require(table.columns, wanted, wanted.inputs or (), source)
     notes: tuple[str, ...] = ()
     count = len(table)
     if wanted.split is not None:
@@ -139,6 +139,13 @@ def _from_table(place: Path, wanted: _Wanted) -> Examples:
     x, strange = coding.encode(table, source)
     told = (*notes, *strange)
     return Examples(x, labels, known, columns=coding.names, source=source, notes=told, coding=coding)
+
+
+def _require(there: Iterable[str], wanted: _Wanted, inputs: tuple[str, ...], source: str) -> None:
+    """All that was asked for must be there."""
+    there = list(there)
+    for argument, names in (("label", (wanted.label,)), ("attributes", wanted.attributes), ("inputs", inputs)):
+        _tables.require_columns(there, names, source, argument)
 
 
 def _pictures(table: pd.DataFrame, place: Path, source: str, wanted: _Wanted) -> tuple[np.ndarray, str]:
@@ -177,7 +184,7 @@ def _from_archive(place: Path, wanted: _Wanted) -> Examples:
         raise ValueError(f"inputs must be the name of one array in {place}, got {len(wanted.inputs)} names")
     name = wanted.inputs[0] if wanted.inputs is not None else "x"
     arrays, source = _arrays.read_npz(place), str(place)
-    _tables.require_columns(arrays, [wanted.label, *wanted.attributes, *([] if wanted.bare else [name])], source)
+    _require(arrays, wanted, () if wanted.bare else (name,), source)
     labels = _labels(arrays[wanted.label], wanted, source)
     n = len(labels.y)
     known = {attribute: _vector(arrays[attribute], attribute, n, source) for attribute in wanted.attributes}

@@ -62,7 +62,7 @@ def column(name: str, given: Any, n: int, rows: str) -> np.ndarray:
     for row, entry in enumerate(array):
         if entry is None or entry != entry or not str(entry).strip():
             raise ValueError(f"{name} must have a value in every row, got {entry!r} in row {row}")
-    return np.array([str(entry) for entry in array])
+    return np.array([str(entry).strip() for entry in array])
 
 
 def columns(given: Any, name: str = "attributes") -> dict[Any, Any] | None:

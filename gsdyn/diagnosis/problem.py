@@ -142,14 +142,24 @@ def _inputs(name: str, x: Any, other: str, kernel: Any) -> tuple[np.ndarray | No
         given = "both" if x is not None else "neither"
         raise ValueError(f"{name} must be given, or {other} in its place, got {given}")
     if kernel is not None:
-        array = np.asarray(_checks.finite(other, psd.of_one_output(kernel), ndim=2))
+        array = np.asarray(_checks.require(other, psd.of_one_output(kernel), "a matrix", lambda v: v.ndim == 2, ndim=2))
+        _finite_rows(other, array)
         return None, array
     array = np.asarray(x) if hasattr(x, "shape") else np.asarray(x, float)
     if array.ndim < 2 or 0 in array.shape:
         raise ValueError(f"{name} must have one row for each example, got shape {array.shape}")
     if array.dtype.kind not in "iu":
-        array = np.asarray(_checks.finite(name, array))
+        array = np.asarray(_checks.real(name, array))
+        _finite_rows(name, array)
     return array, None
+
+
+def _finite_rows(name: str, array: np.ndarray) -> None:
+    """Every entry must be finite; the message says in which row one is not."""
+    finite = np.isfinite(array)
+    if not finite.all():
+        row = int(np.argmin(finite.reshape(len(array), -1).all(axis=1)))
+        raise ValueError(f"{name} must be finite, got {array[row][~finite[row]].ravel()[0]} in row {row}")
 
 
 def _two_classes(

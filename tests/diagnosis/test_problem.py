@@ -24,7 +24,8 @@ def read(x=X, y=Y, known=None, test=None, kernel=None, positive=None, limit=None
         ({"y": Y[:-1]}, "y must have one label for each of the 40 examples, got 39"),
         ({"y": np.arange(40) % 3}, "y must have two classes, got 3: name by positive= the one to learn"),
         ({"y": np.arange(40) % 3, "positive": 7}, "positive must be one of the classes 0, 1, 2, got 7"),
-        ({"x": np.full((40, 3), np.nan)}, "x must be finite, got nan"),
+        ({"x": np.where(np.arange(120).reshape(40, 3) == 22, np.nan, X)}, "x must be finite, got nan in row 7"),
+        ({"x": None, "kernel": np.diag([*np.ones(39), np.inf])}, "kernel must be finite, got inf in row 39"),
         ({"x": np.ones((40, 2))}, "x must differ between examples, got the same in all 40"),
         (
             {"test": {"x": X, "y": Y, "attributes": {"color": COLOUR}}, "known": {"colour": COLOUR}},
