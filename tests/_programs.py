@@ -31,7 +31,7 @@ FULL = {
 
 CONTEXTS = 500  # programs that are made in one context, which keeps their constants
 
-MAPPINGS = 30_000  # of the 65,530 areas of memory that Linux lets a process have; a program takes up to 200
+MAPPINGS = 40_000  # of the 65,530 areas of memory that Linux lets a process have; a program takes up to 200
 
 
 def make_room() -> None:
