@@ -10,7 +10,6 @@ import zlib
 from pathlib import Path
 
 import jax
-from jax._src import compilation_cache as internals
 from jax.experimental.compilation_cache import compilation_cache
 
 from gsdyn import _files
@@ -60,7 +59,10 @@ def enable_cache(path: str | os.PathLike[str] | None = None) -> Path | None:
     for setting, value in {"jax_compilation_cache_dir": str(folder), **SETTINGS}.items():
         jax.config.update(setting, value)
     compilation_cache.reset_cache()  # JAX keeps to the folder that it met first
-    internals._cache, internals._cache_initialized = Programs(folder), True
+    with contextlib.suppress(ImportError):  # private to JAX, which keeps programs in files of its own without it
+        from jax._src import compilation_cache as internals
+
+        internals._cache, internals._cache_initialized = Programs(folder), True
     return folder
 
 

@@ -129,3 +129,13 @@ def test_what_was_not_used_for_longest_goes(tmp_path):
     assert not kept & {0, 1, 2}
     assert 14 <= len(kept) <= 16
     assert (tmp_path / "notes").exists()
+
+
+@pytest.mark.usefixtures("kept_where_it_was")
+def test_jax_keeps_programs_where_its_private_names_are_gone(tmp_path, monkeypatch):
+    monkeypatch.delattr("jax._src.compilation_cache")
+    monkeypatch.setitem(sys.modules, "jax._src.compilation_cache", None)
+    gs.enable_cache(tmp_path)
+    jax.jit(lambda x: x + 3)(1.0)
+    assert list(tmp_path.glob("*-cache"))
+    assert not list(tmp_path.glob("*-program"))
