@@ -23,13 +23,17 @@ def provenance(settings: Mapping[str, Any]) -> dict[str, str]:
     {"lam": 0.1}
     """
     attributes = {
-        "gsdyn_version": gsdyn.__version__,
-        **{f"{name}_version": version(name) for name in ("jax", "jaxlib", "diffrax", "numpy")},
+        **versions("jax", "jaxlib", "diffrax", "numpy"),
         "precision": "float64" if jax.config.read("jax_enable_x64") else "float32",
         "settings": json.dumps(dict(settings), sort_keys=True),
     }
     commit = git_commit()
     return attributes if commit is None else {**attributes, "git_commit": commit}
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """The version of gsdyn, whether installed or run from its source, and of `packages`."""
+    return {"gsdyn_version": gsdyn.__version__, **{f"{name}_version": version(name) for name in packages}}
 
 
 def as_settings(name: str, settings: Mapping[str, Any] | None) -> dict[str, Any]:

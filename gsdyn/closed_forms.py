@@ -28,7 +28,6 @@ class ClosedForm(NamedTuple):
     z: Array
 
 
-@full_precision
 def equal_strengths(s: ArrayLike, lam: ArrayLike, U: ArrayLike | None = None, *, exact: bool = False) -> ClosedForm:
     """All strengths equal (P21-Eq12): every example has the same dual variable and margin.
 
@@ -57,7 +56,6 @@ def equal_strengths(s: ArrayLike, lam: ArrayLike, U: ArrayLike | None = None, *,
     return ClosedForm(jnp.broadcast_to(alpha, sums.shape), margin * sums)
 
 
-@full_precision
 def permutation(s: ArrayLike, lam: ArrayLike, *, exact: bool = False) -> ClosedForm:
     """`U` a permutation, every feature in one example of its own (P21-Eq13).
 
@@ -105,7 +103,6 @@ def perturbed(basis: FeatureBasis, lam: ArrayLike, *, exact: bool = False) -> Cl
     return ClosedForm(target - linear.curvature_product(root, basis.U @ z), z)
 
 
-@full_precision
 def small_overlap_starvation(
     s1: ArrayLike, s2: ArrayLike, delta: ArrayLike, lam: ArrayLike, *, exact: bool = True
 ) -> Float[Array, "..."]:

@@ -7,7 +7,6 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,7 @@ import jax
 import numpy as np
 from jaxtyping import ArrayLike
 
-import gsdyn
-from gsdyn import _files
+from gsdyn import _files, _provenance
 
 # Keys of what made a store that must agree before its tiles are taken for one's own.
 _BINDING = ("kind", "network", "inputs", "probe", "shape", "dtype", "tile")
@@ -115,8 +113,7 @@ def made(net: Any, probe: ArrayLike) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """What computed a kernel."""
-    others = {f"{package}_version": version(package) for package in ("jax", "jaxlib", "numpy")}
-    return {"gsdyn_version": gsdyn.__version__, **others}
+    return _provenance.versions("jax", "jaxlib", "numpy")
 
 
 def _require_same(path: Path, made: Mapping[str, Any]) -> None:
